@@ -1,0 +1,1 @@
+"""Headgate: a Kubernetes operator for progressive delivery."""

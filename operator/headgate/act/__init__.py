@@ -1,0 +1,1 @@
+"""Carries out one action at a time against the cluster, and writes status."""

@@ -1,0 +1,1 @@
+"""The contract: one pydantic model per kind, from which the custom resource definitions are generated."""

@@ -1,0 +1,1 @@
+"""One module per check provider behind one protocol: question in, measurement out."""

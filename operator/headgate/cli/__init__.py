@@ -1,0 +1,1 @@
+"""The command line, `headgate` and `kubectl headgate`, for people and pipelines."""

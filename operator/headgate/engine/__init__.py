@@ -1,0 +1,1 @@
+"""Runs the loop: cache, queue, wake-ups, leader election, supervision."""

@@ -1,0 +1,1 @@
+"""Registers with kopf what the operator watches, and hands each event to the engine."""

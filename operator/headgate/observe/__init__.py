@@ -1,0 +1,1 @@
+"""Builds the snapshots that the core decides on from what the caches hold."""

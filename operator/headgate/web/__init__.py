@@ -1,0 +1,1 @@
+"""The dashboard: shows rollouts from the caches to a browser."""
