@@ -40,10 +40,10 @@ line = "#!{}\nimport sys\n\nfrom {} import {}\n\nsys.exit({}())\n"; \
 python = paths["scripts"] / "python"; \
 files = {paths["scripts"] / k: line.format(python, *v.split(":"), v.split(":")[1]) for k, v in scripts.items()}; \
 [(file.write_text(text), file.chmod(0o755)) for file, text in files.items()]'
-# Tests of dependencies are not shipped. Bytecode is compiled here, because a read-only root file system would pay for it at
+# Tests and commands of dependencies are not shipped. Bytecode is compiled here, because a read-only root file system would pay for it at
 # every start, and unchecked, because nothing can change under it.
 RUN find /opt/headgate -type d \( -name tests -o -name __pycache__ \) -path '*/site-packages/*' -prune -exec rm -rf {} + \
-    && rm -f /opt/headgate/bin/activate* /opt/headgate/bin/Activate.ps1 \
+    && find /opt/headgate/bin ! -type d ! -name 'python*' ! -name 'headgate*' ! -name kubectl-headgate -delete \
     && /opt/headgate/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/headgate/lib \
     && /opt/headgate/bin/python -c 'import headgate, kopf, kubernetes.aio'
 
