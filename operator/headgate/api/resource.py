@@ -36,10 +36,8 @@ class Rule:
     """A CEL rule about a whole object, with the sentence that the API server answers when it does not hold."""
 
     rule: str
-    message: str = ""
-    message_expression: str = ""
+    message: str
     field_path: str = ""
-    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

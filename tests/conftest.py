@@ -1,0 +1,25 @@
+"""Gives every test the marker of its folder, and makes a failed lint show in the last lines of a run."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+KINDS = ("unit", "simulation", "api", "e2e")
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test as what its folder says it is."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            kind = item.path.relative_to(HERE).parts[0]
+            if kind in KINDS:
+                item.add_marker(kind)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Repeat which lint failed: its output scrolled away long ago."""
+    if failed := os.environ.get("HEADGATE_LINT_FAILED"):
+        terminalreporter.section("lint failed", red=True)
+        terminalreporter.line(f"{failed}: the findings are above the first test", red=True)
