@@ -1,0 +1,3 @@
+module headgate.dev/hack/demo-app
+
+go 1.24
