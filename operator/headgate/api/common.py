@@ -1,0 +1,103 @@
+"""What every kind shares: base models, durations, times, names and conditions."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+GROUP = "headgate.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+LABEL_ROLLOUT = f"{GROUP}/rollout"
+"""On ReplicaSets, ControllerRevisions and pods: the name of the Rollout that they belong to."""
+LABEL_REVISION = f"{GROUP}/revision"
+"""On ReplicaSets, pods and in Service selectors: the pod hash, the short form of a revision."""
+ANNOTATION_REVISION = f"{GROUP}/revision-hash"
+"""On ReplicaSets: the full revision, which alone is compared."""
+ANNOTATION_COLLISION = f"{GROUP}/collision-count"
+FINALIZER = f"{GROUP}/hand-back"
+
+
+class Model(BaseModel):
+    """Base of all models: camelCase outside, frozen, tolerant of fields from a newer schema.
+
+    Unknown fields are refused by the API server (structural schema), not here, so that a newer CRD never breaks an
+    older operator.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+DURATION_PATTERN = r"^([0-9]{1,6}(ms|s|m|h))+$"
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
+"""A length of time in Go's notation, e.g. `30s`, `5m`, `1h30m`."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
+"""The name of a Kubernetes object in the same namespace (RFC 1123 subdomain)."""
+ShortName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
+"""A name that fits into a label value (RFC 1123 label)."""
+Time = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
+"""An instant in RFC 3339, UTC."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@lru_cache(maxsize=4096)
+def seconds(duration: str) -> float:
+    """The length of a `Duration` in seconds.
+
+    Raises:
+        ValueError: if the text is not a duration.
+    """
+    if not re.match(DURATION_PATTERN, duration):
+        message = f"{duration!r} is not a duration; write it like 30s, 5m or 1h30m"
+        raise ValueError(message)
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h)", duration))
+
+
+def to_time(epoch: float) -> str:
+    """RFC 3339 text of seconds since the epoch, rounded *up* to a millisecond.
+
+    Rounding up keeps promises that are lower bounds: a pause that began at this instant lasts at least its duration.
+    """
+    millis = math.ceil(epoch * 1000 - 1e-3)
+    whole, rest = divmod(millis, 1000)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def to_epoch(time: str) -> float:
+    """Seconds since the epoch of an RFC 3339 text.
+
+    Raises:
+        ValueError: if the text is not an instant.
+    """
+    return datetime.fromisoformat(time).timestamp()
+
+
+def round_seconds(length: float) -> str:
+    """A length in seconds for people: `42s`, `3m05s`, `2h10m`."""
+    whole = max(0, math.ceil(length))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+class Condition(Model):
+    """One aspect of the state, in the form of `metav1.Condition`."""
+
+    type: Annotated[str, Field(max_length=64)]
+    status: Literal["True", "False", "Unknown"]
+    reason: Annotated[str, Field(max_length=64)]
+    message: Annotated[str, Field(max_length=1024)] = ""
+    last_transition_time: Time
+    observed_generation: int = 0

@@ -1,0 +1,46 @@
+"""What the platform admin sets for one operator: metric providers, query templates, limits and timing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from headgate.api.common import Model, ShortName
+
+
+class MetricProvider(Model):
+    """One Prometheus, by address. Tenants refer to it by name only."""
+
+    address: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=512)]
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    bearer_token_file: str | None = None
+    ca_file: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class QueryTemplate(Model):
+    """A query that tenants may use by name. `{{argument}}` is replaced by an escaped label value."""
+
+    query: Annotated[str, Field(min_length=1, max_length=1024)]
+    description: str = ""
+
+
+class OperatorConfig(Model):
+    """The operator's configuration file. Unknown keys are errors: a typing mistake of an admin must not pass."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    namespaces: tuple[ShortName, ...] = ()
+    """The namespaces to manage; empty means all."""
+    metric_providers: dict[str, MetricProvider] = Field(default_factory=dict)
+    query_templates: dict[str, QueryTemplate] = Field(default_factory=dict)
+    allow_raw_queries: bool = False
+    route_settle_seconds: Annotated[float, Field(ge=0, le=300)] = 2.0
+    """Seconds after the gateway reported a route change as accepted until it counts as applied."""
+    drain_seconds: Annotated[float, Field(ge=0, le=600)] = 5.0
+    """Seconds after a selector switch or weight 0 until the pods that were left may be scaled down."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 8
+    queries_per_namespace: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Questions to metric providers that one namespace may have under way at once."""

@@ -1,0 +1,350 @@
+"""`Rollout`: which workload, by which strategy and steps, behind which router, judged by which gates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from headgate.api.common import GROUP, VERSION, Condition, Duration, Model, Name, ShortName, Time
+from headgate.api.gate import GateRun
+from headgate.api.resource import PrinterColumn, Resource, Rule, Scale
+
+Weight = Annotated[int, Field(ge=0, le=100)]
+"""Percent of the requests."""
+Phase = Literal[
+    "Pending",
+    "Initializing",
+    "Progressing",
+    "Paused",
+    "Held",
+    "Promoting",
+    "RollingBack",
+    "Degraded",
+    "Healthy",
+    "Terminating",
+]
+"""Where a Rollout is. `Healthy` and `Degraded` (on stable because the wanted revision was taken back) are at rest."""
+
+
+class WorkloadRef(Model):
+    """The Deployment whose pod template is released; it is scaled to 0 once the operator's ReplicaSet serves."""
+
+    api_version: Literal["apps/v1"] = "apps/v1"
+    kind: Literal["Deployment"] = "Deployment"
+    name: Name
+
+
+class GateRef(Model):
+    """A QualityGate in the Rollout's namespace."""
+
+    kind: Literal["QualityGate"] = "QualityGate"
+    name: Name
+
+
+class Pause(Model):
+    """Wait: for `duration`, or without one until a person promotes."""
+
+    duration: Duration | None = None
+
+
+class GateStep(Model):
+    """Judge by a gate before going on; `duration` and `count` replace the gate's own."""
+
+    ref: GateRef
+    duration: Duration | None = None
+    count: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class CanaryScale(Model):
+    """How many canary pods from here on, instead of the number that follows from the weight."""
+
+    replicas: Annotated[int, Field(ge=0, le=10000)] | None = None
+    weight: Weight | None = None
+    match_traffic_weight: bool | None = None
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "[has(self.replicas), has(self.weight), has(self.matchTrafficWeight)]"
+                    ".filter(x, x).size() == 1",
+                    "message": "set exactly one of replicas, weight, matchTrafficWeight",
+                }
+            ]
+        }
+    }
+
+
+class Step(Model):
+    """One step of a canary: exactly one of its fields."""
+
+    set_weight: Weight | None = None
+    pause: Pause | None = None
+    gate: GateStep | None = None
+    set_canary_scale: CanaryScale | None = None
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "[has(self.setWeight), has(self.pause), has(self.gate), has(self.setCanaryScale)]"
+                    ".filter(x, x).size() == 1",
+                    "message": "a step has exactly one of setWeight, pause, gate, setCanaryScale; split it into several",
+                }
+            ]
+        }
+    }
+
+
+class HTTPRouteRef(Model):
+    """One rule of one HTTPRoute, which must list both Services as backends and no other backend."""
+
+    name: Name
+    rule: ShortName | None = None
+    """Name of the rule; without it, the one rule that lists the stable Service."""
+
+
+class GatewayAPI(Model):
+    """Traffic by Gateway API routes."""
+
+    http_routes: Annotated[
+        list[HTTPRouteRef],
+        Field(
+            min_length=1,
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ]
+
+
+class TrafficRouting(Model):
+    """Who shifts the requests. One field per router."""
+
+    gateway_api: Annotated[GatewayAPI | None, Field(alias="gatewayAPI")] = None
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [{"rule": "has(self.gatewayAPI)", "message": "name a router: gatewayAPI"}]
+        }
+    }
+
+
+class Canary(Model):
+    """Shift traffic to the new version in steps, next to the stable one."""
+
+    stable_service: Name
+    canary_service: Name
+    traffic_routing: TrafficRouting
+    steps: Annotated[
+        list[Step], Field(min_length=1, max_length=50, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ]
+    scale_down_delay_seconds: Annotated[int, Field(ge=0, le=86400)] = 30
+    """Seconds that the old version stays scaled up after a promotion; the way back is instant until then."""
+    abort_scale_down_delay_seconds: Annotated[int, Field(ge=0, le=86400)] = 30
+    """Seconds that a version which was taken back stays scaled up, so that open connections end."""
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "self.stableService != self.canaryService",
+                    "message": "stableService and canaryService must be two Services",
+                }
+            ]
+        }
+    }
+
+
+class Strategy(Model):
+    """How a new version takes over. One field per strategy."""
+
+    canary: Canary
+
+
+class BackgroundGate(Model):
+    """A gate that judges from the first weight to the end; `interval` replaces the gate's own."""
+
+    ref: GateRef
+    interval: Duration | None = None
+
+
+class RolloutSpec(Model):
+    """What is wanted. Git owns it; the operator never writes it."""
+
+    replicas: Annotated[int, Field(ge=0, le=10000)]
+    """Pods that carry the full load; Headgate keeps this many stable pods, and adds the canary's."""
+    workload_ref: WorkloadRef | None = None
+    template: (
+        Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})] | None
+    ) = None
+    """The pod template, where no workloadRef names a Deployment."""
+    strategy: Strategy
+    gates: Annotated[
+        list[BackgroundGate], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field(default_factory=list)
+    min_ready_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
+    revision_history_limit: Annotated[int, Field(ge=0, le=50)] = 10
+    progress_deadline_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
+    paused: bool = False
+    on_new_revision: Literal["Supersede", "Queue", "Reject"] = "Supersede"
+    """What a template change does while a release is under way: replace it, wait for its end, or be rejected."""
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "has(self.template) != has(self.workloadRef)",
+                    "message": "set exactly one of template and workloadRef",
+                }
+            ]
+        }
+    }
+
+
+class RevisionRef(Model):
+    """One revision: the full hash of its raw template, and the short form that labels pods."""
+
+    revision: Annotated[str, Field(max_length=80)]
+    pod_hash: Annotated[str, Field(max_length=63)]
+    attempt: int = 1
+    since: Time
+    """When it became stable, or when this attempt began."""
+    fast: bool = False
+    """A way back: steps are skipped, because this revision was already promoted once."""
+
+
+class RejectedRevision(Model):
+    """A revision that was taken back, and is not tried again until the template changes or someone retries."""
+
+    revision: Annotated[str, Field(max_length=80)]
+    pod_hash: Annotated[str, Field(max_length=63)]
+    attempt: int
+    reason: Annotated[str, Field(max_length=64)]
+    message: Annotated[str, Field(max_length=1024)]
+    at: Time
+
+
+class HistoryEntry(Model):
+    """How one attempt ended."""
+
+    pod_hash: Annotated[str, Field(max_length=63)]
+    revision: Annotated[str, Field(max_length=80)]
+    attempt: int
+    outcome: Literal["Promoted", "Rejected", "Superseded", "Reverted", "Adopted"]
+    started_at: Time
+    finished_at: Time
+    message: Annotated[str, Field(max_length=512)] = ""
+
+
+class Weights(Model):
+    """Percent of the requests for the canary: what the steps allow, and what the router was last seen to do."""
+
+    desired: Weight = 0
+    observed: Weight = 0
+    applied: bool = False
+    """The router reported that it serves `desired`."""
+    reasserted: int = 0
+    """How often a foreign rewrite of weights or selectors was undone lately in this attempt."""
+    reasserted_at: Time | None = None
+
+
+class ConsumedAction(Model):
+    """A RolloutAction that was taken or refused, remembered by uid so that it counts once."""
+
+    uid: Annotated[str, Field(max_length=64)]
+    name: Annotated[str, Field(max_length=253)]
+    verb: Annotated[str, Field(max_length=16)]
+    accepted: bool
+    message: Annotated[str, Field(max_length=512)]
+    at: Time
+
+
+class WorkloadStatus(Model):
+    """The Deployment named by workloadRef, as the last decision saw it."""
+
+    observed_generation: int = 0
+    adopted: bool = False
+    reasserted: int = 0
+    """How often it was scaled to 0 again after somebody else had scaled it up, in this attempt."""
+
+
+class PersonPause(Model):
+    """A pause that a person asked for by a RolloutAction."""
+
+    by: Annotated[str, Field(max_length=253)]
+    reason: Annotated[str, Field(max_length=512)] = ""
+    since: Time
+
+
+class RolloutStatus(Model):
+    """The journal: what was decided, where things are and why. Only the operator writes it."""
+
+    observed_generation: int = 0
+    decision: int = 0
+    """Sequence number of the last decision; a gap between status and log shows a lost line."""
+    phase: Phase = "Pending"
+    message: Annotated[str, Field(max_length=1024)] = ""
+    stable: RevisionRef | None = None
+    current: RevisionRef | None = None
+    target: RevisionRef | None = None
+    """The revision that an `undo` chose over the template, until the template changes."""
+    current_step_index: int = 0
+    step_count: int = 0
+    step: Annotated[str, Field(max_length=32)] = ""
+    """`2/6`, for people; currentStepIndex counts from 0."""
+    step_started_at: Time | None = None
+    progress_since: Time | None = None
+    """Since when the progress deadline runs; pauses and holds start it anew."""
+    hold_message: Annotated[str, Field(max_length=1024)] = ""
+    weights: Weights = Field(default_factory=Weights)
+    paused: PersonPause | None = None
+    replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    updated_replicas: int = 0
+    selector: Annotated[str, Field(max_length=512)] = ""
+    collision_count: int = 0
+    workload: WorkloadStatus | None = None
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            max_length=12, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+        ),
+    ] = Field(default_factory=list)
+    gates: Annotated[list[GateRun], Field(max_length=16)] = Field(default_factory=list)
+    rejected: Annotated[list[RejectedRevision], Field(max_length=10)] = Field(default_factory=list)
+    actions: Annotated[list[ConsumedAction], Field(max_length=10)] = Field(default_factory=list)
+    history: Annotated[list[HistoryEntry], Field(max_length=10)] = Field(default_factory=list)
+    written_at: Time | None = None
+    """When this status was decided; evidence alone renews it at most every 30 s."""
+
+
+ROLLOUT = Resource(
+    group=GROUP,
+    version=VERSION,
+    kind="Rollout",
+    plural="rollouts",
+    singular="rollout",
+    short_names=("hro",),
+    categories=("headgate",),
+    scope="Namespaced",
+    spec_model=RolloutSpec,
+    status_model=RolloutStatus,
+    printer_columns=(
+        PrinterColumn("Phase", "string", ".status.phase"),
+        PrinterColumn("Step", "string", ".status.step"),
+        PrinterColumn("Weight", "integer", ".status.weights.observed"),
+        PrinterColumn("Stable", "string", ".status.stable.podHash"),
+        PrinterColumn("Current", "string", ".status.current.podHash"),
+        PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
+        PrinterColumn("Why", "string", ".status.message"),
+    ),
+    scale=Scale(".spec.replicas", ".status.replicas", ".status.selector"),
+    root_rules=(
+        Rule(
+            "self.metadata.name.size() <= 40",
+            "the name of a Rollout has at most 40 characters, because it is part of pod names",
+        ),
+    ),
+)

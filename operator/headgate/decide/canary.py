@@ -1,0 +1,146 @@
+"""The canary strategy: what each step allows, when it is done, and how many pods it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headgate.api.common import round_seconds, seconds, to_epoch
+from headgate.api.rollout import Step
+from headgate.decide.cycle import Cycle
+from headgate.decide.mover import available, need, observed_weight
+from headgate.decide.types import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the steps up to the present one allow."""
+
+    weight: int
+    replicas: int
+
+
+def allowance(steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
+    """The weight and the canary's pods at step `index` (counted from 0); beyond the last step: what the last left.
+
+    Pods never fall short of the weight: capacity goes before traffic whatever setCanaryScale says.
+    """
+    weight, scale = 0, None
+    for step in steps[: index + 1]:
+        if step.set_weight is not None:
+            weight = step.set_weight
+        elif step.set_canary_scale is not None:
+            scale = step.set_canary_scale
+    wanted = max(need(replicas, weight), 1 if weight and replicas else 0)
+    if scale is not None and scale.replicas is not None:
+        wanted = max(wanted, scale.replicas)
+    elif scale is not None and scale.weight is not None:
+        wanted = max(wanted, need(replicas, scale.weight))
+    return Allowance(weight, wanted)
+
+
+def describe(step: Step) -> str:
+    """A step for people."""
+    if step.set_weight is not None:
+        return f"setWeight {step.set_weight}"
+    if step.pause is not None:
+        return f"pause {step.pause.duration}" if step.pause.duration else "pause until promoted"
+    if step.gate is not None:
+        return f"gate {step.gate.ref.name}"
+    return "setCanaryScale"
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """How the present step stands. `clock`: the progress deadline runs."""
+
+    done: bool
+    waiting: str = ""
+    clock: bool = False
+    paused: bool = False
+
+
+def step_state(cycle: Cycle, plan: Plan) -> StepState:
+    """Whether the present step is done, judged by the move that the mover found for it."""
+    status = cycle.status
+    index = status.current_step_index
+    step = plan.steps[index]
+    reached, waiting = cycle.move.reached, cycle.move.waiting
+    if step.set_weight is not None:
+        return StepState(reached, waiting, clock=True)
+    if step.set_canary_scale is not None:
+        pod_hash = status.current.pod_hash if status.current else ""
+        wanted = allowance(plan.steps, index, cycle.snapshot.spec.replicas).replicas
+        there = available(cycle.snapshot, pod_hash)
+        short = "" if there >= wanted else f"waiting for the pods of {pod_hash}: {there} of {wanted} available"
+        return StepState(reached and not short, waiting or short, clock=True)
+    if step.pause is not None:
+        return _pause(cycle, step.pause.duration)
+    return _gate(cycle, index)
+
+
+def _pause(cycle: Cycle, duration: str | None) -> StepState:
+    if duration is None:
+        return StepState(done=False, waiting="paused until someone promotes", paused=True)
+    ends = to_epoch(cycle.status.step_started_at or "") + seconds(duration)
+    if cycle.now >= ends:
+        return StepState(done=True)
+    cycle.wake(ends)
+    return StepState(done=False, waiting=f"pausing for {round_seconds(seconds(duration))}", paused=True)
+
+
+def _gate(cycle: Cycle, index: int) -> StepState:
+    run = next((g for g in cycle.status.gates if g.step == index), None)
+    if run is None:
+        return StepState(done=False, waiting=cycle.move.waiting or "the gate is about to begin")
+    if run.verdict == "Pass" or run.overridden:
+        return StepState(done=True)
+    waiting = run.message or f"{run.name} is judging since {run.started_at[11:16]}"
+    return StepState(done=False, waiting=cycle.move.waiting or waiting)
+
+
+def held_gate(cycle: Cycle) -> str:
+    """Why a gate holds the release; empty if none does."""
+    for run in cycle.status.gates:
+        if run.held and not run.overridden and run.step in (-1, cycle.status.current_step_index):
+            return f"{run.name} is held: {run.message}"
+    return ""
+
+
+def unproven_background(cycle: Cycle, plan: Plan) -> str:
+    """Which background gate has not passed yet; empty if all have."""
+    for name in sorted(plan.background_gates):
+        run = next((g for g in cycle.status.gates if g.step == -1 and g.name == name), None)
+        if run is None or not (run.verdict == "Pass" or run.overridden):
+            why = run.message if run and run.message else "no measurement has passed yet"
+            return f"waiting for the background gate {name}: {why}"
+    return ""
+
+
+def weight_for(cycle: Cycle, allowed: Allowance, *, hold: bool) -> int:
+    """The weight to aim at: what is allowed, or under a hold no more than what is there."""
+    return min(allowed.weight, observed_weight(cycle.snapshot)) if hold else allowed.weight
+
+
+def deadline_passed(cycle: Cycle) -> bool:
+    """The present step has taken longer than the progress deadline."""
+    since = cycle.status.progress_since
+    if since is None:
+        return False
+    ends = to_epoch(since) + cycle.snapshot.spec.progress_deadline_seconds
+    if cycle.now < ends:
+        cycle.wake(ends)
+        return False
+    return True
+
+
+__all__ = [
+    "Allowance",
+    "StepState",
+    "allowance",
+    "deadline_passed",
+    "describe",
+    "held_gate",
+    "step_state",
+    "unproven_background",
+    "weight_for",
+]

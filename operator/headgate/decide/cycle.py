@@ -1,0 +1,48 @@
+"""The working space of one decision: the snapshot, the journal as it becomes, and what is to be asked and said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from headgate.api.rollout import RolloutStatus
+from headgate.decide import journal
+from headgate.decide.mover import Move
+from headgate.decide.problems import Problem
+from headgate.decide.types import EventNote, Question, ReadQuestion, Snapshot
+
+
+@dataclass(slots=True)
+class Cycle:
+    """Mutable only inside one call of `decide`, so the call as a whole stays a function."""
+
+    snapshot: Snapshot
+    now: float
+    status: RolloutStatus
+    problems: list[Problem] = field(default_factory=list)
+    events: list[EventNote] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    reads: list[ReadQuestion] = field(default_factory=list)
+    wakes: list[float] = field(default_factory=list)
+    move: Move = field(default_factory=Move)
+    stalled: tuple[str, str] | None = None
+    """Reason and message of what a person must do."""
+    adoption_wait: str = ""
+
+    def change(self, **updates: Any) -> None:
+        """Replace fields of the journal."""
+        self.status = journal.change(self.status, **updates)
+
+    def note(self, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Record an Event."""
+        self.events.append(EventNote(kind, reason, message[:1024]))
+
+    def wake(self, at: float | None) -> None:
+        """Decide again at this time at the latest."""
+        if at is not None:
+            self.wakes.append(at)
+
+    def stall(self, reason: str, message: str) -> None:
+        """Say what a person must do; the first reason stands."""
+        if self.stalled is None:
+            self.stalled = (reason, message)

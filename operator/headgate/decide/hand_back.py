@@ -1,0 +1,179 @@
+"""The end of a Rollout: traffic and replicas go back to what was there before, then the finalizer goes.
+
+Traffic first, always to what is stable. Where the Deployment's template is not the stable revision, its pods must not
+get traffic that nobody has judged: then the stable ReplicaSet stays, and an Event says how to go on from there.
+"""
+
+from __future__ import annotations
+
+from headgate.api.common import FINALIZER, to_epoch, to_time
+from headgate.decide import journal
+from headgate.decide.cycle import Cycle
+from headgate.decide.mover import replica_set, selected
+from headgate.decide.types import (
+    Action,
+    Decision,
+    DeletePlan,
+    EventNote,
+    ScaleReplicaSet,
+    ScaleWorkload,
+    SetFinalizer,
+    SetSelector,
+    SetWeight,
+    Snapshot,
+)
+
+PATIENCE = 60.0
+"""Seconds after which a gateway that does not answer is not waited for any longer."""
+
+
+def decide(snapshot: Snapshot, now: float) -> Decision:
+    """The next write on the way out; nothing once the finalizer is gone."""
+    if FINALIZER not in snapshot.meta.finalizers:
+        return Decision(status=snapshot.status, write=False, waiting="deleted")
+    cycle = Cycle(snapshot, now, snapshot.status)
+    if snapshot.status.phase != "Terminating":
+        cycle.change(
+            phase="Terminating",
+            step_started_at=to_time(now),
+            message="handing traffic and replicas back",
+            observed_generation=snapshot.meta.generation,
+        )
+    action, waiting = _next(cycle)
+    write = journal.journal_key(cycle.status) != journal.journal_key(snapshot.status)
+    status = cycle.status
+    if write and not snapshot.namespace_terminating:
+        status = journal.change(status, decision=snapshot.status.decision + 1, written_at=to_time(now))
+    return Decision(
+        status=status,
+        write=write and not snapshot.namespace_terminating,
+        action=action,
+        wake_at=now + 5 if waiting else None,
+        events=tuple(cycle.events),
+        waiting=waiting,
+    )
+
+
+def _next(cycle: Cycle) -> tuple[Action | None, str]:
+    snapshot = cycle.snapshot
+    lowered = _traffic_home(cycle)
+    if lowered is not None:
+        return lowered
+    if snapshot.namespace_terminating:
+        return _let_go(cycle), ""
+    for part in (_canaries, _workload, _selectors, _records):
+        found = part(cycle)
+        if found is not None:
+            return found
+    return _let_go(cycle), ""
+
+
+def _patient(cycle: Cycle) -> bool:
+    began = cycle.status.step_started_at
+    return began is None or cycle.now < to_epoch(began) + PATIENCE
+
+
+def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
+    snapshot, stable = cycle.snapshot, cycle.status.stable
+    service = snapshot.stable_service
+    if stable is not None and service.found and selected(service) not in ("", stable.pod_hash):
+        return SetSelector(service.name, service.resource_version, stable.pod_hash, exposure="lower"), ""
+    for route in snapshot.routes:
+        if route.found and not route.problem and route.weight > 0:
+            lower = SetWeight(
+                route.router, route.kind, route.name, route.rule, route.resource_version, 0, exposure="lower"
+            )
+            return lower, ""
+    if snapshot.namespace_terminating or not _patient(cycle):
+        return None
+    for route in snapshot.routes:
+        if route.found and not route.problem and not route.settled:
+            return None, f"waiting for the gateway to serve {route.kind} {route.name}"
+    return None
+
+
+def _canaries(cycle: Cycle) -> tuple[Action | None, str] | None:
+    """Every revision but the stable one goes, before a Service could select it again."""
+    stable = cycle.status.stable.pod_hash if cycle.status.stable else ""
+    if not stable:
+        return None
+    for found in cycle.snapshot.replica_sets:
+        if found.owned and not found.deleting and found.pod_hash != stable and found.replicas:
+            return ScaleReplicaSet(found.name, found.resource_version, 0, found.min_ready_seconds), ""
+    left = [r.name for r in cycle.snapshot.replica_sets if r.owned and r.pod_hash != stable and r.pods]
+    if left and _patient(cycle):
+        return None, f"waiting for the pods of {left[0]} to end"
+    return None
+
+
+def _returns_to_workload(snapshot: Snapshot) -> bool:
+    """The Deployment would run what is stable now."""
+    stable = snapshot.status.stable
+    if snapshot.spec.workload_ref is None or snapshot.workload is None or not snapshot.workload.found:
+        return False
+    return stable is None or snapshot.revision == stable.revision
+
+
+def _stays(snapshot: Snapshot) -> bool:
+    """The stable ReplicaSet goes on serving after the Rollout is gone."""
+    adopted = snapshot.spec.workload_ref is not None and snapshot.status.stable is not None
+    return snapshot.meta.orphaning or (adopted and not _returns_to_workload(snapshot))
+
+
+def _workload(cycle: Cycle) -> tuple[Action | None, str] | None:
+    snapshot = cycle.snapshot
+    workload = snapshot.workload
+    if not _returns_to_workload(snapshot) or workload is None or snapshot.status.stable is None:
+        return None
+    wanted = snapshot.spec.replicas
+    if workload.replicas < wanted:
+        return ScaleWorkload(workload.name, workload.resource_version, wanted), ""
+    if workload.observed_generation < workload.generation or workload.available < wanted:
+        return None, f"waiting for Deployment {workload.name}: {workload.available} of {wanted} pods available"
+    return None
+
+
+def _selectors(cycle: Cycle) -> tuple[Action | None, str] | None:
+    snapshot = cycle.snapshot
+    if _stays(snapshot):
+        return None
+    for service in (snapshot.stable_service, snapshot.canary_service):
+        if service.found and selected(service):
+            return SetSelector(service.name, service.resource_version, ""), ""
+    service = snapshot.stable_service
+    if _returns_to_workload(snapshot) and snapshot.status.stable is not None and service.found and _patient(cycle):
+        there = service.ready.get("", 0)
+        if there < snapshot.spec.replicas:
+            return None, f"waiting for the endpoints of {service.name} to hold the Deployment's pods ({there} ready)"
+    return None
+
+
+def _records(cycle: Cycle) -> tuple[Action | None, str] | None:
+    """The ControllerRevisions go last: until then no deletion policy can collect serving pods."""
+    snapshot = cycle.snapshot
+    if _stays(snapshot):
+        return None
+    for plan in sorted(snapshot.plans, key=lambda p: p.name):
+        return DeletePlan(plan.name, plan.uid, plan.resource_version), ""
+    return None
+
+
+def _let_go(cycle: Cycle) -> Action:
+    snapshot, stable = cycle.snapshot, cycle.status.stable
+    if _stays(snapshot) and stable is not None and not snapshot.namespace_terminating:
+        found = replica_set(snapshot, stable.pod_hash)
+        name = found.name if found else stable.pod_hash
+        why = (
+            "it was deleted with --cascade=orphan"
+            if snapshot.meta.orphaning
+            else "the Deployment's template is another one"
+        )
+        cycle.events.append(
+            EventNote(
+                "Warning",
+                "StableKept",
+                f"ReplicaSet {name} goes on serving, because {why}; when the Deployment runs what you want, remove the "
+                f"label key headgate.dev/revision from the Services' selectors and delete the ReplicaSet",
+            )
+        )
+    return SetFinalizer(snapshot.meta.name, snapshot.meta.resource_version, present=False)

@@ -1,0 +1,184 @@
+"""How the journal in `status` changes: runs begin, steps advance, revisions are rejected or promoted, history grows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from headgate.api.common import Condition, to_time
+from headgate.api.gate import GateRun
+from headgate.api.rollout import HistoryEntry, RejectedRevision, RevisionRef, RolloutStatus, Weights
+
+EVIDENCE_INTERVAL = 30.0
+"""Seconds between two status writes that only evidence (counts, measurements, messages) causes."""
+HISTORY_LIMIT = 10
+GATES_LIMIT = 16
+JOURNAL_CONDITIONS = frozenset({"Ready", "Paused", "Stalled", "Rejected", "GatesPassing"})
+"""Conditions whose change is a decision; the others describe the world and may wait for the next write."""
+
+Ending = Literal["Promoted", "Rejected", "Superseded", "Reverted", "Adopted"]
+
+
+def change(status: RolloutStatus, **updates: Any) -> RolloutStatus:
+    """The status with these fields replaced."""
+    return status.model_copy(update=updates)
+
+
+def running(status: RolloutStatus) -> RevisionRef | None:
+    """The revision that is being released, if any; None while the first one comes up and at rest."""
+    if status.stable is None or status.current is None or status.current.revision == status.stable.revision:
+        return None
+    return status.current
+
+
+def is_rejected(status: RolloutStatus, revision: str) -> RejectedRevision | None:
+    """The newest record that this revision was taken back."""
+    return next((r for r in reversed(status.rejected) if r.revision == revision), None)
+
+
+def begin_run(
+    status: RolloutStatus, *, revision: str, pod_hash: str, attempt: int, fast: bool, now: float
+) -> RolloutStatus:
+    """A new attempt of a revision begins at step 0, with nothing of an earlier one: no verdict, no pause, no weight."""
+    time = to_time(now)
+    return change(
+        status,
+        current=RevisionRef(revision=revision, pod_hash=pod_hash, attempt=attempt, since=time, fast=fast),
+        current_step_index=0,
+        step_started_at=time,
+        progress_since=time,
+        gates=[],
+        paused=None,
+        hold_message="",
+        weights=Weights(observed=status.weights.observed),
+    )
+
+
+def advance_step(status: RolloutStatus, now: float) -> RolloutStatus:
+    """The next step begins."""
+    time = to_time(now)
+    return change(
+        status,
+        current_step_index=status.current_step_index + 1,
+        step_started_at=time,
+        progress_since=time,
+        hold_message="",
+    )
+
+
+def end_run(status: RolloutStatus, outcome: Ending, message: str, now: float) -> RolloutStatus:
+    """The attempt under way is over and recorded; `current` is left as it is."""
+    run = status.current
+    if run is None:
+        return status
+    entry = HistoryEntry(
+        pod_hash=run.pod_hash,
+        revision=run.revision,
+        attempt=run.attempt,
+        outcome=outcome,
+        started_at=run.since,
+        finished_at=to_time(now),
+        message=message[:512],
+    )
+    return change(status, history=[*status.history, entry][-HISTORY_LIMIT:], paused=None, hold_message="")
+
+
+def back_to_stable(status: RolloutStatus, now: float) -> RolloutStatus:
+    """Nothing is released any more; what is stable is what is wanted from traffic."""
+    time = to_time(now)
+    return change(
+        status,
+        current=status.stable,
+        current_step_index=0,
+        step_started_at=time,
+        progress_since=time,
+        weights=Weights(observed=status.weights.observed),
+    )
+
+
+def reject(status: RolloutStatus, reason: str, message: str, now: float) -> RolloutStatus:
+    """The revision under way is taken back, remembered, and not tried again by itself."""
+    run = running(status)
+    if run is None:
+        return status
+    ended = end_run(status, "Rejected", message, now)
+    record = RejectedRevision(
+        revision=run.revision,
+        pod_hash=run.pod_hash,
+        attempt=run.attempt,
+        reason=reason,
+        message=message[:1024],
+        at=to_time(now),
+    )
+    others = [r for r in status.rejected if r.revision != run.revision]
+    return back_to_stable(change(ended, rejected=[*others, record][-HISTORY_LIMIT:]), now)
+
+
+def promote(status: RolloutStatus, message: str, now: float, outcome: Ending = "Promoted") -> RolloutStatus:
+    """The revision under way is the stable one from now on."""
+    run = status.current
+    if run is None:
+        return status
+    ended = end_run(status, outcome, message, now)
+    stable = run.model_copy(update={"since": to_time(now), "fast": False})
+    return back_to_stable(
+        change(
+            ended,
+            stable=stable,
+            rejected=[r for r in ended.rejected if r.revision != run.revision],
+        ),
+        now,
+    )
+
+
+def put_gate(status: RolloutStatus, run: GateRun) -> RolloutStatus:
+    """The status with this gate run in the place of its earlier state."""
+    kept = [g for g in status.gates if (g.name, g.step) != (run.name, run.step)]
+    return change(status, gates=[*kept, run][-GATES_LIMIT:])
+
+
+def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
+    """What makes a status write urgent: equal keys differ in evidence only."""
+    return (
+        status.observed_generation,
+        status.phase,
+        status.stable,
+        status.current,
+        status.target,
+        status.current_step_index,
+        status.step_started_at,
+        status.progress_since,
+        status.weights.desired,
+        status.weights.reasserted,
+        status.paused,
+        status.collision_count,
+        status.workload,
+        status.rejected,
+        status.actions,
+        status.history,
+        [(g.name, g.step, g.window, g.verdict, g.held, g.extended, g.overridden) for g in status.gates],
+        [(c.type, c.status, c.reason) for c in status.conditions if c.type in JOURNAL_CONDITIONS],
+    )
+
+
+def merge_conditions(
+    old: list[Condition], new: list[tuple[str, str, str, str]], generation: int, now: float
+) -> list[Condition]:
+    """Conditions from (type, status, reason, message), with the old transition time where the status is the same."""
+    before = {c.type: c for c in old}
+    merged = []
+    for kind, status, reason, message in new:
+        was = before.get(kind)
+        since = was.last_transition_time if was and was.status == status else to_time(now)
+        merged.append(
+            Condition.model_validate(
+                {
+                    "type": kind,
+                    "status": status,
+                    "reason": reason,
+                    "message": message[:1024],
+                    "lastTransitionTime": since,
+                    "observedGeneration": generation,
+                }
+            )
+        )
+    return merged

@@ -1,0 +1,300 @@
+"""The one place that moves traffic and capacity: given a goal, the next safe write, or what it has to wait for.
+
+Every invariant on traffic is a precondition here: capacity before weight on the way up, weight before capacity on the
+way down, no selector switch under traffic, lowering at any time. The strategies only say where they want to be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headgate.api.common import LABEL_REVISION
+from headgate.decide.types import (
+    Action,
+    CreateReplicaSet,
+    Exposure,
+    OutcomeKind,
+    PlanView,
+    ReplicaSetView,
+    RouteView,
+    ScaleReplicaSet,
+    ServiceView,
+    SetSelector,
+    SetWeight,
+    Snapshot,
+)
+
+REFUSED_WEIGHT_PATIENCE = 10.0
+"""Seconds that a refused weight 0 is retried before the canary Service is pointed at stable instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Where traffic and capacity should be."""
+
+    stable: str
+    """Pod hash that the stable Service must select."""
+    canary: str
+    """Pod hash that the canary Service must select."""
+    weight: int
+    """The canary's weight. Never exceeded; reached only if capacity is there."""
+    replicas: Mapping[str, int]
+    """Wanted pods by pod hash; every other ReplicaSet is to go to 0."""
+    proven: bool
+    """`stable` is a revision that was promoted before: pointing the stable Service at it is the way back."""
+    hold: bool = False
+    """Only lowering is allowed: paused, held, or something is not as it must be."""
+    hold_reason: str = ""
+    frozen: bool = False
+    """Held, and not even capacity that the spec newly asks for may be added: the spec cannot be worked with."""
+    keep: frozenset[str] = frozenset()
+    """Pod hashes that must not lose capacity yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What to do next. `reached`: the world is as the goal wants it, as read back."""
+
+    action: Action | None = None
+    waiting: str = ""
+    reached: bool = False
+    short_of: str = ""
+    """Pod hash whose pods are waited for."""
+    settle_at: float | None = None
+    """When a settle or drain time ends."""
+
+
+def need(replicas: int, weight: int) -> int:
+    """Pods that `weight` percent of the full load need."""
+    return math.ceil(replicas * weight / 100)
+
+
+def selected(service: ServiceView) -> str:
+    """The pod hash that a Service selects; empty if it selects no particular revision."""
+    return service.selector.get(LABEL_REVISION, "")
+
+
+def replica_set(snapshot: Snapshot, pod_hash: str) -> ReplicaSetView | None:
+    """The live ReplicaSet of ours with this pod hash."""
+    return next((r for r in snapshot.replica_sets if r.pod_hash == pod_hash and r.owned and not r.deleting), None)
+
+
+def available(snapshot: Snapshot, pod_hash: str) -> int:
+    """Available pods of a revision."""
+    found = replica_set(snapshot, pod_hash)
+    return found.available if found and found.settled else 0
+
+
+def holds_only(service: ServiceView, pod_hash: str) -> bool:
+    """The Service's endpoints are all of this revision."""
+    return all(h == pod_hash or not count for h, count in service.ready.items())
+
+
+def anchor(snapshot: Snapshot, revision: str) -> PlanView | None:
+    """The first ControllerRevision of a revision."""
+    plans = sorted((p for p in snapshot.plans if p.revision == revision), key=lambda p: p.attempt)
+    return plans[0] if plans else None
+
+
+def observed_weight(snapshot: Snapshot) -> int:
+    """The greatest weight that any claimed place gives to the canary."""
+    return max((route.weight for route in snapshot.routes), default=0)
+
+
+def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
+    """The next safe write towards the goal."""
+    lowering = _lower(snapshot, goal)
+    if lowering is not None:
+        return lowering
+    if goal.hold:
+        growth = None if goal.frozen else _capacity_up(snapshot, goal, now)
+        return growth if growth and growth.action else Move(waiting=goal.hold_reason)
+    for stage in (_capacity_up, _canary_selector, _stable_selector, _raise):
+        move = stage(snapshot, goal, now)
+        if move is not None:
+            return move
+    return _capacity_down(snapshot, goal, now) or Move(reached=True)
+
+
+def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
+    stable, canary = snapshot.stable_service, snapshot.canary_service
+    if goal.proven and stable.found and selected(stable) not in ("", goal.stable) and available(snapshot, goal.stable):
+        return Move(SetSelector(stable.name, stable.resource_version, goal.stable, exposure="lower"))
+    weight = goal.weight if selected(canary) == goal.canary else 0
+    for route in snapshot.routes:
+        if not route.found or route.problem or route.weight <= weight:
+            continue
+        if selected(canary) == goal.stable and not goal.hold:
+            # The canary Service serves what is to stay: its share may move only to a stable Service that can take it.
+            if selected(stable) != goal.stable:
+                continue
+            waiting = _not_serving(stable, goal.stable, snapshot.spec.replicas, "stable Service")
+            if waiting:
+                return Move(waiting=waiting, short_of=goal.stable)
+        if _weight_refused(snapshot, route) and goal.proven and selected(canary) != goal.stable:
+            return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
+        return Move(_set_weight(route, weight, "lower"))
+    return None
+
+
+def _weight_refused(snapshot: Snapshot, route: RouteView) -> bool:
+    outcome = snapshot.outcome
+    return (
+        outcome is not None
+        and outcome.kind is OutcomeKind.REFUSED
+        and outcome.action == _set_weight(route, 0, "lower").key
+        and outcome.at - outcome.first_at >= REFUSED_WEIGHT_PATIENCE
+    )
+
+
+def _set_weight(route: RouteView, weight: int, exposure: Exposure) -> SetWeight:
+    return SetWeight(
+        router=route.router,
+        kind=route.kind,
+        name=route.name,
+        rule=route.rule,
+        resource_version=route.resource_version,
+        weight=weight,
+        exposure=exposure,
+    )
+
+
+def _capacity_up(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None:
+    # The stable side first: it carries the load.
+    for pod_hash in sorted(goal.replicas, key=lambda h: (h != goal.stable, h)):
+        wanted = goal.replicas[pod_hash]
+        found = replica_set(snapshot, pod_hash)
+        if found is None:
+            move = _create(snapshot, pod_hash, wanted)
+            if move is not None:
+                return move
+        elif found.replicas < wanted:
+            return Move(
+                ScaleReplicaSet(found.name, found.resource_version, wanted, snapshot.spec.min_ready_seconds),
+                short_of=pod_hash,
+            )
+    return None
+
+
+def _create(snapshot: Snapshot, pod_hash: str, replicas: int) -> Move | None:
+    plan = next((p for p in snapshot.plans if p.pod_hash == pod_hash), None)
+    if plan is None:
+        return Move(waiting=f"waiting for the record of revision {pod_hash}")
+    first = anchor(snapshot, plan.revision) or plan
+    name = f"{snapshot.meta.name}-{pod_hash}"
+    blocker = next((r for r in snapshot.replica_sets if r.name == name), None)
+    if blocker is not None:
+        return Move(waiting=f"waiting for ReplicaSet {name} of an earlier owner to go")
+    return Move(
+        CreateReplicaSet(
+            name=name,
+            revision=plan.revision,
+            pod_hash=pod_hash,
+            collision=snapshot.status.collision_count,
+            replicas=replicas,
+            min_ready_seconds=snapshot.spec.min_ready_seconds,
+            template=plan.template,
+            anchor_name=first.name,
+            anchor_uid=first.uid,
+        ),
+        short_of=pod_hash,
+    )
+
+
+def _canary_selector(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
+    service = snapshot.canary_service
+    if selected(service) == goal.canary:
+        return None
+    waiting = _unsettled(snapshot, 0, now)
+    if waiting is not None:
+        return waiting
+    return Move(SetSelector(service.name, service.resource_version, goal.canary))
+
+
+def _stable_selector(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None:
+    service = snapshot.stable_service
+    if selected(service) == goal.stable:
+        return None
+    there = available(snapshot, goal.stable)
+    if there < snapshot.spec.replicas:
+        return Move(
+            waiting=f"waiting for the pods of {goal.stable}: {there} of {snapshot.spec.replicas} available",
+            short_of=goal.stable,
+        )
+    return Move(SetSelector(service.name, service.resource_version, goal.stable, exposure="raise"))
+
+
+def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
+    replicas = snapshot.spec.replicas
+    stable_waiting = _not_serving(
+        snapshot.stable_service, goal.stable, need(replicas, 100 - goal.weight), "stable Service"
+    )
+    for route in snapshot.routes:
+        if route.weight >= goal.weight:
+            continue
+        wanted = max(need(replicas, goal.weight), min(1, replicas))
+        there = available(snapshot, goal.canary)
+        if there < wanted:
+            return Move(
+                waiting=f"waiting for the pods of {goal.canary}: {there} of {wanted} available", short_of=goal.canary
+            )
+        waiting = _not_serving(snapshot.canary_service, goal.canary, wanted, "canary Service")
+        if waiting or stable_waiting:
+            return Move(waiting=waiting or stable_waiting, short_of=goal.canary if waiting else goal.stable)
+        return Move(_set_weight(route, goal.weight, "raise"))
+    unsettled = _unsettled(snapshot, goal.weight, now)
+    if unsettled is not None:
+        return unsettled
+    if goal.stable == goal.canary and stable_waiting:
+        return Move(waiting=stable_waiting, short_of=goal.stable)
+    return None
+
+
+def _not_serving(service: ServiceView, pod_hash: str, wanted: int, name: str) -> str:
+    ready = service.ready.get(pod_hash, 0)
+    if ready < wanted:
+        return f"waiting for the endpoints of the {name} {service.name}: {ready} of {wanted} of {pod_hash} are ready"
+    if not holds_only(service, pod_hash):
+        return f"waiting for the endpoints of the {name} {service.name} to hold only {pod_hash}"
+    return ""
+
+
+def _unsettled(snapshot: Snapshot, weight: int, now: float) -> Move | None:
+    settle = snapshot.config.route_settle_seconds
+    for route in snapshot.routes:
+        label = f"{route.kind} {route.name}"
+        if route.weight != weight:
+            return Move(waiting=f"waiting for {label} to give the canary {weight}% (now {route.weight}%)")
+        if not route.settled or route.settled_since is None:
+            return Move(waiting=f"waiting for the gateway to serve {label}: {route.message or 'not reported yet'}")
+        if now < route.settled_since + settle:
+            return Move(waiting=f"letting the change of {label} settle", settle_at=route.settled_since + settle)
+    return None
+
+
+def _capacity_down(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
+    for found in snapshot.replica_sets:
+        if not found.owned or found.deleting or found.pod_hash in goal.keep:
+            continue
+        wanted = goal.replicas.get(found.pod_hash, 0)
+        if found.replicas <= wanted:
+            continue
+        waiting = _still_serving(snapshot, goal, found.pod_hash, now)
+        if waiting is not None:
+            return waiting
+        return Move(ScaleReplicaSet(found.name, found.resource_version, wanted, found.min_ready_seconds))
+    return None
+
+
+def _still_serving(snapshot: Snapshot, goal: Goal, pod_hash: str, now: float) -> Move | None:
+    """Why a revision must keep its pods: traffic can still reach them."""
+    if pod_hash not in (goal.stable, goal.canary):
+        for service in (snapshot.stable_service, snapshot.canary_service):
+            if selected(service) == pod_hash or service.ready.get(pod_hash, 0):
+                return Move(waiting=f"waiting for the Service {service.name} to leave {pod_hash}")
+    drained_at = max((r.settled_since or now for r in snapshot.routes), default=0.0) + snapshot.config.drain_seconds
+    if now < drained_at:
+        return Move(waiting=f"letting connections to {pod_hash} drain", settle_at=drained_at)
+    return None

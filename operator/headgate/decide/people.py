@@ -1,0 +1,221 @@
+"""What RolloutActions do: each is taken or refused once, by uid, for the revision and attempt that its author saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headgate.api.common import to_time
+from headgate.api.rollout import ConsumedAction, PersonPause, RejectedRevision, RevisionRef, Step
+from headgate.decide import journal
+from headgate.decide.cycle import Cycle
+from headgate.decide.types import ActionView, AnswerAction
+
+REMEMBERED = 10
+Answered = tuple[bool, str]
+
+
+def consume(cycle: Cycle) -> AnswerAction | None:
+    """Take or refuse the oldest action that has no answer, and give back the answer to write.
+
+    An action that the journal knows already is answered again and has no second effect.
+    """
+    pending = sorted(cycle.snapshot.actions, key=lambda a: (a.created_at, a.uid))
+    if not pending:
+        return None
+    action = pending[0]
+    known = next((a for a in cycle.status.actions if a.uid == action.uid), None)
+    if known is None:
+        accepted, message = _take(cycle, action)
+        known = ConsumedAction(
+            uid=action.uid,
+            name=action.name[:253],
+            verb=action.verb,
+            accepted=accepted,
+            message=message[:512],
+            at=to_time(cycle.now),
+        )
+        cycle.change(actions=[*cycle.status.actions, known][-REMEMBERED:])
+        word = "accepted" if accepted else "refused"
+        cycle.note(
+            "Normal" if accepted else "Warning",
+            "ActionAccepted" if accepted else "ActionRefused",
+            f"{action.verb} by {action.author} {word}: {message}",
+        )
+    return AnswerAction(action.name, action.resource_version, known.accepted, known.message)
+
+
+def _take(cycle: Cycle, action: ActionView) -> Answered:
+    if cycle.problems and action.verb not in ("abort", "pause"):
+        return False, f"the Rollout cannot be worked with now: {cycle.problems[0].message}"
+    handler = _VERBS.get(action.verb)
+    if handler is None:
+        return False, f"{action.verb} is not known to this version of the operator"
+    return handler(cycle, action)
+
+
+def _stale(cycle: Cycle, action: ActionView) -> str:
+    current = cycle.status.current
+    if current is None:
+        return "no revision has begun yet"
+    if (current.pod_hash, current.attempt) == (action.pod_hash, action.attempt):
+        return ""
+    return (
+        f"you saw revision {action.pod_hash} attempt {action.attempt}, now it is {current.pod_hash} attempt "
+        f"{current.attempt}; look again and repeat it if you still want it"
+    )
+
+
+def _promote(cycle: Cycle, action: ActionView) -> Answered:
+    stale = _stale(cycle, action)
+    if stale:
+        return False, stale
+    run, plan = journal.running(cycle.status), _plan_steps(cycle)
+    index = cycle.status.current_step_index
+    if run is None or index >= len(plan):
+        return False, "no release is at a step"
+    if plan[index].pause is None:
+        return False, f"step {index} is not a pause; promote ends a pause, override passes a held gate"
+    if cycle.status.paused or cycle.snapshot.spec.paused:
+        return False, "the Rollout is paused as a whole; resume it first"
+    cycle.status = journal.advance_step(cycle.status, cycle.now)
+    return True, f"the pause at step {index} is over"
+
+
+def _plan_steps(cycle: Cycle) -> tuple[Step, ...]:
+    run = journal.running(cycle.status)
+    plan = next(
+        (p for p in cycle.snapshot.plans if run and (p.revision, p.attempt) == (run.revision, run.attempt)), None
+    )
+    return plan.plan.steps if plan else ()
+
+
+def _pause(cycle: Cycle, action: ActionView) -> Answered:
+    stale = _stale(cycle, action)
+    if stale:
+        return False, stale
+    if journal.running(cycle.status) is None:
+        return False, "no release is under way"
+    if cycle.status.paused:
+        return False, f"it is paused already, by {cycle.status.paused.by}"
+    cycle.change(paused=PersonPause(by=action.author[:253], reason=action.reason[:512], since=to_time(cycle.now)))
+    return True, "paused; failing gates still take the version back"
+
+
+def _resume(cycle: Cycle, action: ActionView) -> Answered:
+    stale = _stale(cycle, action)
+    if stale:
+        return False, stale
+    if cycle.status.paused is None:
+        if cycle.snapshot.spec.paused:
+            return False, "spec.paused is true; set it to false where the Rollout is kept, e.g. in Git"
+        return False, "it is not paused"
+    cycle.change(paused=None, progress_since=to_time(cycle.now))
+    return True, "resumed"
+
+
+def _abort(cycle: Cycle, action: ActionView) -> Answered:
+    stale = _stale(cycle, action)
+    if stale:
+        return False, stale
+    run = journal.running(cycle.status)
+    if run is None:
+        return False, "no release is under way; undo goes back to an older revision"
+    why = f"aborted by {action.author}" + (f": {action.reason}" if action.reason else "")
+    cycle.status = journal.reject(cycle.status, "Aborted", why, cycle.now)
+    cycle.note("Warning", "Rejected", f"revision {run.pod_hash} is taken back: {why}")
+    return True, f"revision {run.pod_hash} is taken back"
+
+
+def _retry(cycle: Cycle, action: ActionView) -> Answered:
+    record = journal.is_rejected(cycle.status, cycle.snapshot.revision)
+    if journal.running(cycle.status) is not None:
+        return False, "a release is under way"
+    if record is None:
+        return False, "the wanted revision was not taken back; there is nothing to retry"
+    if (record.pod_hash, record.attempt) != (action.pod_hash, action.attempt):
+        return False, (
+            f"you saw revision {action.pod_hash} attempt {action.attempt}, the one that was taken back is "
+            f"{record.pod_hash} attempt {record.attempt}; look again"
+        )
+    cycle.status = journal.begin_run(
+        cycle.status,
+        revision=record.revision,
+        pod_hash=record.pod_hash,
+        attempt=record.attempt + 1,
+        fast=False,
+        now=cycle.now,
+    )
+    cycle.change(rejected=[r for r in cycle.status.rejected if r.revision != record.revision], target=None)
+    return True, f"attempt {record.attempt + 1} of revision {record.pod_hash} begins"
+
+
+def _undo(cycle: Cycle, action: ActionView) -> Answered:
+    status = cycle.status
+    stale = _stale(cycle, action)
+    if stale:
+        return False, stale
+    stable = status.stable
+    if stable is None or journal.running(status) is not None:
+        return False, "a release is under way; abort takes it back"
+    older = [
+        h for h in reversed(status.history) if h.outcome in ("Promoted", "Adopted") and h.revision != stable.revision
+    ]
+    if action.to_revision:
+        older = [h for h in older if h.pod_hash == action.to_revision]
+    goal = next((h for h in older if any(p.revision == h.revision for p in cycle.snapshot.plans)), None)
+    if goal is None:
+        wanted = action.to_revision or "an older promoted revision"
+        return False, f"{wanted} is not in the history any more, so there is nothing to go back to"
+    why = f"undone by {action.author}" + (f": {action.reason}" if action.reason else "")
+    attempts = [h.attempt for h in status.history if h.revision == goal.revision]
+    target = RevisionRef(
+        revision=goal.revision, pod_hash=goal.pod_hash, attempt=max(attempts) + 1, since=to_time(cycle.now), fast=True
+    )
+    undone = RejectedRevision(
+        revision=stable.revision,
+        pod_hash=stable.pod_hash,
+        attempt=stable.attempt,
+        reason="Undone",
+        message=why,
+        at=to_time(cycle.now),
+    )
+    others = [r for r in status.rejected if r.revision not in (stable.revision, goal.revision)]
+    cycle.status = journal.begin_run(
+        journal.change(status, target=target, rejected=[*others, undone][-REMEMBERED:]),
+        revision=target.revision,
+        pod_hash=target.pod_hash,
+        attempt=target.attempt,
+        fast=True,
+        now=cycle.now,
+    )
+    cycle.note("Warning", "Undone", f"going back from {stable.pod_hash} to {goal.pod_hash}: {why}")
+    return True, f"going back to revision {goal.pod_hash}; Git still wants {stable.pod_hash}, revert it there too"
+
+
+def _override(cycle: Cycle, action: ActionView) -> Answered:
+    stale = _stale(cycle, action)
+    if stale:
+        return False, stale
+    held = [g for g in cycle.status.gates if g.held and g.step in (-1, cycle.status.current_step_index)]
+    if not held:
+        return False, "no gate is held"
+    for run in held:
+        cycle.status = journal.put_gate(cycle.status, run.model_copy(update={"overridden": action.author[:253]}))
+    names = ", ".join(sorted(g.name for g in held))
+    return True, f"going on without an answer of {names}: {action.reason}"
+
+
+def _approve(_cycle: Cycle, _action: ActionView) -> Answered:
+    return False, "the present step does not wait for an approval"
+
+
+_VERBS: dict[str, Callable[[Cycle, ActionView], Answered]] = {
+    "promote": _promote,
+    "pause": _pause,
+    "resume": _resume,
+    "abort": _abort,
+    "retry": _retry,
+    "undo": _undo,
+    "override": _override,
+    "approve": _approve,
+}

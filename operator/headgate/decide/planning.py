@@ -1,0 +1,47 @@
+"""What an attempt is pinned to: its steps and resolved gates, recorded once in a ControllerRevision."""
+
+from __future__ import annotations
+
+from headgate.api.rollout import RevisionRef
+from headgate.decide.types import CreatePlan, Plan, PlanView, Snapshot
+
+
+def find_plan(snapshot: Snapshot, run: RevisionRef) -> PlanView | None:
+    """The record of an attempt."""
+    return next((p for p in snapshot.plans if (p.revision, p.attempt) == (run.revision, run.attempt)), None)
+
+
+def plan_of_spec(snapshot: Snapshot) -> Plan:
+    """The plan as the spec and the gates have it now."""
+    spec = snapshot.spec
+    background = {}
+    for gate in spec.gates:
+        resolved = snapshot.gates.get(gate.ref.name)
+        if resolved is not None:
+            background[gate.ref.name] = (
+                resolved.model_copy(update={"interval": gate.interval}) if gate.interval else resolved
+            )
+    steps = tuple(spec.strategy.canary.steps)
+    names = {s.gate.ref.name for s in steps if s.gate is not None}
+    return Plan(
+        steps=steps,
+        step_gates={n: snapshot.gates[n] for n in sorted(names) if n in snapshot.gates},
+        background_gates=background,
+    )
+
+
+def pin(snapshot: Snapshot, run: RevisionRef) -> CreatePlan | None:
+    """The record to create for an attempt; None if its template is not to be had any more."""
+    template = snapshot.template if snapshot.revision == run.revision else None
+    if template is None:
+        template = next((p.template for p in snapshot.plans if p.revision == run.revision), None)
+    if template is None:
+        return None
+    return CreatePlan(
+        name=f"{snapshot.meta.name}-{run.pod_hash}-{run.attempt}",
+        revision=run.revision,
+        pod_hash=run.pod_hash,
+        attempt=run.attempt,
+        template=template,
+        plan=plan_of_spec(snapshot),
+    )

@@ -1,0 +1,115 @@
+"""What is wrong with a Rollout that no schema can refuse: sentences that name the field and say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headgate.api.common import GROUP
+from headgate.decide.queries import problems_of
+from headgate.decide.types import ServiceView, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why the spec cannot be worked with."""
+
+    reason: str
+    message: str
+    blocks_running: bool = True
+    """False: what is wrong concerns the next attempt only, because the one under way has pinned its plan."""
+
+
+def find(snapshot: Snapshot) -> list[Problem]:
+    """All problems, most basic first."""
+    found = [Problem("InvalidSpec", text) for text in snapshot.problems]
+    if found:
+        return found
+    found += [
+        Problem("KindMissing", f"the cluster does not serve {kind}; install its CRD, the Rollout goes on by itself")
+        for kind in snapshot.missing_kinds
+    ]
+    found += [Problem("Conflict", text) for text in snapshot.contenders]
+    found += _workload(snapshot)
+    found += _services(snapshot)
+    found += [Problem("InvalidSpec", route.problem) for route in snapshot.routes if route.problem]
+    found += _gates(snapshot)
+    return found
+
+
+def _workload(snapshot: Snapshot) -> list[Problem]:
+    ref = snapshot.spec.workload_ref
+    if ref is None or snapshot.template is not None:
+        return []
+    return [
+        Problem(
+            "InvalidSpec",
+            f'spec.workloadRef.name: there is no Deployment "{ref.name}" in this namespace; create it or correct it',
+        )
+    ]
+
+
+def _services(snapshot: Snapshot) -> list[Problem]:
+    canary = snapshot.spec.strategy.canary
+    found = []
+    for path, name, service in (
+        ("stableService", canary.stable_service, snapshot.stable_service),
+        ("canaryService", canary.canary_service, snapshot.canary_service),
+    ):
+        field = f"spec.strategy.canary.{path}"
+        if not service.found:
+            found.append(
+                Problem(
+                    "InvalidSpec",
+                    f'{field}: there is no Service "{name}" in this namespace; create it or correct the name',
+                )
+            )
+            continue
+        wrong = _unmatched(service, snapshot.template)
+        if wrong:
+            found.append(
+                Problem(
+                    "InvalidSpec",
+                    f'{field}: Service "{name}" selects {wrong}, which the pod template does not carry as a label; '
+                    "correct the Service's selector or the template's labels",
+                )
+            )
+    return found
+
+
+def _unmatched(service: ServiceView, template: Mapping[str, Any] | None) -> str:
+    own = {k: v for k, v in service.selector.items() if not k.startswith(f"{GROUP}/")}
+    if not own:
+        return "nothing" if not service.selector else ""
+    if template is None:
+        return ""
+    metadata = template.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
+    labels = labels if isinstance(labels, Mapping) else {}
+    return next((f"{k}={v}" for k, v in sorted(own.items()) if labels.get(k) != v), "")
+
+
+def _gates(snapshot: Snapshot) -> list[Problem]:
+    refs = [(f"spec.gates[{i}].ref.name", g.ref.name) for i, g in enumerate(snapshot.spec.gates)]
+    refs += [
+        (f"spec.strategy.canary.steps[{i}].gate.ref.name", step.gate.ref.name)
+        for i, step in enumerate(snapshot.spec.strategy.canary.steps)
+        if step.gate is not None
+    ]
+    found = []
+    seen = set()
+    for field, name in refs:
+        if name in snapshot.broken_gates:
+            text = f'{field}: QualityGate "{name}" cannot be used: {snapshot.broken_gates[name]}'
+        elif name not in snapshot.gates:
+            text = f'{field}: there is no QualityGate "{name}" in this namespace; create it or correct the name'
+        elif name in seen:
+            continue
+        else:
+            wrong = problems_of(snapshot.gates[name], snapshot.config)
+            text = f'{field}: QualityGate "{name}": {wrong[0]}' if wrong else ""
+        seen.add(name)
+        if text:
+            found.append(Problem("InvalidSpec", text, blocks_running=False))
+    return found

@@ -1,0 +1,307 @@
+"""A release under way: steps in order, gates, pauses, the progress deadline, and the promotion at the end."""
+
+from __future__ import annotations
+
+from headgate.api.common import to_time
+from headgate.api.gate import QualityGateSpec
+from headgate.api.rollout import RevisionRef, Step
+from headgate.decide import canary, contest, journal, resting
+from headgate.decide.cycle import Cycle
+from headgate.decide.gates import advance, begin
+from headgate.decide.mover import Goal, next_move, observed_weight, selected
+from headgate.decide.planning import find_plan, pin
+from headgate.decide.queries import QueryContext
+from headgate.decide.retention import keep_until
+from headgate.decide.types import Action, Plan
+
+
+def release(cycle: Cycle) -> Action | None:
+    """One decision about the release under way."""
+    run = journal.running(cycle.status)
+    if run is None:
+        return None
+    view = find_plan(cycle.snapshot, run)
+    if view is None:
+        return _pin(cycle, run)
+    plan = view.plan
+    if _judge(cycle, plan, run):
+        return resting.rest(cycle)
+    promoting = run.fast or cycle.status.current_step_index >= len(plan.steps)
+    _find_move(cycle, plan, run, promoting=promoting)
+    if promoting:
+        _promotion(cycle, plan, run)
+    else:
+        _step(cycle, plan, run)
+    if journal.running(cycle.status) is None:
+        return resting.rest(cycle)
+    return cycle.move.action or resting.shrink_workload(cycle)
+
+
+def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
+    # Traffic of an earlier revision under way leaves at once, whatever the new one still needs.
+    goal = _goal(cycle, run, weight=0, replicas=0, hold=True, reason="recording the new attempt")
+    cycle.move = next_move(cycle.snapshot, goal, cycle.now)
+    if cycle.move.action is not None and cycle.move.action.exposure == "lower":
+        return cycle.move.action
+    if cycle.problems:
+        return None
+    return pin(cycle.snapshot, run)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Where to be
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _goal(cycle: Cycle, run: RevisionRef, *, weight: int, replicas: int, hold: bool, reason: str) -> Goal:
+    stable = cycle.status.stable.pod_hash if cycle.status.stable else ""
+    full = cycle.snapshot.spec.replicas
+    return Goal(
+        stable=stable,
+        canary=run.pod_hash,
+        weight=weight,
+        replicas={stable: full, run.pod_hash: replicas},
+        proven=True,
+        hold=hold,
+        hold_reason=reason,
+        frozen=any(p.blocks_running for p in cycle.problems),
+        keep=keep_until(cycle),
+    )
+
+
+def _promotion_goal(cycle: Cycle, run: RevisionRef, *, hold: bool, reason: str) -> Goal:
+    stable = cycle.status.stable.pod_hash if cycle.status.stable else ""
+    full = cycle.snapshot.spec.replicas
+    return Goal(
+        stable=run.pod_hash,
+        canary=run.pod_hash,
+        weight=0,
+        replicas={stable: full, run.pod_hash: full},
+        proven=False,
+        hold=hold,
+        hold_reason=reason,
+        frozen=any(p.blocks_running for p in cycle.problems),
+        keep=keep_until(cycle),
+    )
+
+
+def hold_reason(cycle: Cycle) -> str:
+    """Why nothing may be raised now; empty if nothing forbids it."""
+    if any(p.blocks_running for p in cycle.problems):
+        return cycle.problems[0].message
+    if cycle.snapshot.spec.paused:
+        return "paused by spec.paused"
+    if cycle.status.paused:
+        why = f": {cycle.status.paused.reason}" if cycle.status.paused.reason else ""
+        return f"paused by {cycle.status.paused.by}{why}"
+    return canary.held_gate(cycle) or contest.contested(cycle)
+
+
+def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -> None:
+    reason = hold_reason(cycle)
+    if promoting:
+        unproven = "" if run.fast else canary.unproven_background(cycle, plan)
+        flipped = selected(cycle.snapshot.stable_service) == run.pod_hash
+        allowed = canary.allowance(plan.steps, len(plan.steps) - 1, cycle.snapshot.spec.replicas)
+        if (reason or unproven) and not flipped and not run.fast:
+            weight = canary.weight_for(cycle, allowed, hold=True)
+            goal = _goal(cycle, run, weight=weight, replicas=allowed.replicas, hold=True, reason=reason or unproven)
+        else:
+            goal = _promotion_goal(cycle, run, hold=bool(reason), reason=reason)
+        desired = goal.weight
+    else:
+        allowed = canary.allowance(plan.steps, cycle.status.current_step_index, cycle.snapshot.spec.replicas)
+        goal = _goal(
+            cycle,
+            run,
+            weight=canary.weight_for(cycle, allowed, hold=bool(reason)),
+            replicas=allowed.replicas,
+            hold=bool(reason),
+            reason=reason,
+        )
+        desired = allowed.weight
+        contest.watch(cycle, desired)
+    weights = cycle.status.weights
+    if weights.desired != desired:
+        cycle.change(weights=weights.model_copy(update={"desired": desired}))
+    cycle.move = next_move(cycle.snapshot, goal, cycle.now)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Steps
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
+    index = cycle.status.current_step_index
+    reason = hold_reason(cycle)
+    state = canary.step_state(cycle, plan)
+    what = f"step {index} of {len(plan.steps)}: {canary.describe(plan.steps[index])}"
+    if reason:
+        _hold(cycle, reason, what)
+        return
+    if state.done:
+        cycle.status = journal.advance_step(cycle.status, cycle.now)
+        _begin_gates(cycle, plan, run)
+        _find_move(cycle, plan, run, promoting=cycle.status.current_step_index >= len(plan.steps))
+        _say(cycle, plan)
+        return
+    if cycle.status.progress_since is None:
+        cycle.change(progress_since=to_time(cycle.now))
+    cycle.change(phase="Paused" if state.paused else "Progressing")
+    if state.clock and canary.deadline_passed(cycle):
+        _too_slow(cycle, what, state.waiting)
+        return
+    cycle.change(message=_with_cause(cycle, f"{what}: {state.waiting}" if state.waiting else what))
+
+
+def _say(cycle: Cycle, plan: Plan) -> None:
+    index = cycle.status.current_step_index
+    if index >= len(plan.steps):
+        cycle.change(phase="Promoting", message="all steps are done, promoting")
+        return
+    step = plan.steps[index]
+    cycle.change(
+        phase="Paused" if step.pause is not None else "Progressing",
+        message=f"step {index} of {len(plan.steps)}: {canary.describe(step)}",
+    )
+    if step.pause is not None:
+        canary.step_state(cycle, plan)
+
+
+def _with_cause(cycle: Cycle, text: str) -> str:
+    cause = cycle.status.hold_message
+    return f"{text} ({cause})"[:1024] if cause and cycle.move.short_of else text[:1024]
+
+
+def _hold(cycle: Cycle, reason: str, what: str) -> None:
+    person = cycle.snapshot.spec.paused or cycle.status.paused is not None
+    cycle.change(phase="Paused" if person else "Held", message=f"{what}: {reason}"[:1024], progress_since=None)
+
+
+def _too_slow(cycle: Cycle, what: str, waiting: str) -> None:
+    limit = cycle.snapshot.spec.progress_deadline_seconds
+    cause = cycle.status.hold_message
+    text = f"{what} made no progress within {limit}s: {waiting}" + (f" ({cause})" if cause else "")
+    _reject(cycle, "ProgressDeadlineExceeded", text)
+
+
+def _reject(cycle: Cycle, reason: str, message: str) -> None:
+    run = journal.running(cycle.status)
+    if run is None:
+        return
+    cycle.status = journal.reject(cycle.status, reason, message, cycle.now)
+    cycle.change(phase="RollingBack")
+    cycle.note("Warning", "Rejected", f"revision {run.pod_hash} is taken back: {message}")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Promotion
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
+    reason = hold_reason(cycle)
+    if reason:
+        _hold(cycle, reason, "promoting")
+        return
+    if cycle.status.progress_since is None:
+        cycle.change(progress_since=to_time(cycle.now))
+    unproven = "" if run.fast else canary.unproven_background(cycle, plan)
+    if unproven:
+        _begin_gates(cycle, plan, run)
+        cycle.change(phase="Held", message=unproven[:1024])
+        return
+    flipped = selected(cycle.snapshot.stable_service) == run.pod_hash
+    if cycle.move.reached and flipped:
+        cycle.status = journal.promote(
+            cycle.status, "all steps and gates passed" if not run.fast else "way back", cycle.now
+        )
+        cycle.note("Normal", "Promoted", f"revision {run.pod_hash} is stable")
+        return
+    cycle.change(phase="Promoting", message=_with_cause(cycle, f"promoting: {cycle.move.waiting or 'switching'}"))
+    if not flipped and canary.deadline_passed(cycle):
+        if run.fast:
+            cycle.stall("ProgressDeadlineExceeded", f"the way back takes long: {cycle.move.waiting}")
+        else:
+            _too_slow(cycle, "the promotion", cycle.move.waiting)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Gates
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _begin_gates(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
+    """The gate of the step that begins, and the background gates once traffic is there (or the steps are over)."""
+    index = cycle.status.current_step_index
+    over = index >= len(plan.steps)
+    step = plan.steps[index] if not over else None
+    if step is not None and step.gate is not None and not _has(cycle, step.gate.ref.name, index):
+        spec = plan.step_gates[step.gate.ref.name]
+        _put_new(cycle, step.gate.ref.name, spec, index, run)
+    if over or observed_weight(cycle.snapshot) > 0:
+        for name in sorted(plan.background_gates):
+            if not _has(cycle, name, -1):
+                _put_new(cycle, name, plan.background_gates[name], -1, run)
+
+
+def _has(cycle: Cycle, name: str, step: int) -> bool:
+    return any((g.name, g.step) == (name, step) for g in cycle.status.gates)
+
+
+def _put_new(cycle: Cycle, name: str, spec: QualityGateSpec, step: int, run: RevisionRef) -> None:
+    fresh = begin(name, spec, step=step, pod_hash=run.pod_hash, attempt=run.attempt, now=cycle.now)
+    cycle.status = journal.put_gate(cycle.status, fresh)
+
+
+def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
+    """Fold in what was answered and ask on. True if a gate failed and the revision was taken back."""
+    index = cycle.status.current_step_index
+    _begin_gates_in_place(cycle, plan, run, index)
+    for gate in tuple(cycle.status.gates):
+        if gate.step not in (-1, index) or gate.verdict == "Fail" or (gate.step >= 0 and gate.verdict == "Pass"):
+            continue
+        spec = plan.background_gates.get(gate.name) if gate.step == -1 else plan.step_gates.get(gate.name)
+        if spec is None:
+            continue
+        step: Step | None = plan.steps[index] if gate.step >= 0 and index < len(plan.steps) else None
+        progress = advance(
+            gate,
+            spec,
+            now=cycle.now,
+            answers=cycle.snapshot.answers,
+            context=_context(cycle, run),
+            config=cycle.snapshot.config,
+            key_prefix=cycle.snapshot.meta.uid,
+            step=step.gate if step else None,
+        )
+        if progress.run != gate:
+            cycle.status = journal.put_gate(cycle.status, progress.run)
+            if progress.run.held and not gate.held:
+                cycle.note("Warning", "GateHeld", f"{gate.name}: {progress.run.message}")
+        cycle.questions.extend(progress.questions)
+        cycle.wake(progress.wake_at)
+        if progress.run.verdict == "Fail":
+            _reject(cycle, "GateFailed", f"{gate.name}: {progress.run.message}")
+            return True
+    return False
+
+
+def _begin_gates_in_place(cycle: Cycle, plan: Plan, run: RevisionRef, index: int) -> None:
+    """A gate of the very first step has no step before it that could begin it."""
+    if index < len(plan.steps) and plan.steps[index].gate is not None and not run.fast:
+        _begin_gates(cycle, plan, run)
+
+
+def _context(cycle: Cycle, run: RevisionRef) -> QueryContext:
+    spec = cycle.snapshot.spec.strategy.canary
+    stable = cycle.status.stable
+    return QueryContext(
+        namespace=cycle.snapshot.meta.namespace,
+        rollout=cycle.snapshot.meta.name,
+        stable_service=spec.stable_service,
+        canary_service=spec.canary_service,
+        stable_revision=stable.pod_hash if stable else "",
+        canary_revision=run.pod_hash,
+    )

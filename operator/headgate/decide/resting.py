@@ -1,0 +1,142 @@
+"""Nothing is being released: the first revision comes up, or the stable one serves; also the end of a way back."""
+
+from __future__ import annotations
+
+from headgate.api.common import to_epoch
+from headgate.decide import contest, journal
+from headgate.decide.canary import deadline_passed
+from headgate.decide.cycle import Cycle
+from headgate.decide.mover import Goal, next_move, observed_weight, selected
+from headgate.decide.planning import find_plan, pin
+from headgate.decide.retention import keep_until, sweep
+from headgate.decide.types import Action, ScaleWorkload, SetSelector
+
+
+def initialize(cycle: Cycle) -> Action | None:
+    """The first revision comes up beside whatever serves now, then takes the Services over; nothing is judged."""
+    run = cycle.status.current
+    if run is None:
+        return None
+    cycle.change(phase="Initializing")
+    if find_plan(cycle.snapshot, run) is None:
+        cycle.change(message=f"bringing up the first revision {run.pod_hash}")
+        return pin(cycle.snapshot, run) if not cycle.problems else None
+    blocked = bool(cycle.problems)
+    paused = cycle.snapshot.spec.paused
+    goal = Goal(
+        stable=run.pod_hash,
+        canary=run.pod_hash,
+        weight=0,
+        replicas={run.pod_hash: cycle.snapshot.spec.replicas},
+        proven=False,
+        hold=blocked or paused,
+        hold_reason=cycle.problems[0].message if blocked else "paused by spec.paused",
+        frozen=blocked,
+        keep=keep_until(cycle),
+    )
+    cycle.move = next_move(cycle.snapshot, goal, cycle.now)
+    if cycle.move.reached:
+        adopted = cycle.snapshot.spec.workload_ref is not None
+        cycle.status = journal.promote(
+            cycle.status, "the first revision", cycle.now, outcome="Adopted" if adopted else "Promoted"
+        )
+        what = (
+            f"Deployment {cycle.snapshot.spec.workload_ref.name} is adopted: "
+            if cycle.snapshot.spec.workload_ref
+            else ""
+        )
+        cycle.note("Normal", "Adopted" if adopted else "Promoted", f"{what}revision {run.pod_hash} serves")
+        return rest(cycle)
+    cause = cycle.status.hold_message
+    waiting = cycle.move.waiting or "switching"
+    text = f"bringing up the first revision {run.pod_hash}: {waiting}" + (f" ({cause})" if cause else "")
+    cycle.change(message=text[:1024])
+    if not blocked and not paused and deadline_passed(cycle):
+        cycle.stall("ProgressDeadlineExceeded", f"{text}; correct what is named, it goes on by itself")
+    return cycle.move.action
+
+
+def rest(cycle: Cycle) -> Action | None:
+    """Keep traffic and capacity on the stable revision, and tidy up."""
+    stable = cycle.status.stable
+    if stable is None:
+        return None
+    snapshot = cycle.snapshot
+    if cycle.status.weights.desired != 0:
+        cycle.change(weights=cycle.status.weights.model_copy(update={"desired": 0}))
+    contest.watch(cycle, 0)
+    blocked = [p for p in cycle.problems if p.blocks_running]
+    reason = blocked[0].message if blocked else ("paused by spec.paused" if snapshot.spec.paused else "")
+    contested = contest.contested(cycle)
+    goal = Goal(
+        stable=stable.pod_hash,
+        canary=stable.pod_hash,
+        weight=observed_weight(snapshot) if contested else 0,
+        replicas={stable.pod_hash: snapshot.spec.replicas},
+        proven=True,
+        hold=bool(reason or contested),
+        hold_reason=reason or contested,
+        frozen=bool(blocked),
+        keep=keep_until(cycle),
+    )
+    cycle.move = next_move(snapshot, goal, cycle.now)
+    if (
+        isinstance(cycle.move.action, SetSelector)
+        and snapshot.status.weights.applied
+        and snapshot.status.phase == "Healthy"
+    ):
+        contest.count(cycle)
+    _phase(cycle)
+    action = cycle.move.action
+    if action is None and not goal.hold:
+        action = shrink_workload(cycle)
+    if action is None and cycle.move.reached and not cycle.problems:
+        action = sweep(cycle)
+    return action
+
+
+def _phase(cycle: Cycle) -> None:
+    snapshot, status = cycle.snapshot, cycle.status
+    stable = status.stable.pod_hash if status.stable else ""
+    home = (
+        selected(snapshot.stable_service) == stable
+        and selected(snapshot.canary_service) == stable
+        and observed_weight(snapshot) == 0
+    )
+    record = journal.is_rejected(status, snapshot.revision)
+    if record is not None:
+        text = (
+            f"revision {record.pod_hash} was taken back: {record.message}; {stable} serves. "
+            "Change the template, or retry it"
+        )
+        cycle.change(phase="Degraded" if home else "RollingBack", message=text[:1024])
+        return
+    if not home and status.phase not in ("Healthy", "Pending"):
+        cycle.change(phase="RollingBack", message=f"going back to {stable}: {cycle.move.waiting or 'switching'}"[:1024])
+        return
+    waiting = f": {cycle.move.waiting}" if cycle.move.short_of else ""
+    cycle.change(phase="Healthy", message=f"revision {stable} is stable{waiting}"[:1024])
+
+
+def shrink_workload(cycle: Cycle) -> Action | None:
+    """Scale the adopted Deployment to 0: its pods serve nobody once the stable Service selects one revision."""
+    workload, status = cycle.snapshot.workload, cycle.status
+    if cycle.snapshot.spec.workload_ref is None or workload is None or not workload.found or not workload.replicas:
+        return None
+    if status.workload is None or status.stable is None or contest.workload_contested(cycle):
+        return None
+    service = cycle.snapshot.stable_service
+    if selected(service) != status.stable.pod_hash or any(n for h, n in service.ready.items() if not h):
+        return None
+    drained = max((r.settled_since or cycle.now for r in cycle.snapshot.routes), default=0.0)
+    drained = max(drained, to_epoch(status.stable.since)) + cycle.snapshot.config.drain_seconds
+    if cycle.now < drained:
+        cycle.wake(drained)
+        return None
+    again = status.workload.adopted
+    cycle.change(
+        workload=status.workload.model_copy(
+            update={"adopted": True, "reasserted": status.workload.reasserted + (1 if again else 0)}
+        )
+    )
+    return ScaleWorkload(workload.name, workload.resource_version, 0)

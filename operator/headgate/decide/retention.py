@@ -1,0 +1,56 @@
+"""How long what is not wanted any more stays: old pods for the way back, old ReplicaSets and records as history."""
+
+from __future__ import annotations
+
+from headgate.api.common import to_epoch
+from headgate.decide.cycle import Cycle
+from headgate.decide.types import Action, DeletePlan, DeleteReplicaSet
+
+
+def keep_until(cycle: Cycle) -> frozenset[str]:
+    """Pod hashes that must not lose their pods yet; wakes when the first of them may."""
+    status, canary = cycle.status, cycle.snapshot.spec.strategy.canary
+    kept = set()
+    for found in cycle.snapshot.replica_sets:
+        if not found.owned or not found.replicas:
+            continue
+        ends = []
+        was_stable = False
+        for entry in status.history:
+            if entry.pod_hash == found.pod_hash:
+                was_stable = was_stable or entry.outcome in ("Promoted", "Adopted")
+                if entry.outcome not in ("Promoted", "Adopted"):
+                    ends.append(to_epoch(entry.finished_at) + canary.abort_scale_down_delay_seconds)
+        if was_stable and status.stable is not None and status.stable.pod_hash != found.pod_hash:
+            ends.append(to_epoch(status.stable.since) + canary.scale_down_delay_seconds)
+        end = max(ends, default=0.0)
+        if cycle.now < end:
+            kept.add(found.pod_hash)
+            cycle.wake(end)
+    return frozenset(kept)
+
+
+def sweep(cycle: Cycle) -> Action | None:
+    """The next old ReplicaSet or record to delete; None if the history is within its limit."""
+    snapshot, status = cycle.snapshot, cycle.status
+    in_use = {r.revision for r in (status.stable, status.current, status.target) if r is not None} | {snapshot.revision}
+    old = sorted(
+        (
+            r
+            for r in snapshot.replica_sets
+            if r.owned and not r.deleting and r.revision not in in_use and not r.replicas and not r.pods
+        ),
+        key=lambda r: (r.created_at, r.name),
+    )
+    surplus = len(old) - snapshot.spec.revision_history_limit
+    if surplus > 0:
+        return DeleteReplicaSet(old[0].name, old[0].uid, old[0].resource_version)
+    there = {r.revision for r in snapshot.replica_sets}
+    for plan in sorted(snapshot.plans, key=lambda p: (p.revision, p.attempt)):
+        attempts = [p.attempt for p in snapshot.plans if p.revision == plan.revision]
+        gone = plan.revision not in there and plan.revision not in in_use
+        # The first record is the second owner of the ReplicaSet, the last one is the attempt that counts.
+        between = min(attempts) < plan.attempt < max(attempts)
+        if gone or between:
+            return DeletePlan(plan.name, plan.uid, plan.resource_version)
+    return None

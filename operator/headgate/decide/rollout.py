@@ -1,0 +1,297 @@
+"""`decide`: from a snapshot and the time to the journal as it should be and at most one write; the whole judgement.
+
+The stage follows from the journal alone: no stable revision yet (the first one comes up), a current revision that is
+not the stable one (it is released, step by step, then promoted), or both the same (at rest, on the way back too).
+"""
+
+from __future__ import annotations
+
+from headgate.api.common import FINALIZER, to_epoch, to_time
+from headgate.api.rollout import RejectedRevision, RevisionRef, RolloutStatus, Weights, WorkloadStatus
+from headgate.decide import hand_back, journal, people, problems, releasing, resting
+from headgate.decide.conditions import describe_world
+from headgate.decide.cycle import Cycle
+from headgate.decide.mover import available, observed_weight, replica_set
+from headgate.decide.revision import pod_hash_of
+from headgate.decide.types import (
+    Action,
+    Decision,
+    OutcomeKind,
+    ReadKind,
+    ReadQuestion,
+    SetFinalizer,
+    Snapshot,
+)
+
+PATIENCE = 10.0
+"""Seconds after which the causes of missing pods are looked up."""
+REFUSALS = 3
+"""Refusals of one write in a row after which a person is told."""
+
+
+def decide(snapshot: Snapshot, now: float) -> Decision:
+    """What to write, do, ask and say about one Rollout at `now` (seconds, API-server time).
+
+    Pure: the same snapshot and time give the same decision.
+    """
+    if snapshot.meta.deleting:
+        return hand_back.decide(snapshot, now)
+    cycle = Cycle(snapshot, now, snapshot.status, problems=problems.find(snapshot))
+    if not cycle.problems and FINALIZER not in snapshot.meta.finalizers:
+        finalizer = SetFinalizer(snapshot.meta.name, snapshot.meta.resource_version, present=True)
+        return Decision(status=snapshot.status, write=False, action=finalizer, waiting="claiming the Rollout")
+    answer: Action | None = people.consume(cycle)
+    _choose_revision(cycle)
+    action = _stage(cycle)
+    _explain_missing_pods(cycle)
+    _explain_refusal(cycle)
+    # Lowering goes before everything; a person's answer before what can wait.
+    if answer is not None and (action is None or action.exposure != "lower"):
+        action = answer
+    return finish(cycle, action)
+
+
+def _stage(cycle: Cycle) -> Action | None:
+    status = cycle.status
+    if status.current is None:
+        return None
+    if journal.running(status) is not None:
+        return releasing.release(cycle)
+    if status.stable is None:
+        return resting.initialize(cycle)
+    return resting.rest(cycle)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Which revision
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _choose_revision(cycle: Cycle) -> None:
+    snapshot, status = cycle.snapshot, cycle.status
+    wanted = snapshot.revision
+    if not wanted or any(p.blocks_running for p in cycle.problems):
+        return
+    if status.stable is None:
+        if (status.current is None or status.current.revision != wanted) and _may_begin_first(cycle):
+            _begin(cycle, wanted)
+        return
+    run = journal.running(status)
+    if status.target is not None:
+        if journal.is_rejected(status, wanted):
+            return
+        cycle.change(target=None)
+    _towards(cycle, wanted, status.stable.revision, run)
+
+
+def _towards(cycle: Cycle, wanted: str, stable: str, run: RevisionRef | None) -> None:
+    status = cycle.status
+    if wanted == stable:
+        if run is not None:
+            _leave(cycle, "Reverted", "the template is that of the stable revision again")
+    elif journal.is_rejected(status, wanted):
+        if run is not None and run.revision != wanted:
+            _leave(cycle, "Superseded", "the template is that of a revision that was taken back earlier")
+    elif run is None:
+        if not cycle.problems:
+            _begin(cycle, wanted)
+    elif run.revision != wanted and not cycle.problems:
+        _another_revision(cycle, wanted)
+
+
+def _another_revision(cycle: Cycle, wanted: str) -> None:
+    """The template changed in mid-run."""
+    policy = cycle.snapshot.spec.on_new_revision
+    run = cycle.status.current
+    if run is None or policy == "Queue":
+        return
+    pod_hash = pod_hash_of(wanted)
+    if policy == "Reject":
+        record = RejectedRevision(
+            revision=wanted,
+            pod_hash=pod_hash,
+            attempt=0,
+            reason="ReleaseUnderWay",
+            message=f"onNewRevision is Reject, and {run.pod_hash} was being released; retry it when that is over",
+            at=to_time(cycle.now),
+        )
+        cycle.change(rejected=[*cycle.status.rejected, record][-journal.HISTORY_LIMIT :])
+        cycle.note("Warning", "Rejected", f"revision {pod_hash} is not released: {record.message}")
+        return
+    cycle.status = journal.end_run(cycle.status, "Superseded", f"revision {pod_hash} took its place", cycle.now)
+    _begin(cycle, wanted)
+
+
+def _leave(cycle: Cycle, outcome: journal.Ending, message: str) -> None:
+    run = cycle.status.current
+    cycle.status = journal.back_to_stable(journal.end_run(cycle.status, outcome, message, cycle.now), cycle.now)
+    cycle.note("Normal", outcome, f"revision {run.pod_hash if run else '?'} is left: {message}")
+
+
+def _begin(cycle: Cycle, wanted: str) -> None:
+    snapshot, status = cycle.snapshot, cycle.status
+    pod_hash, collision = _free_hash(snapshot, wanted)
+    attempts = [h.attempt for h in status.history if h.revision == wanted]
+    attempts += [p.attempt for p in snapshot.plans if p.revision == wanted]
+    promoted = any(h.revision == wanted and h.outcome in ("Promoted", "Adopted") for h in status.history)
+    there = replica_set(snapshot, pod_hash)
+    fast = bool(promoted and there and 0 < snapshot.spec.replicas <= min(there.replicas, available(snapshot, pod_hash)))
+    cycle.status = journal.begin_run(
+        journal.change(
+            status,
+            collision_count=collision,
+            workload=(status.workload or WorkloadStatus()).model_copy(update={"reasserted": 0})
+            if snapshot.spec.workload_ref
+            else None,
+        ),
+        revision=wanted,
+        pod_hash=pod_hash,
+        attempt=max(attempts, default=0) + 1,
+        fast=fast,
+        now=cycle.now,
+    )
+    if status.stable is not None:
+        how = "it is still scaled up, so the steps are skipped" if fast else "step 0 begins"
+        cycle.note("Normal", "NewRevision", f"releasing {pod_hash} over {status.stable.pod_hash}: {how}")
+
+
+def _free_hash(snapshot: Snapshot, revision: str) -> tuple[str, int]:
+    """The pod hash of a revision that no other revision and no foreign ReplicaSet uses, and its collision count."""
+    for collision in range(100):
+        pod_hash = pod_hash_of(revision, collision)
+        name = f"{snapshot.meta.name}-{pod_hash}"
+        taken = [
+            r
+            for r in snapshot.replica_sets
+            if (r.pod_hash == pod_hash and r.revision != revision)
+            or (r.name == name and not r.owned and not r.deleting)
+        ]
+        if not taken:
+            return pod_hash, collision
+    return pod_hash_of(revision), 0
+
+
+def _may_begin_first(cycle: Cycle) -> bool:
+    """Whether the first revision may begin; for an adopted Deployment only if it is complete and nobody scales it."""
+    snapshot = cycle.snapshot
+    if cycle.problems:
+        return False
+    workload = snapshot.workload
+    if snapshot.spec.workload_ref is None or workload is None:
+        return True
+    if snapshot.autoscalers is None:
+        cycle.reads.append(ReadQuestion(ReadKind.AUTOSCALERS, workload.name))
+        cycle.adoption_wait = f"looking for autoscalers of Deployment {workload.name}"
+        return False
+    if snapshot.autoscalers:
+        name = snapshot.autoscalers[0].name
+        cycle.adoption_wait = (
+            f'HorizontalPodAutoscaler "{name}" scales Deployment {workload.name}; point it at this Rollout instead '
+            "(scaleTargetRef: headgate.dev/v1alpha1 Rollout), the adoption goes on by itself"
+        )
+        cycle.stall("WorkloadAutoscaled", cycle.adoption_wait)
+        cycle.reads.append(ReadQuestion(ReadKind.AUTOSCALERS, workload.name))
+        cycle.wake(cycle.now + 30)
+        return False
+    complete = (
+        workload.observed_generation >= workload.generation
+        and workload.updated == workload.replicas == workload.available == workload.pods
+    )
+    if not complete:
+        cycle.adoption_wait = (
+            f"waiting for Deployment {workload.name} to complete its own rollout "
+            f"({workload.updated} updated and {workload.available} available of {workload.replicas})"
+        )
+    return complete
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Why it does not go on
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def _explain_missing_pods(cycle: Cycle) -> None:
+    pod_hash = cycle.move.short_of
+    if not pod_hash:
+        return
+    found = replica_set(cycle.snapshot, pod_hash)
+    cause = cycle.snapshot.pod_causes.get(pod_hash, "") or (found.failure if found else "")
+    if cause:
+        cycle.change(hold_message=cause[:1024])
+    began = to_epoch(cycle.status.step_started_at) if cycle.status.step_started_at else cycle.now
+    if cycle.now < began + PATIENCE:
+        cycle.wake(began + PATIENCE)
+    else:
+        cycle.reads.append(ReadQuestion(ReadKind.PODS, pod_hash))
+        cycle.wake(cycle.now + journal.EVIDENCE_INTERVAL)
+
+
+def _explain_refusal(cycle: Cycle) -> None:
+    outcome = cycle.snapshot.outcome
+    if outcome is None or outcome.kind is not OutcomeKind.REFUSED or outcome.count < REFUSALS:
+        return
+    cycle.stall(outcome.reason or "WriteRefused", f"{outcome.action} is refused: {outcome.message}")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The end of a decision
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def finish(cycle: Cycle, action: Action | None) -> Decision:
+    """Describe the world in the status, and say whether it must be written now."""
+    before = cycle.snapshot.status
+    _count(cycle)
+    describe_world(cycle)
+    after = cycle.status
+    urgent = journal.journal_key(after) != journal.journal_key(before)
+    stale = after != before
+    write = urgent
+    if stale and not urgent:
+        due = (to_epoch(before.written_at) if before.written_at else 0.0) + journal.EVIDENCE_INTERVAL
+        write = cycle.now >= due
+        if not write:
+            cycle.wake(due)
+    if urgent:
+        after = journal.change(after, decision=before.decision + 1)
+    if write:
+        after = journal.change(after, written_at=to_time(cycle.now))
+    wakes = [w for w in cycle.wakes if w > cycle.now]
+    if cycle.move.settle_at is not None:
+        wakes.append(cycle.move.settle_at)
+    return Decision(
+        status=after,
+        write=write,
+        action=action,
+        questions=tuple(cycle.questions),
+        reads=tuple(cycle.reads),
+        wake_at=min(wakes) if wakes else None,
+        events=tuple(cycle.events) if urgent else (),
+        waiting=cycle.move.waiting,
+    )
+
+
+def _count(cycle: Cycle) -> None:
+    snapshot, status = cycle.snapshot, cycle.status
+    hashes = {r.pod_hash for r in (status.stable, status.current) if r is not None}
+    sets = [r for r in snapshot.replica_sets if r.owned and not r.deleting and r.pod_hash in hashes]
+    current = status.current.pod_hash if status.current else ""
+    workload = snapshot.workload
+    cycle.change(
+        observed_generation=snapshot.meta.generation,
+        replicas=sum(r.pods for r in sets),
+        ready_replicas=sum(r.ready for r in sets),
+        available_replicas=sum(r.available for r in sets),
+        updated_replicas=sum(r.pods for r in sets if r.pod_hash == current),
+        selector=f"headgate.dev/rollout={snapshot.meta.name}",
+        weights=_weights(cycle, status),
+        workload=(status.workload or WorkloadStatus()).model_copy(update={"observed_generation": workload.generation})
+        if workload is not None and workload.found
+        else status.workload,
+    )
+
+
+def _weights(cycle: Cycle, status: RolloutStatus) -> Weights:
+    return status.weights.model_copy(
+        update={"observed": observed_weight(cycle.snapshot), "applied": cycle.move.reached}
+    )

@@ -1,0 +1,474 @@
+"""The values that `decide` takes and gives: snapshot in, decision out; nothing here does anything.
+
+Times are seconds since the epoch in API-server time; lengths are seconds; weights are percent of the requests for the
+canary. A `pod_hash` is the short form of a revision, the value of the label `headgate.dev/revision`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from headgate.api.config import OperatorConfig
+from headgate.api.gate import QualityGateSpec
+from headgate.api.rollout import Phase, RolloutSpec, RolloutStatus, Step
+
+# --------------------------------------------------------------------------------------------------------------------
+# What is observed
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutMeta:
+    """Identity of the Rollout that is decided about."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created_at: float
+    deleting: bool = False
+    orphaning: bool = False
+    """Deleted with `--cascade=orphan`: what it owns is to stay."""
+    finalizers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSetView:
+    """One ReplicaSet with the label of this Rollout, whoever owns it."""
+
+    name: str
+    uid: str
+    resource_version: str
+    pod_hash: str
+    revision: str
+    """The full revision from its annotation; empty where it has none."""
+    owned: bool
+    """Its controller is this Rollout, by uid."""
+    deleting: bool
+    replicas: int
+    """`spec.replicas`."""
+    pods: int
+    ready: int
+    available: int
+    settled: bool
+    """`status.observedGeneration` is its generation: the counts speak of the present spec."""
+    min_ready_seconds: int
+    created_at: float
+    failure: str = ""
+    """Reason and message of its condition `ReplicaFailure`, e.g. an exceeded quota."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """One Service and what its EndpointSlices hold."""
+
+    name: str
+    found: bool
+    resource_version: str = ""
+    selector: Mapping[str, str] = field(default_factory=dict)
+    ready: Mapping[str, int] = field(default_factory=dict)
+    """Serving endpoints by pod hash; pods of nobody that this Rollout knows count under the empty string."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    """One claimed place in a router, as read back."""
+
+    router: str
+    """Key of the router in the registry, e.g. `gatewayAPI`."""
+    kind: str
+    name: str
+    rule: str = ""
+    found: bool = False
+    resource_version: str = ""
+    problem: str = ""
+    """Why it cannot be worked with, naming the field; empty if it can."""
+    weight: int = 0
+    """The canary's weight as stored."""
+    settled: bool = False
+    """The router reports the stored version as served (all parents, this generation)."""
+    settled_since: float | None = None
+    """Since when this process has seen it so."""
+    message: str = ""
+    """What the router says while it is not served."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadView:
+    """The Deployment of workloadRef."""
+
+    name: str
+    found: bool
+    resource_version: str = ""
+    uid: str = ""
+    generation: int = 0
+    observed_generation: int = 0
+    replicas: int = 0
+    updated: int = 0
+    available: int = 0
+    pods: int = 0
+    template: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps and resolved gates as they were when an attempt began; stored in a ControllerRevision, never changed."""
+
+    steps: tuple[Step, ...]
+    step_gates: Mapping[str, QualityGateSpec]
+    """By name, for the gates that steps refer to."""
+    background_gates: Mapping[str, QualityGateSpec]
+    """By name, with the Rollout's interval already in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """One ControllerRevision of this Rollout."""
+
+    name: str
+    uid: str
+    resource_version: str
+    revision: str
+    pod_hash: str
+    attempt: int
+    template: Mapping[str, Any]
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class ActionView:
+    """One RolloutAction that has no answer yet."""
+
+    uid: str
+    name: str
+    resource_version: str
+    created_at: float
+    verb: str
+    pod_hash: str
+    attempt: int
+    author: str
+    reason: str
+    to_revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AutoscalerView:
+    """A HorizontalPodAutoscaler that scales the adopted workload."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a metric provider answered to one question; numbers only."""
+
+    question: str
+    """`Question.key`."""
+    number: int
+    """`Question.number`."""
+    at: float
+    value: float | None = None
+    sample: float | None = None
+    error: str = ""
+    """CamelCase code if it could not be asked: Timeout, Unreachable, QueryRefused, ServerError, TooLarge, …"""
+    no_data: str = ""
+    """CamelCase code if it answered without a usable number: NoData, NaN, ManySeries …"""
+
+
+class OutcomeKind(StrEnum):
+    """What became of a write."""
+
+    DONE = "Done"
+    CONFLICT = "Conflict"
+    REFUSED = "Refused"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of the last action."""
+
+    action: str
+    """`Action.key` of what was tried."""
+    kind: OutcomeKind
+    reason: str = ""
+    """CamelCase, e.g. Forbidden, Invalid, AlreadyExists, NotFound, Timeout, Unreachable, NameConflict."""
+    message: str = ""
+    at: float = 0.0
+    first_at: float = 0.0
+    """When the unbroken row of the same refusals of the same action began."""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that a decision may depend on."""
+
+    meta: RolloutMeta
+    spec: RolloutSpec
+    status: RolloutStatus
+    """As last written (or read); the journal."""
+    config: OperatorConfig
+    template: Mapping[str, Any] | None
+    """The raw pod template that is wanted: the inline one or the workload's; None if it cannot be had."""
+    revision: str
+    """`headgate.decide.revision.revision_of(template)`; empty without one."""
+    selector: Mapping[str, str] = field(default_factory=dict)
+    replica_sets: tuple[ReplicaSetView, ...] = ()
+    plans: tuple[PlanView, ...] = ()
+    stable_service: ServiceView = field(default_factory=lambda: ServiceView("", found=False))
+    canary_service: ServiceView = field(default_factory=lambda: ServiceView("", found=False))
+    routes: tuple[RouteView, ...] = ()
+    workload: WorkloadView | None = None
+    gates: Mapping[str, QualityGateSpec] = field(default_factory=dict)
+    """The QualityGates of the namespace that this Rollout refers to, as far as they exist."""
+    broken_gates: Mapping[str, str] = field(default_factory=dict)
+    """QualityGates that exist and cannot be read: name to reason."""
+    problems: tuple[str, ...] = ()
+    """What observing found that no decision can work with, each naming its field (e.g. a spec that does not parse)."""
+    contenders: tuple[str, ...] = ()
+    """Claims of an older Rollout on the same route rule, Service or workload, as sentences."""
+    missing_kinds: tuple[str, ...] = ()
+    """Kinds that this Rollout needs and the cluster does not serve, e.g. `HTTPRoute`."""
+    actions: tuple[ActionView, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    """Answers that no written status records yet, oldest first."""
+    autoscalers: tuple[AutoscalerView, ...] | None = None
+    """Of the workload; None if they were not asked for yet."""
+    pod_causes: Mapping[str, str] = field(default_factory=dict)
+    """pod hash to why its pods do not come up, as a sentence; only what was asked for."""
+    outcome: Outcome | None = None
+    namespace_terminating: bool = False
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What is decided
+# --------------------------------------------------------------------------------------------------------------------
+
+Exposure = Literal["raise", "lower", "neutral"]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One mutating request. `key` names it for outcomes and logs; `resource_version` is the target's."""
+
+    exposure: Exposure = field(default="neutral", kw_only=True)
+
+    @property
+    def key(self) -> str:
+        """The action's identity: its kind and target, without the value."""
+        return f"{type(self).__name__}/{getattr(self, 'name', '')}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetFinalizer(Action):
+    """Add or remove the hand-back finalizer on the Rollout."""
+
+    name: str
+    resource_version: str
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePlan(Action):
+    """Create the ControllerRevision that pins an attempt. Nothing owns it."""
+
+    name: str
+    revision: str
+    pod_hash: str
+    attempt: int
+    template: Mapping[str, Any]
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePlan(Action):
+    """Delete a ControllerRevision that no kept ReplicaSet needs."""
+
+    name: str
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateReplicaSet(Action):
+    """Create a revision's ReplicaSet, owned by the Rollout (controller) and by its first ControllerRevision."""
+
+    name: str
+    revision: str
+    pod_hash: str
+    collision: int
+    replicas: int
+    min_ready_seconds: int
+    template: Mapping[str, Any]
+    anchor_name: str
+    anchor_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleReplicaSet(Action):
+    """Set `spec.replicas` (and minReadySeconds, if it differs) of a ReplicaSet."""
+
+    name: str
+    resource_version: str
+    replicas: int
+    min_ready_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteReplicaSet(Action):
+    """Delete an old revision's ReplicaSet, which has no pods."""
+
+    name: str
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetSelector(Action):
+    """Point a Service at one revision; an empty hash drops the key and so hands the Service back."""
+
+    name: str
+    resource_version: str
+    pod_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetWeight(Action):
+    """Set the canary's weight in one claimed place of a router; the stable backend gets the rest of 100."""
+
+    router: str
+    kind: str
+    name: str
+    rule: str
+    resource_version: str
+    weight: int
+
+    @property
+    def key(self) -> str:
+        """The action's identity: one per claimed place."""
+        return f"SetWeight/{self.kind}/{self.name}/{self.rule}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleWorkload(Action):
+    """Set `spec.replicas` of the adopted Deployment."""
+
+    name: str
+    resource_version: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerAction(Action):
+    """Write the status of a RolloutAction."""
+
+    name: str
+    resource_version: str
+    accepted: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedQuery:
+    """A query as it will be sent."""
+
+    text: str
+    step: float | None = None
+    """Seconds between points of a range query; None asks for an instant."""
+    window: float = 0.0
+    """Length of a range query in seconds, ending at the instant of asking."""
+    reduce: Literal["Last", "Mean", "Min", "Max"] = "Last"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question to a metric provider."""
+
+    key: str
+    """Unique per gate run, window and check; with `number` unique for ever."""
+    number: int
+    provider: str
+    query: RenderedQuery
+    sample_query: RenderedQuery | None = None
+    timeout: float = 10.0
+
+
+class ReadKind(StrEnum):
+    """What may be read on demand, because watching it would cost more than it tells."""
+
+    PODS = "Pods"
+    AUTOSCALERS = "Autoscalers"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadQuestion:
+    """A read of the API server: why the pods of `target` (a pod hash) do not come up, or who scales it (a workload)."""
+
+    kind: ReadKind
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventNote:
+    """A Kubernetes Event to record, best effort."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The journal as it should be, and what to do about the world."""
+
+    status: RolloutStatus
+    write: bool
+    """The status must be written (journal changed), or may be (evidence is due)."""
+    action: Action | None = None
+    questions: tuple[Question, ...] = ()
+    reads: tuple[ReadQuestion, ...] = ()
+    wake_at: float | None = None
+    events: tuple[EventNote, ...] = ()
+    waiting: str = ""
+    """What is waited for, for the log."""
+
+
+__all__ = [
+    "Action",
+    "ActionView",
+    "Answer",
+    "AnswerAction",
+    "AutoscalerView",
+    "CreatePlan",
+    "CreateReplicaSet",
+    "Decision",
+    "DeletePlan",
+    "DeleteReplicaSet",
+    "EventNote",
+    "Exposure",
+    "Outcome",
+    "OutcomeKind",
+    "Phase",
+    "Plan",
+    "PlanView",
+    "Question",
+    "ReadKind",
+    "ReadQuestion",
+    "RenderedQuery",
+    "ReplicaSetView",
+    "RolloutMeta",
+    "RouteView",
+    "ScaleReplicaSet",
+    "ScaleWorkload",
+    "ServiceView",
+    "SetFinalizer",
+    "SetSelector",
+    "SetWeight",
+    "Snapshot",
+    "WorkloadView",
+]
