@@ -1,0 +1,110 @@
+"""A real API server for tests: starts it by `hack/cluster`, or uses the one that `HEADGATE_TEST_KUBECONFIG` names."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = str(ROOT / "hack" / "cluster")
+
+
+class LightCluster:
+    """etcd, kube-apiserver and kube-controller-manager, without nodes, and the tools to talk to them."""
+
+    def __init__(self, *, kubeconfig: Path, environment: dict[str, str], name: str | None) -> None:
+        self.kubeconfig = kubeconfig
+        self.environment = environment | {"KUBECONFIG": str(kubeconfig)}
+        self.name = name
+        """`None`: the cluster was there before, and its users are impersonated instead of known by token."""
+        self._private = Path(tempfile.mkdtemp(prefix="headgate-test-api-"))
+        self._configs: dict[str, Path] = {}
+
+    @classmethod
+    def start(cls, name: str) -> LightCluster:
+        """Start a cluster of this name, or take the one that the environment names."""
+        if existing := os.environ.get("HEADGATE_TEST_KUBECONFIG"):
+            return cls(kubeconfig=Path(existing), environment=dict(os.environ), name=None)
+        _run([COMMAND, "up", "--light", "--name", name], environment=dict(os.environ), timeout=1800)
+        script = f'eval "$("{COMMAND}" env --name {name})" && env -0'
+        values = _run(["bash", "-c", script], environment=dict(os.environ)).stdout
+        environment = dict(line.split("=", 1) for line in values.split("\0") if "=" in line)
+        return cls(kubeconfig=Path(environment["KUBECONFIG"]), environment=environment, name=name)
+
+    def stop(self) -> None:
+        """Take down what was started, unless someone wants to look at it."""
+        keep = os.environ.get("HEADGATE_KEEP") == "1" or os.environ.get("HEADGATE_KEEP_CLUSTER") == "1"
+        if self.name is not None and not keep:
+            _run([COMMAND, "down", "--name", self.name], environment=dict(os.environ), timeout=180)
+        shutil.rmtree(self._private, ignore_errors=True)
+
+    def token(self, user: str) -> str:
+        """Return a token by which the API server knows this user; it has no rights but those that are bound to it."""
+        assert self.name is not None, "an existing cluster has no token of ours"
+        return _run([COMMAND, "token", user, "--name", self.name], environment=dict(os.environ)).stdout.strip()
+
+    def kubectl(
+        self, *arguments: str, user: str | None = None, stdin: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl as an administrator, or as another user."""
+        command = ["kubectl", "--kubeconfig", str(self._config(user)), *arguments]
+        if user is not None and self.name is None:
+            command += ["--as", user]
+        return _run(command, environment=self.environment, stdin=stdin, check=check)
+
+    def helm(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run helm as an administrator."""
+        command = ["helm", "--kubeconfig", str(self.kubeconfig), *arguments]
+        return _run(command, environment=self.environment, check=check, timeout=180)
+
+    def apply(self, *manifests: object, user: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Apply objects, given as dictionaries."""
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+        return self.kubectl("apply", "-f", "-", user=user, stdin=text, check=check)
+
+    def _config(self, user: str | None) -> Path:
+        """Return a kubeconfig whose only credential is the user's: kubectl would prefer a certificate to a token."""
+        if user is None or self.name is None:
+            return self.kubeconfig
+        if user not in self._configs:
+            view = ["kubectl", "--kubeconfig", str(self.kubeconfig), "config", "view", "--raw", "--minify", "-o", "json"]
+            config = json.loads(_run(view, environment=self.environment).stdout)
+            config["users"][0]["user"] = {"token": self.token(user)}
+            path = self._private / f"user-{len(self._configs)}"
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(config))
+            self._configs[user] = path
+        return self._configs[user]
+
+
+def until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
+    """Wait until the condition holds.
+
+    Raises:
+        AssertionError: if it does not within this time.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.2)
+
+
+def _run(
+    command: list[str],
+    *,
+    environment: dict[str, str],
+    stdin: str | None = None,
+    check: bool = True,
+    timeout: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        command, env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=timeout
+    )
+    assert result.returncode == 0 or not check, f"{' '.join(command)} failed:\n{result.stdout}\n{result.stderr}"
+    return result
