@@ -1,0 +1,1 @@
+def docker_answers() -> bool: return False
