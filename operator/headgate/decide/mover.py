@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headgate.api.common import LABEL_REVISION
 from headgate.decide.types import (
@@ -55,7 +55,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What to do next. `reached`: the world is as the goal wants it, as read back."""
+    """What to do next. `reached`: traffic and capacity are as the goal wants them, as read back."""
 
     action: Action | None = None
     waiting: str = ""
@@ -115,7 +115,9 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
         move = stage(snapshot, goal, now)
         if move is not None:
             return move
-    return _capacity_down(snapshot, goal, now) or Move(reached=True)
+    # What is left over may go in its own time; it is no part of being there.
+    left_over = _capacity_down(snapshot, goal, now)
+    return replace(left_over, reached=True) if left_over is not None else Move(reached=True)
 
 
 def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:

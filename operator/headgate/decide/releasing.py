@@ -38,6 +38,13 @@ def release(cycle: Cycle) -> Action | None:
 
 
 def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
+    first = canary.allowance(tuple(cycle.snapshot.spec.strategy.canary.steps), 0, cycle.snapshot.spec.replicas)
+    desired = 0 if run.fast else first.weight
+    cycle.change(
+        phase="Promoting" if run.fast else "Progressing",
+        message=f"beginning attempt {run.attempt} of revision {run.pod_hash}",
+        weights=cycle.status.weights.model_copy(update={"desired": desired}),
+    )
     # Traffic of an earlier revision under way leaves at once, whatever the new one still needs.
     goal = _goal(cycle, run, weight=0, replicas=0, hold=True, reason="recording the new attempt")
     cycle.move = next_move(cycle.snapshot, goal, cycle.now)

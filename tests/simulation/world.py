@@ -1,0 +1,511 @@
+"""A small world for the pure core: pods that start, a gateway that takes its time, a Prometheus with a script, faults.
+
+One integer seed decides everything. The world carries out the core's actions with the API's rules (resourceVersion,
+conflict, lost answers), and checks the invariants on the truth at every write, not on what the core saw.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from headgate.api.common import FINALIZER, LABEL_REVISION, seconds
+from headgate.api.config import OperatorConfig
+from headgate.api.gate import QualityGateSpec
+from headgate.api.rollout import RolloutSpec, RolloutStatus
+from headgate.decide import types as t
+from headgate.decide.canary import allowance
+from headgate.decide.journal import running
+from headgate.decide.revision import pod_hash_of, revision_of
+from headgate.decide.rollout import decide
+
+START = 1_800_000_000.0
+INFINITE = math.inf
+
+
+class Violation(AssertionError):
+    """An invariant does not hold; the message is the story so far."""
+
+
+@dataclass
+class SimReplicaSet:
+    """A ReplicaSet and when each of its pods is ready."""
+
+    name: str
+    pod_hash: str
+    revision: str
+    replicas: int
+    created_at: float
+    pods: list[float] = field(default_factory=list)
+    version: int = 1
+
+
+@dataclass
+class Faults:
+    """Chances per write or decision."""
+
+    conflict: float = 0.0
+    lost_applied: float = 0.0
+    lost_unapplied: float = 0.0
+    crash: float = 0.0
+    status_fails: float = 0.0
+    provider_error: float = 0.0
+
+
+def template(version: str, *, broken: bool = False) -> dict[str, Any]:
+    """A pod template of one version."""
+    return {"metadata": {"labels": {"app": "shop"}}, "spec": {"containers": [{"image": version, "broken": broken}]}}
+
+
+GATE = QualityGateSpec.model_validate(
+    {
+        "interval": "5s",
+        "checks": [
+            {"name": "success", "prometheus": {"query": {"template": "success"}}, "pass": {"min": 99}},
+        ],
+    }
+)
+CONFIG = OperatorConfig.model_validate(
+    {
+        "metricProviders": {"default": {"address": "http://prometheus:9090"}},
+        "queryTemplates": {"success": {"query": 'success{service="{{canaryService}}"}'}},
+    }
+)
+
+
+def spec(steps: list[dict[str, Any]], *, replicas: int = 4, gates: bool = False, **more: Any) -> RolloutSpec:
+    """A canary with these steps."""
+    return RolloutSpec.model_validate(
+        {
+            "replicas": replicas,
+            "template": {},
+            "strategy": {
+                "canary": {
+                    "stableService": "shop",
+                    "canaryService": "shop-canary",
+                    "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}},
+                    "steps": steps,
+                }
+            },
+            "gates": [{"ref": {"name": "golden"}}] if gates else [],
+            **more,
+        }
+    )
+
+
+class World:
+    """The truth, and the operator's memory beside it."""
+
+    def __init__(self, seed: int, rollout: RolloutSpec, faults: Faults | None = None) -> None:
+        self.random = random.Random(seed)
+        self.now = START
+        self.spec = rollout
+        self.faults = faults or Faults()
+        self.template = template("v1")
+        self.generation = 1
+        self.status = RolloutStatus()
+        self.status_version = 1
+        self.finalizers: tuple[str, ...] = ()
+        self.deleting = False
+        self.gone = False
+        self.sets: dict[str, SimReplicaSet] = {}
+        self.selectors = {"shop": "", "shop-canary": ""}
+        self.service_versions = {"shop": 1, "shop-canary": 1}
+        self.selector_changed = {"shop": START, "shop-canary": START}
+        self.weight = 0
+        self.route_version = 1
+        self.route_written = START
+        self.plans: dict[str, t.PlanView] = {}
+        self.people: dict[str, t.ActionView] = {}
+        self.answered: dict[str, tuple[bool, str]] = {}
+        self.gates = {"golden": GATE}
+        self.quality: dict[str, float | None] = {}
+        """Success rate by pod hash; None answers nothing."""
+        self.story: list[str] = []
+        self.writes: list[str] = []
+        self.memory: dict[tuple[str, int], t.Answer] = {}
+        self.outcome: t.Outcome | None = None
+        self.settled_seen: tuple[int, float] | None = None
+        self.pending: dict[tuple[str, int], tuple[float, t.Question]] = {}
+        self.start_delay = self.random.uniform(0.5, 3.0)
+        self.gateway_delay = self.random.uniform(0.05, 1.5)
+        self.slice_delay = self.random.uniform(0.0, 0.8)
+        self.worst_share: dict[str, int] = {}
+        self.rejected_share: dict[str, int] = {}
+
+    # -- what is seen -------------------------------------------------------------------------------------------------
+
+    def ready(self, found: SimReplicaSet) -> int:
+        """Pods that are ready now."""
+        return sum(1 for at in found.pods if at <= self.now)
+
+    def endpoints(self, service: str) -> dict[str, int]:
+        """Ready endpoints by pod hash; slices follow a selector with a delay."""
+        chosen = self.selectors[service]
+        if self.now < self.selector_changed[service] + self.slice_delay:
+            return {"stale": 1}
+        return {s.pod_hash: self.ready(s) for s in self.sets.values() if (not chosen or s.pod_hash == chosen) and s.pods}
+
+    def snapshot(self) -> t.Snapshot:
+        """What the operator sees now."""
+        settled = self.now >= self.route_written + self.gateway_delay
+        if settled and (self.settled_seen is None or self.settled_seen[0] != self.route_version):
+            self.settled_seen = (self.route_version, self.now)
+        revision = revision_of(self.template)
+        return t.Snapshot(
+            meta=t.RolloutMeta(
+                namespace="sim",
+                name="shop",
+                uid="uid",
+                resource_version=str(self.status_version),
+                generation=self.generation,
+                created_at=START,
+                deleting=self.deleting,
+                finalizers=self.finalizers,
+            ),
+            spec=self.spec,
+            status=self.status,
+            config=CONFIG,
+            template=self.template,
+            revision=revision,
+            replica_sets=tuple(
+                t.ReplicaSetView(
+                    name=s.name,
+                    uid=s.name,
+                    resource_version=str(s.version),
+                    pod_hash=s.pod_hash,
+                    revision=s.revision,
+                    owned=True,
+                    deleting=False,
+                    replicas=s.replicas,
+                    pods=len(s.pods),
+                    ready=self.ready(s),
+                    available=self.ready(s),
+                    settled=True,
+                    min_ready_seconds=0,
+                    created_at=s.created_at,
+                )
+                for s in self.sets.values()
+            ),
+            plans=tuple(self.plans.values()),
+            stable_service=self._service("shop"),
+            canary_service=self._service("shop-canary"),
+            routes=(
+                t.RouteView(
+                    router="gatewayAPI",
+                    kind="HTTPRoute",
+                    name="shop",
+                    found=True,
+                    resource_version=str(self.route_version),
+                    weight=self.weight,
+                    settled=settled,
+                    settled_since=self.settled_seen[1] if settled and self.settled_seen else None,
+                ),
+            ),
+            gates=self.gates,
+            actions=tuple(self.people.values()),
+            answers=tuple(self.memory.values()),
+            outcome=self.outcome,
+        )
+
+    def _service(self, name: str) -> t.ServiceView:
+        chosen = self.selectors[name]
+        selector = {"app": "shop"} | ({LABEL_REVISION: chosen} if chosen else {})
+        return t.ServiceView(
+            name=name,
+            found=True,
+            resource_version=str(self.service_versions[name]),
+            selector=selector,
+            ready=self.endpoints(name),
+        )
+
+    # -- one turn of the operator -------------------------------------------------------------------------------------
+
+    def turn(self) -> bool:
+        """One decision carried out; False if nothing is to be done before time passes."""
+        if self.random.random() < self.faults.crash:
+            self._crash()
+        decision = decide(self.snapshot(), self.now)
+        again = decide(self.snapshot(), self.now)
+        if decision != again:
+            self.fail("the same snapshot gave two decisions")
+        lowering = decision.action is not None and decision.action.exposure == "lower"
+        journal_stands = True
+        if decision.write and not lowering:
+            journal_stands = self._write_status(decision)
+        acted = False
+        if decision.action is not None and (journal_stands or lowering):
+            self._act(decision.action, decision.status)
+            acted = True
+        if decision.write and lowering:
+            self._write_status(decision)
+        for question in decision.questions:
+            key = (question.key, question.number)
+            if key not in self.pending and key not in self.memory:
+                self.pending[key] = (self.now + self.random.uniform(0.01, 0.5), question)
+        self.wake_at = decision.wake_at
+        self.waiting = decision.waiting
+        return acted or decision.write
+
+    def _crash(self) -> None:
+        self.tell("the operator is killed and starts again")
+        self.memory, self.outcome, self.settled_seen, self.pending = {}, None, None, {}
+
+    def _write_status(self, decision: t.Decision) -> bool:
+        if self.random.random() < self.faults.status_fails:
+            self.tell("the status write fails")
+            return False
+        if decision.status.decision < self.status.decision:
+            self.fail("the decision number went back")
+        before = running(self.status)
+        after = running(decision.status)
+        if before and after and before == after:
+            step = decision.status.current_step_index - self.status.current_step_index
+            if step not in (0, 1):
+                self.fail(f"steps went from {self.status.current_step_index} by {step}")
+        self.status = decision.status
+        self.status_version += 1
+        self.writes.append("status")
+        self.memory = {k: a for k, a in self.memory.items() if not self._recorded(k)}
+        self.tell(f"journal: {self.status.phase} step {self.status.step} {self.status.message[:90]}")
+        if self.random.random() < self.faults.crash:
+            self._crash()
+            return False
+        return True
+
+    def _recorded(self, key: tuple[str, int]) -> bool:
+        return any(
+            key[0].endswith(f"/{check.name}") and check.asked >= key[1] and f"/{gate.window}/" in key[0]
+            for gate in self.status.gates
+            for check in gate.checks
+        )
+
+    # -- writes -------------------------------------------------------------------------------------------------------
+
+    def _act(self, action: t.Action, status: RolloutStatus) -> None:
+        chance = self.random.random()
+        if chance < self.faults.conflict:
+            self._note_outcome(action, t.OutcomeKind.CONFLICT, "Conflict")
+            return
+        if chance < self.faults.conflict + self.faults.lost_unapplied:
+            self._note_outcome(action, t.OutcomeKind.UNKNOWN, "Timeout")
+            return
+        self.check(action, status)
+        self._apply(action)
+        self.writes.append(action.key)
+        self.tell(f"write: {action.key} {getattr(action, 'weight', '')}{getattr(action, 'replicas', '')}")
+        self.check_truth()
+        if chance < self.faults.conflict + self.faults.lost_unapplied + self.faults.lost_applied:
+            self._note_outcome(action, t.OutcomeKind.UNKNOWN, "Timeout")
+            return
+        self._note_outcome(action, t.OutcomeKind.DONE, "")
+        if self.random.random() < self.faults.crash:
+            self._crash()
+
+    def _note_outcome(self, action: t.Action, kind: t.OutcomeKind, reason: str) -> None:
+        if kind is not t.OutcomeKind.DONE:
+            self.tell(f"{action.key}: {kind}")
+        self.outcome = t.Outcome(action.key, kind, reason, at=self.now, first_at=self.now)
+
+    def _apply(self, action: t.Action) -> None:
+        match action:
+            case t.SetFinalizer():
+                self.finalizers = (FINALIZER,) if action.present else ()
+                self.gone = self.deleting and not action.present
+            case t.CreatePlan():
+                self.plans[action.name] = t.PlanView(
+                    action.name, action.name, "1", action.revision, action.pod_hash, action.attempt, action.template, action.plan
+                )
+            case t.DeletePlan():
+                del self.plans[action.name]
+            case t.CreateReplicaSet():
+                if action.name in self.sets:
+                    self.fail(f"{action.name} is created twice")
+                self.sets[action.name] = SimReplicaSet(action.name, action.pod_hash, action.revision, 0, self.now)
+                self._scale(self.sets[action.name], action.replicas)
+            case t.ScaleReplicaSet():
+                self._scale(self.sets[action.name], action.replicas)
+            case t.DeleteReplicaSet():
+                del self.sets[action.name]
+            case t.SetSelector():
+                self.selectors[action.name] = action.pod_hash
+                self.service_versions[action.name] += 1
+                self.selector_changed[action.name] = self.now
+            case t.SetWeight():
+                self.weight = action.weight
+                self.route_version += 1
+                self.route_written = self.now
+            case t.AnswerAction():
+                self.answered[action.name] = (action.accepted, action.message)
+                self.people.pop(action.name, None)
+            case _:
+                self.fail(f"nobody knows how to {action}")
+
+    def _scale(self, found: SimReplicaSet, replicas: int) -> None:
+        found.replicas = replicas
+        found.version += 1
+        broken = self.broken(found.pod_hash)
+        while len(found.pods) < replicas:
+            found.pods.append(INFINITE if broken else self.now + self.start_delay * self.random.uniform(0.8, 1.2))
+        found.pods.sort()
+        del found.pods[replicas:]
+
+    def broken(self, pod_hash: str) -> bool:
+        """The pods of this revision never come up."""
+        plan = next((p for p in self.plans.values() if p.pod_hash == pod_hash), None)
+        return bool(plan and plan.template["spec"]["containers"][0].get("broken"))
+
+    # -- invariants ---------------------------------------------------------------------------------------------------
+
+    def share(self, pod_hash: str) -> int:
+        """Percent of the requests that can reach a revision."""
+        stable = 100 - self.weight if self.selectors["shop"] in ("", pod_hash) else 0
+        canary = self.weight if self.selectors["shop-canary"] in ("", pod_hash) else 0
+        return stable + canary
+
+    def check(self, action: t.Action, status: RolloutStatus) -> None:
+        """Preconditions of one write, on the truth."""
+        run = running(status)
+        if isinstance(action, t.SetWeight) and action.weight > self.weight:
+            found = next((s for s in self.sets.values() if s.pod_hash == self.selectors["shop-canary"]), None)
+            there = self.ready(found) if found else 0
+            if there < math.ceil(self.spec.replicas * action.weight / 100):
+                self.fail(f"3: weight {action.weight} with {there} ready pods")
+            if self.status.decision < status.decision:
+                self.fail("10: exposure is raised before the journal stands")
+            if run is None:
+                self.fail("6: weight is raised while nothing is released")
+            else:
+                plan = next(p for p in self.plans.values() if (p.revision, p.attempt) == (run.revision, run.attempt))
+                steps = plan.plan.steps
+                index = min(status.current_step_index, len(steps) - 1)
+                if action.weight > allowance(steps, index, self.spec.replicas).weight:
+                    self.fail(f"2: weight {action.weight} is above what step {index} allows")
+        if isinstance(action, t.ScaleReplicaSet):
+            found = self.sets[action.name]
+            if action.replicas < found.replicas and action.replicas == 0 and self.share(found.pod_hash):
+                self.fail(f"4: {found.pod_hash} is scaled down with {self.share(found.pod_hash)}% of the requests")
+            if status.stable and found.pod_hash == status.stable.pod_hash and action.replicas < self.spec.replicas:
+                self.fail("5: stable is scaled below the full load")
+
+    def check_truth(self) -> None:
+        """What must hold after every write."""
+        for record in self.status.rejected:
+            share = self.share(record.pod_hash) if self.status.stable else 0
+            if share > self.rejected_share.get(record.pod_hash, 200) and not running(self.status):
+                self.fail(f"6: the share of the rejected {record.pod_hash} rose to {share}")
+            self.rejected_share[record.pod_hash] = share
+
+    def check_rest(self) -> None:
+        """At rest nothing refers to anything but stable."""
+        stable = self.status.stable
+        if stable is None:
+            self.fail("22: nothing is stable")
+            return
+        if self.weight or set(self.selectors.values()) != {stable.pod_hash}:
+            self.fail(f"7: at rest with weight {self.weight} and selectors {self.selectors}")
+        serving = next(s for s in self.sets.values() if s.pod_hash == stable.pod_hash)
+        if self.ready(serving) < self.spec.replicas:
+            self.fail("5: stable has too few pods at rest")
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def settle(self, limit: float, until: tuple[str, ...] = ("Healthy", "Degraded")) -> None:
+        """Run until the phase is one of these and nothing is left to do, or fail after `limit` seconds."""
+        end = self.now + limit
+        while self.now < end:
+            turns = 0
+            while self.turn():
+                turns += 1
+                if turns > 200:
+                    self.fail("20: it does not come to rest")
+            resting = until != ("Healthy", "Degraded") or not self._moving()
+            if self.gone or (self.status.phase in until and not self.people and resting):
+                return
+            self.advance()
+        self.fail(f"22: not {' or '.join(until)} within {limit} s but {self.status.phase}: {self.status.message}; {self.waiting}")
+
+    def _moving(self) -> bool:
+        return self.weight != 0 or len({*self.selectors.values()}) > 1
+
+    def run_for(self, length: float) -> None:
+        """Let time pass, deciding whenever something changes."""
+        end = self.now + length
+        while self.now < end and not self.gone:
+            turns = 0
+            while self.turn():
+                turns += 1
+                if turns > 200:
+                    self.fail("20: it does not come to rest")
+            self.advance(end)
+
+    def advance(self, limit: float = INFINITE) -> None:
+        """To the next moment at which something changes."""
+        moments = [at for s in self.sets.values() for at in s.pods if at > self.now and at < INFINITE]
+        moments += [at for at, _ in self.pending.values()]
+        moments += [self.route_written + self.gateway_delay, self.wake_at or INFINITE]
+        moments += [at + self.slice_delay for at in self.selector_changed.values()]
+        ahead = [m for m in moments if m > self.now]
+        self.now = min(*ahead, self.now + 30.0, limit) if ahead else min(self.now + 30.0, limit)
+        self._answer()
+
+    def _answer(self) -> None:
+        for key, (at, question) in sorted(self.pending.items()):
+            if at > self.now:
+                continue
+            del self.pending[key]
+            if self.random.random() < self.faults.provider_error:
+                self.memory[key] = t.Answer(*key, at=self.now, error="Timeout")
+                continue
+            value = self.quality.get(self.selectors["shop-canary"], 100.0)
+            no_data = "NoData" if value is None or not self.weight else ""
+            self.memory[key] = t.Answer(*key, at=self.now, value=None if no_data else value, no_data=no_data)
+
+    # -- people -------------------------------------------------------------------------------------------------------
+
+    def release(self, version: str, *, quality: float | None = 100.0, broken: bool = False) -> str:
+        """Change the template; gives back its pod hash."""
+        self.template = template(version, broken=broken)
+        self.generation += 1
+        self.status_version += 1
+        pod_hash = pod_hash_of(revision_of(self.template))
+        self.quality[pod_hash] = quality
+        self.tell(f"the template becomes {version} ({pod_hash}, success {quality})")
+        return pod_hash
+
+    def person(self, verb: str, **more: Any) -> str:
+        """Somebody creates a RolloutAction for what is current."""
+        name = f"{verb}-{len(self.answered) + len(self.people)}"
+        current = self.status.current
+        view = t.ActionView(
+            uid=name,
+            name=name,
+            resource_version="1",
+            created_at=self.now,
+            verb=verb,
+            pod_hash=current.pod_hash if current else "",
+            attempt=current.attempt if current else 1,
+            author="ann",
+            reason="because",
+        )
+        self.people[name] = replace(view, **more)
+        return name
+
+    def change_spec(self, **updates: Any) -> None:
+        """Edit the spec."""
+        self.spec = self.spec.model_copy(update=updates)
+        self.generation += 1
+        self.status_version += 1
+
+    def tell(self, line: str) -> None:
+        """Add to the story."""
+        self.story.append(f"{self.now - START:8.2f} {line}")
+
+    def fail(self, what: str) -> None:
+        """Stop with the story."""
+        raise Violation(what + "\n" + "\n".join(self.story[-60:]))
+
+
+__all__ = ["CONFIG", "GATE", "START", "Faults", "Violation", "World", "seconds", "spec", "template"]
