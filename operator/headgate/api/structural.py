@@ -119,7 +119,11 @@ def _field_texts(owner: type) -> dict[str, str]:
     """The strings that stand below the annotated names of a class."""
     if owner is BaseModel or not issubclass(owner, BaseModel):
         return {}
-    body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+    try:
+        source = inspect.getsource(owner)
+    except OSError:  # A class that was made by a program has no text.
+        return {}
+    body = ast.parse(textwrap.dedent(source)).body[0]
     return {
         field.target.id: inspect.cleandoc(below.value.value)
         for field, below in pairwise(body.body if isinstance(body, ast.ClassDef) else [])
