@@ -1,0 +1,109 @@
+"""Says what a step of a release does, and how far gates and their checks have come."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from headgate.api.common import seconds
+from headgate.api.gate import CheckRun, GateRun, QualityGateSpec
+from headgate.api.rollout import Step
+from headgate.cli.text import Marks, age, clean, number, plural, span
+
+VERDICT_STYLES = {"Pass": "green", "Fail": "bold red", "Error": "red", "Unknown": "yellow", "Running": "cyan"}
+
+
+def describe(step: Step) -> str:
+    """What a step does, as a person would say it."""
+    if step.set_weight is not None:
+        return f"weight {step.set_weight}%"
+    if step.pause is not None:
+        return f"pause {step.pause.duration}" if step.pause.duration else "pause until someone promotes"
+    if step.gate is not None:
+        limits = [f"for {step.gate.duration}"] if step.gate.duration else []
+        limits += [plural(step.gate.count, "measurement")] if step.gate.count else []
+        return f"gate {step.gate.ref.name}" + (f" ({', '.join(limits)})" if limits else "")
+    if (scale := step.set_canary_scale) is not None:
+        if scale.replicas is not None:
+            return f"scale the canary to {plural(scale.replicas, 'pod')}"
+        if scale.weight is not None:
+            return f"scale the canary for {scale.weight}% of the requests"
+        return "scale the canary as its weight asks"
+    return "a step that this version of the command does not know"
+
+
+def time_left(step: Step, started_at: str | None, now: float) -> str:
+    """How long a step has lasted, and of how long if it says so."""
+    lasted = age(started_at, now)
+    if not lasted:
+        return ""
+    limit = step.pause.duration if step.pause else step.gate.duration if step.gate else None
+    try:
+        return f"{lasted} of {span(seconds(limit))}" if limit else f"for {lasted}"
+    except ValueError:
+        return f"for {lasted}"
+
+
+def gate_line(run: GateRun, marks: Marks, now: float, *, heading: bool) -> Text:
+    """One run of a gate: verdict, since when, and what it is held by."""
+    sign, style = _sign(run, marks)
+    line = Text.assemble((f"{sign} ", style))
+    if heading:
+        line.append(f"gate {clean(run.name)}  ", "bold")
+    word = "held" if run.held and not run.overridden else run.verdict
+    line.append(clean(word), style)
+    line.append(f"  since {age(run.started_at, now)}", "dim")
+    if run.window > 1:
+        line.append(f"  begun {run.window} times", "dim")
+    if run.extended:
+        line.append("  extended once", "dim")
+    if run.overridden:
+        line.append(f"  passed over by {clean(run.overridden)}", "yellow")
+    if run.message:
+        line.append(f"  {clean(run.message)}")
+    return line
+
+
+def _sign(run: GateRun, marks: Marks) -> tuple[str, str]:
+    if run.held and not run.overridden:
+        return marks.held, "bold yellow"
+    sign = {"Pass": marks.done, "Fail": marks.failed, "Running": marks.now}.get(run.verdict, marks.unknown)
+    return sign, VERDICT_STYLES.get(run.verdict, "")
+
+
+def check_line(check: CheckRun, gate: QualityGateSpec | None, marks: Marks, now: float) -> Text:
+    """One check: last value against its rule, verdict, and how many failures there were of how many that may be."""
+    line = Text()
+    last = check.measurements[-1] if check.measurements else None
+    if last is None:
+        line.append(f"{marks.to_come} ", "dim")
+        line.append(clean(check.name))
+        line.append("  not measured yet", "dim")
+    else:
+        style = VERDICT_STYLES.get(last.verdict, "")
+        sign = {"Pass": marks.done, "Fail": marks.failed}.get(last.verdict, marks.unknown)
+        line.append(f"{sign} ", style)
+        line.append(clean(check.name))
+        line.append(f"  {number(last.value)}", "bold")
+        if check.rule:
+            line.append(f" ({clean(check.rule)})")
+        line.append(f"  {last.verdict}", style)
+        if last.reason:
+            line.append(f": {clean(last.reason)}", style)
+        if last.sample is not None:
+            line.append(f"  of {number(last.sample)} samples", "dim")
+        line.append(f"  {age(last.at, now)} ago", "dim")
+    if check.passes:
+        line.append(f"  {check.passes} passed", "dim")
+    _count(line, check.failures, gate.failure_limit if gate else None, "failed")
+    _count(line, check.unknowns, gate.inconclusive_limit if gate else None, "unknown")
+    _count(line, check.consecutive_errors, gate.consecutive_error_limit if gate else None, "errors in a row")
+    return line
+
+
+def _count(line: Text, count: int, limit: int | None, what: str) -> None:
+    if not count:
+        return
+    beyond = limit is not None and count > limit
+    line.append(f"  {count} {what}", "red" if beyond else "yellow")
+    if limit is not None:
+        line.append(f" ({limit} tolerated)", "dim")
