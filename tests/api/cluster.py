@@ -63,7 +63,9 @@ class LightCluster:
         command = ["helm", "--kubeconfig", str(self.kubeconfig), *arguments]
         return _run(command, environment=self.environment, check=check, timeout=180)
 
-    def apply(self, *manifests: object, user: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def apply(
+        self, *manifests: object, user: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """Apply objects, given as dictionaries."""
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
         return self.kubectl("apply", "-f", "-", user=user, stdin=text, check=check)
@@ -73,7 +75,17 @@ class LightCluster:
         if user is None or self.name is None:
             return self.kubeconfig
         if user not in self._configs:
-            view = ["kubectl", "--kubeconfig", str(self.kubeconfig), "config", "view", "--raw", "--minify", "-o", "json"]
+            view = [
+                "kubectl",
+                "--kubeconfig",
+                str(self.kubeconfig),
+                "config",
+                "view",
+                "--raw",
+                "--minify",
+                "-o",
+                "json",
+            ]
             config = json.loads(_run(view, environment=self.environment).stdout)
             config["users"][0]["user"] = {"token": self.token(user)}
             path = self._private / f"user-{len(self._configs)}"
