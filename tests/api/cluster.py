@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = str(ROOT / "hack" / "cluster")
+USERS = ("alice", "bob", "carol", "operator")
+"""Users of every cluster that hack/cluster makes; they have no rights until some are bound to them."""
 
 
 class LightCluster:
-    """etcd, kube-apiserver and kube-controller-manager, without nodes, and the tools to talk to them."""
+    """etcd, kube-apiserver and kube-controller-manager without real nodes, and the tools to talk to them."""
 
     def __init__(self, *, kubeconfig: Path, environment: dict[str, str], name: str | None) -> None:
         self.kubeconfig = kubeconfig
         self.environment = environment | {"KUBECONFIG": str(kubeconfig)}
         self.name = name
-        """`None`: the cluster was there before, and its users are impersonated instead of known by token."""
-        self._private = Path(tempfile.mkdtemp(prefix="headgate-test-api-"))
-        self._configs: dict[str, Path] = {}
+        """`None`: the cluster was there before, and its users are impersonated instead of known by a token."""
 
     @classmethod
     def start(cls, name: str) -> LightCluster:
@@ -35,6 +33,7 @@ class LightCluster:
         script = f'eval "$("{COMMAND}" env --name {name})" && env -0'
         values = _run(["bash", "-c", script], environment=dict(os.environ)).stdout
         environment = dict(line.split("=", 1) for line in values.split("\0") if "=" in line)
+        environment["PATH"] = f"{environment['HEADGATE_BIN']}:{environment['PATH']}"
         return cls(kubeconfig=Path(environment["KUBECONFIG"]), environment=environment, name=name)
 
     def stop(self) -> None:
@@ -42,19 +41,25 @@ class LightCluster:
         keep = os.environ.get("HEADGATE_KEEP") == "1" or os.environ.get("HEADGATE_KEEP_CLUSTER") == "1"
         if self.name is not None and not keep:
             _run([COMMAND, "down", "--name", self.name], environment=dict(os.environ), timeout=180)
-        shutil.rmtree(self._private, ignore_errors=True)
+
+    def user_config(self, user: str) -> Path:
+        """Return the kubeconfig of a user that the API server knows by a token; see USERS."""
+        assert self.name is not None, "a cluster that was there before has no tokens of ours"
+        return Path(_run([COMMAND, "token", user, "--name", self.name], environment=dict(os.environ)).stdout.strip())
 
     def token(self, user: str) -> str:
-        """Return a token by which the API server knows this user; it has no rights but those that are bound to it."""
-        assert self.name is not None, "an existing cluster has no token of ours"
-        return _run([COMMAND, "token", user, "--name", self.name], environment=dict(os.environ)).stdout.strip()
+        """Return the token of such a user."""
+        token: str = json.loads(self.user_config(user).read_text())["users"][0]["user"]["token"]
+        return token
 
     def kubectl(
         self, *arguments: str, user: str | None = None, stdin: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl as an administrator, or as another user."""
-        command = ["kubectl", "--kubeconfig", str(self._config(user)), *arguments]
-        if user is not None and self.name is None:
+        """Run kubectl as an administrator, or as another user: by token, or impersonated where there is none."""
+        by_token = user in USERS and self.name is not None
+        config = self.user_config(user) if by_token and user is not None else self.kubeconfig
+        command = ["kubectl", "--kubeconfig", str(config), *arguments]
+        if user is not None and not by_token:
             command += ["--as", user]
         return _run(command, environment=self.environment, stdin=stdin, check=check)
 
@@ -69,30 +74,6 @@ class LightCluster:
         """Apply objects, given as dictionaries."""
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
         return self.kubectl("apply", "-f", "-", user=user, stdin=text, check=check)
-
-    def _config(self, user: str | None) -> Path:
-        """Return a kubeconfig whose only credential is the user's: kubectl would prefer a certificate to a token."""
-        if user is None or self.name is None:
-            return self.kubeconfig
-        if user not in self._configs:
-            view = [
-                "kubectl",
-                "--kubeconfig",
-                str(self.kubeconfig),
-                "config",
-                "view",
-                "--raw",
-                "--minify",
-                "-o",
-                "json",
-            ]
-            config = json.loads(_run(view, environment=self.environment).stdout)
-            config["users"][0]["user"] = {"token": self.token(user)}
-            path = self._private / f"user-{len(self._configs)}"
-            path.touch(mode=0o600)
-            path.write_text(json.dumps(config))
-            self._configs[user] = path
-        return self._configs[user]
 
 
 def until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:

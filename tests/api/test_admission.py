@@ -12,6 +12,7 @@ import pytest
 from headgate.api.actions import Verb
 from tests.api.cluster import ROOT, LightCluster, until
 
+# carol is a release manager, alice a tenant, bob only looks; the others are made up for one test each.
 SYSTEM = "admission-system"
 SHOP = "admission-shop"
 OTHER = "admission-other"
@@ -100,9 +101,9 @@ def guarded(light_cluster: LightCluster) -> Iterator[LightCluster]:
     status = {"resources": ["rollouts/status", "rolloutactions/status"], "verbs": ["get", "patch", "update"]}
     read = {"resources": ["rollouts", "rolloutactions"], "verbs": ["get", "patch", "update"]}
     light_cluster.apply(
-        bind("manager", "headgate-release-manager"),
-        bind("tenant", "headgate-edit"),
-        bind("viewer", "headgate-view"),
+        bind("carol", "headgate-release-manager"),
+        bind("alice", "headgate-edit"),
+        bind("bob", "headgate-view"),
         role("approver", only_approve),
         bind("approver", "approver", kind="Role"),
         role("promoter", only_promote),
@@ -147,37 +148,37 @@ def patch_status(
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_release_manager_may_act(guarded: LightCluster, verb: str) -> None:
     """Whoever holds the verbs and signs with their own name may create every kind of action."""
-    result = create(guarded, action(verb, author="manager"), user="manager")
+    result = create(guarded, action(verb, author="carol"), user="carol")
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_tenant_may_not_act(guarded: LightCluster, verb: str) -> None:
     """The right to create actions is not the right to do what they say; the refusal names the verb and the way out."""
-    result = create(guarded, action(verb, author="tenant"), user="tenant")
+    result = create(guarded, action(verb, author="alice"), user="alice")
     assert result.returncode != 0
-    assert f"tenant may not {verb} the Rollout checkout in namespace {SHOP}" in result.stderr
+    assert f"alice may not {verb} the Rollout checkout in namespace {SHOP}" in result.stderr
     assert "headgate-release-manager" in result.stderr
 
 
 def test_nobody_signs_for_another(guarded: LightCluster) -> None:
     """An author who is not the user who creates the action is refused, with the user's own name."""
-    result = create(guarded, action("approve", author="tenant"), user="manager")
+    result = create(guarded, action("approve", author="alice"), user="carol")
     assert result.returncode != 0
-    assert "You are manager, and spec.author says tenant" in result.stderr
+    assert "You are carol, and spec.author says alice" in result.stderr
     assert "kubectl auth whoami" in result.stderr
 
 
 def test_not_even_an_administrator_signs_for_another(guarded: LightCluster) -> None:
     """The policy binds cluster administrators too, because an audit record that they can forge proves nothing."""
-    result = create(guarded, action("approve", author="manager"), user=None)
+    result = create(guarded, action("approve", author="carol"), user=None)
     assert result.returncode != 0
-    assert "spec.author says manager" in result.stderr
+    assert "spec.author says carol" in result.stderr
 
 
 def test_a_viewer_may_not_even_ask(guarded: LightCluster) -> None:
     """Without the right to create actions RBAC itself refuses."""
-    result = create(guarded, action("pause", author="viewer"), user="viewer")
+    result = create(guarded, action("pause", author="bob"), user="bob")
     assert result.returncode != 0
     assert "cannot create resource" in result.stderr
 
@@ -199,15 +200,15 @@ def test_override_needs_its_own_verb(guarded: LightCluster) -> None:
 def test_a_verb_is_good_in_its_namespace_only(guarded: LightCluster) -> None:
     """A release manager of one namespace is a stranger in the next."""
     guarded.kubectl(
-        "create", "rolebinding", "edit", "--clusterrole=headgate-edit", "--user=manager", "--namespace", OTHER
+        "create", "rolebinding", "edit", "--clusterrole=headgate-edit", "--user=carol", "--namespace", OTHER
     )
-    result = create(guarded, action("promote", author="manager", namespace=OTHER), user="manager")
-    assert f"manager may not promote the Rollout checkout in namespace {OTHER}" in result.stderr
+    result = create(guarded, action("promote", author="carol", namespace=OTHER), user="carol")
+    assert f"carol may not promote the Rollout checkout in namespace {OTHER}" in result.stderr
 
 
 def test_an_action_is_never_changed(guarded: LightCluster) -> None:
     """The spec of an action is a record; its labels are not part of it."""
-    made = json.loads(create(guarded, action("pause", author="manager"), user="manager").stdout)
+    made = json.loads(create(guarded, action("pause", author="carol"), user="carol").stdout)
     name = made["metadata"]["name"]
     change = json.dumps({"spec": {"verb": "abort"}})
     refused = guarded.kubectl(
@@ -255,7 +256,7 @@ def test_named_tools_may_write_status(guarded: LightCluster) -> None:
 def test_a_forged_status_does_not_come_in_at_creation(guarded: LightCluster) -> None:
     """A status in a manifest is dropped by the API server."""
     forged = rollout("forged") | {"status": {"message": "promoted"}}
-    result = create(guarded, forged, user="tenant")
+    result = create(guarded, forged, user="alice")
     assert result.returncode == 0, result.stderr
     assert "message" not in json.loads(result.stdout).get("status", {})
 
@@ -264,6 +265,6 @@ def name_of(cluster: LightCluster, resource: str) -> str:
     """Return the name of an object of this kind in the shop."""
     if resource == "rollouts":
         return "checkout"
-    made = create(cluster, action("retry", author="manager"), user="manager")
+    made = create(cluster, action("retry", author="carol"), user="carol")
     name: str = json.loads(made.stdout)["metadata"]["name"]
     return name
