@@ -1,0 +1,225 @@
+"""Renders the queries of checks from the admin's templates, and says what a QualityGate asks that cannot be asked."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from headgate.api.common import seconds
+from headgate.api.config import OperatorConfig
+from headgate.api.gate import Check, PrometheusCheck, QualityGateSpec, Query, Threshold
+from headgate.api.rollout import GateStep
+from headgate.decide.promql import MisplacedArgument, arguments_of, substitute
+from headgate.decide.types import RenderedQuery
+
+MIN_INTERVAL = 1.0
+MAX_LENGTH = 8192
+"""Characters of a rendered query: a URL has to carry it, and many arguments may be long."""
+MAX_POINTS = 1000
+"""Points of a range query; a longer window gets a longer step instead of a refusal by the server."""
+BUILT_INS = frozenset(
+    {"namespace", "rollout", "stableService", "canaryService", "stableRevision", "canaryRevision", "window"}
+)
+
+
+class QueryProblem(ValueError):  # noqa: N818 - it is a finding about a spec, shown to its author, not a fault of ours.
+    """A query that cannot be asked; the message names the field and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryContext:
+    """The built-in arguments, which no tenant can replace; `window` joins them per question."""
+
+    namespace: str
+    rollout: str
+    stable_service: str
+    canary_service: str
+    stable_revision: str
+    """A pod hash, as in the label of the pods; so is the next."""
+    canary_revision: str
+
+    def arguments(self, window: float) -> dict[str, str]:
+        """All built-in arguments for a window of so many seconds.
+
+        The window is rounded down, because measurements look no further back than the weight; `0s` is no range.
+        """
+        return {
+            "namespace": self.namespace,
+            "rollout": self.rollout,
+            "stableService": self.stable_service,
+            "canaryService": self.canary_service,
+            "stableRevision": self.stable_revision,
+            "canaryRevision": self.canary_revision,
+            "window": f"{max(1, int(window))}s",
+        }
+
+
+EXAMPLE = QueryContext("namespace", "rollout", "stable", "canary", "bcdfghjklm", "nbcdfghjkl")
+"""For judging a spec before there is anything to measure."""
+
+
+def render_check(
+    check: PrometheusCheck, context: QueryContext, config: OperatorConfig, *, window: float, field: str
+) -> RenderedQuery:
+    """The check's query as it will be sent.
+
+    Raises:
+        QueryProblem: if it cannot be asked.
+    """
+    text = render(check.query, context, config, window=window, field=f"{field}.query")
+    if check.range is None:
+        return RenderedQuery(text)
+    length = float(max(1, int(window)))
+    step = max(seconds(check.range.step), 1.0, length / MAX_POINTS)
+    return RenderedQuery(text, step=step, window=length, reduce=check.range.reduce)
+
+
+def render(query: Query, context: QueryContext, config: OperatorConfig, *, window: float, field: str) -> str:
+    """The text of a query with its arguments in place.
+
+    Raises:
+        QueryProblem: if it cannot be asked; the message begins with `field`.
+    """
+    source, where = _source(query, config, field)
+    given = _arguments(query, field)
+    try:
+        text = substitute(source, given | context.arguments(window))
+    except MisplacedArgument as problem:
+        if problem.missing:
+            raise QueryProblem(f"{field}.arguments: {where} {problem}") from None
+        if problem.name in given:
+            raise QueryProblem(f"{field}.arguments[{problem.name}].value: {problem}") from None
+        what = f" {{{{{problem.name}}}}}" if problem.name else ""
+        raise QueryProblem(f"{field}: {where}{what} {problem}") from None
+    unused = sorted(given.keys() - arguments_of(source))
+    if unused:
+        raise QueryProblem(f"{field}.arguments: {where} has no argument {', '.join(unused)}; remove it")
+    if len(text) > MAX_LENGTH:
+        raise QueryProblem(f"{field}: with its arguments it has {len(text)} characters, the most is {MAX_LENGTH}")
+    return text
+
+
+def _source(query: Query, config: OperatorConfig, field: str) -> tuple[str, str]:
+    """The text with placeholders, and what to call it in a message."""
+    if (query.template is None) == (query.raw is None):
+        raise QueryProblem(f"{field}: set exactly one of template and raw")
+    if query.raw is not None:
+        if not config.allow_raw_queries:
+            known = ", ".join(sorted(config.query_templates)) or "none"
+            raise QueryProblem(
+                f"{field}.raw: the admin does not allow raw queries; use a template, the admin configured: {known}"
+            )
+        return query.raw, "the raw query"
+    name = query.template or ""
+    template = config.query_templates.get(name)
+    if template is None:
+        known = ", ".join(sorted(config.query_templates)) or "none"
+        raise QueryProblem(f'{field}.template: there is no template "{name}"; the admin configured: {known}')
+    return template.query, f'the template "{name}"'
+
+
+def _arguments(query: Query, field: str) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for argument in query.arguments:
+        here = f"{field}.arguments[{argument.name}]"
+        if argument.name in BUILT_INS:
+            raise QueryProblem(f"{here}: {argument.name} is set by Headgate and cannot be replaced; remove it")
+        if argument.name in given:
+            raise QueryProblem(f"{here}: is given twice")
+        try:
+            argument.value.encode()
+        except UnicodeEncodeError:
+            raise QueryProblem(f"{here}.value: is not valid Unicode text") from None
+        given[argument.name] = argument.value
+    return given
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Before anything is asked
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def problems_of(
+    gate_spec: QualityGateSpec, config: OperatorConfig, *, name: str = "", step: GateStep | None = None
+) -> tuple[str, ...]:
+    """Every problem as a sentence that names its field, with `QualityGate <name>: ` before it where a name is given."""
+    prefix = f"QualityGate {name}: " if name else ""
+    return tuple(f"{prefix}{problem}" for problem in _problems(gate_spec, config, step))
+
+
+def _problems(spec: QualityGateSpec, config: OperatorConfig, step: GateStep | None) -> Iterator[str]:
+    if not spec.checks:
+        yield "checks: give at least one; an empty gate could never pass"
+    for name, times in Counter(check.name for check in spec.checks).items():
+        if times > 1:
+            yield f'checks: the name "{name}" is given {times} times; give each check its own'
+    yield from _time_problems(spec, step)
+    for index, check in enumerate(spec.checks):
+        yield from _check_problems(check, config, f"checks[{index}]")
+
+
+def _time_problems(spec: QualityGateSpec, step: GateStep | None) -> Iterator[str]:
+    given = {"interval": spec.interval, "initialDelay": spec.initial_delay}
+    duration = spec.duration
+    if step is not None and (step.duration is not None or step.count is not None):
+        duration = step.duration
+    if duration is not None:
+        given["duration"] = duration
+    lengths: dict[str, float] = {}
+    for field, text in given.items():
+        try:
+            lengths[field] = seconds(text)
+        except ValueError as error:
+            yield f"{field}: {error}"
+    if lengths.get("interval", MIN_INTERVAL) < MIN_INTERVAL:
+        yield f"interval: {spec.interval} is too short; the least is 1s"
+    if lengths.get("initialDelay", -1.0) >= lengths.get("duration", math.inf):
+        yield (
+            f"initialDelay: {spec.initial_delay} is not shorter than the duration {duration}; "
+            "the gate would end before it measures"
+        )
+
+
+def _check_problems(check: Check, config: OperatorConfig, field: str) -> Iterator[str]:
+    here = f"{field}.prometheus"
+    if check.prometheus.provider not in config.metric_providers:
+        known = ", ".join(sorted(config.metric_providers)) or "none"
+        yield f'{here}.provider: there is no provider "{check.prometheus.provider}"; the admin configured: {known}'
+    yield from _query_problems(check.prometheus.query, config, f"{here}.query")
+    if check.prometheus.range is not None:
+        try:
+            if seconds(check.prometheus.range.step) < MIN_INTERVAL:
+                yield f"{here}.range.step: {check.prometheus.range.step} is too short; the least is 1s"
+        except ValueError as error:
+            yield f"{here}.range.step: {error}"
+    yield from _threshold_problems(check.passes, f"{field}.pass")
+    if check.fails is not None:
+        yield from _threshold_problems(check.fails, f"{field}.fail")
+    if check.min_sample is not None:
+        yield from _query_problems(check.min_sample.query, config, f"{field}.minSample.query")
+        if not (math.isfinite(check.min_sample.min) and check.min_sample.min > 0):
+            yield f"{field}.minSample.min: must be a number greater than 0"
+
+
+def _query_problems(query: Query, config: OperatorConfig, field: str) -> Iterator[str]:
+    try:
+        render(query, EXAMPLE, config, window=60.0, field=field)
+    except QueryProblem as problem:
+        yield str(problem)
+
+
+def _threshold_problems(threshold: Threshold, field: str) -> Iterator[str]:
+    bounds = {"min": threshold.min, "max": threshold.max, "equals": threshold.equals}
+    given = {name: bound for name, bound in bounds.items() if bound is not None}
+    if not given:
+        yield f"{field}: give at least one of min, max, equals"
+    for name, bound in given.items():
+        if not math.isfinite(bound):
+            yield f"{field}.{name}: must be a finite number"
+    low, high = given.get("min", -math.inf), given.get("max", math.inf)
+    if low > high:
+        yield f"{field}: min is greater than max"
+    elif not low <= given.get("equals", max(low, min(high, 0.0))) <= high and all(map(math.isfinite, given.values())):
+        yield f"{field}: equals lies outside min and max, so that nothing could satisfy it"
