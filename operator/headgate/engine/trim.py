@@ -1,0 +1,122 @@
+"""What the cache keeps of each kind: only what observing needs, because a cluster holds far more than it releases.
+
+Big parts that are rarely read (pod templates) are kept as JSON bytes, a fifth of the memory of the dictionaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+Object = dict[str, Any]
+METADATA = (
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+)
+OWNED_METADATA = (*METADATA, "labels", "annotations", "ownerReferences")
+PACKED = "packed"
+"""Key of the part that is kept as JSON bytes."""
+
+
+def _pick(found: Any, keys: tuple[str, ...]) -> Object:
+    return {k: found[k] for k in keys if k in found} if isinstance(found, Mapping) else {}
+
+
+def _rollout(obj: Object) -> Object:
+    """Whole, less what others keep in metadata."""
+    metadata = _pick(obj.get("metadata"), (*METADATA, "labels", "finalizers"))
+    annotations = (obj.get("metadata") or {}).get("annotations")
+    if isinstance(annotations, Mapping):
+        metadata["annotations"] = {k: v for k, v in annotations.items() if k.startswith("headgate.dev/")}
+    return {"metadata": metadata, "spec": obj.get("spec"), "status": obj.get("status")}
+
+
+def _spec_only(obj: Object) -> Object:
+    return {"metadata": _pick(obj.get("metadata"), METADATA), "spec": obj.get("spec")}
+
+
+def _action(obj: Object) -> Object:
+    return _spec_only(obj) | {"status": obj.get("status")}
+
+
+def _deployment(obj: Object) -> Object:
+    spec = obj.get("spec") or {}
+    status = _pick(
+        obj.get("status"), ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    )
+    return {
+        "metadata": _pick(obj.get("metadata"), METADATA),
+        "spec": _pick(spec, ("replicas",)),
+        "status": status,
+        PACKED: orjson.dumps(spec.get("template") or {}),
+    }
+
+
+def _replica_set(obj: Object) -> Object:
+    status = _pick(
+        obj.get("status"), ("observedGeneration", "replicas", "readyReplicas", "availableReplicas", "conditions")
+    )
+    return {
+        "metadata": _pick(obj.get("metadata"), OWNED_METADATA),
+        "spec": _pick(obj.get("spec"), ("replicas", "minReadySeconds")),
+        "status": status,
+    }
+
+
+def _controller_revision(obj: Object) -> Object:
+    return {
+        "metadata": _pick(obj.get("metadata"), OWNED_METADATA),
+        "revision": obj.get("revision"),
+        PACKED: orjson.dumps(obj.get("data")),
+    }
+
+
+def _service(obj: Object) -> Object:
+    return {"metadata": _pick(obj.get("metadata"), METADATA), "spec": _pick(obj.get("spec"), ("selector",))}
+
+
+def _endpoint_slice(obj: Object) -> Object:
+    """The Service, and the names of its pods that are ready."""
+    labels = (obj.get("metadata") or {}).get("labels") or {}
+    ready = []
+    for endpoint in obj.get("endpoints") or ():
+        target = endpoint.get("targetRef") or {}
+        # Absent means ready, says the API.
+        if (endpoint.get("conditions") or {}).get("ready") is not False:
+            ready.append(str(target.get("name") or ""))
+    return {
+        "metadata": _pick(obj.get("metadata"), METADATA),
+        "service": str(labels.get("kubernetes.io/service-name") or ""),
+        "ready": ready,
+    }
+
+
+def _other(obj: Object) -> Object:
+    """A router's object: its adapter alone knows what it needs."""
+    kept = {k: v for k, v in obj.items() if k not in ("metadata", "apiVersion", "kind")}
+    return {"metadata": _pick(obj.get("metadata"), METADATA), **kept}
+
+
+TRIMMERS: Mapping[str, Callable[[Object], Object]] = {
+    "Rollout": _rollout,
+    "QualityGate": _spec_only,
+    "Environment": _spec_only,
+    "RolloutAction": _action,
+    "Deployment": _deployment,
+    "ReplicaSet": _replica_set,
+    "ControllerRevision": _controller_revision,
+    "Service": _service,
+    "EndpointSlice": _endpoint_slice,
+}
+
+
+def trim(kind: str, obj: Object) -> Object:
+    """The part of an object that the cache keeps."""
+    return TRIMMERS.get(kind, _other)(obj)
