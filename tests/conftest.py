@@ -1,5 +1,6 @@
 """Gives every test the marker of its folder, and makes a failed lint show in the last lines of a run."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -7,6 +8,11 @@ import pytest
 
 KINDS = ("unit", "simulation", "api", "e2e")
 HERE = Path(__file__).parent
+
+
+def pytest_sessionstart() -> None:
+    """Say that there is no event loop: where none is known, pytest-asyncio makes one that it never closes."""
+    asyncio.set_event_loop(None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
