@@ -16,15 +16,20 @@ _ASSETS = ("kube-apiserver", "etcd", "kubectl")
 
 def folder() -> Path:
     """The folder of all commands; its name changes with any version, so that checkouts do not disturb each other."""
-    pins = "\n".join(f"{c.name} {c.version}" for c in sorted(versions.COMMANDS.values(), key=lambda c: c.name))
+    foreign = (command for command in versions.COMMANDS.values() if not command.ours)
+    pins = "\n".join(f"{c.name} {c.version}" for c in sorted(foreign, key=lambda c: c.name))
     assets = _assets()
     key = hashlib.sha256(f"{pins}\n{assets or ''}".encode()).hexdigest()[:10]
     return paths.folder("bin", f"kubernetes-{versions.KUBERNETES}-{key}")
 
 
 def path(name: str) -> Path:
-    """Where a command is once it is built."""
-    return folder() / name
+    """Where a command is once it is built; ours change with their source, not with a version."""
+    command = versions.COMMANDS[name]
+    if not command.ours:
+        return folder() / name
+    source = b"".join(file.read_bytes() for file in sorted((paths.TOOLS / name).glob("*.go")))
+    return folder() / f"{name}-{hashlib.sha256(source).hexdigest()[:8]}"
 
 
 def ensure(names: Iterable[str]) -> None:
@@ -55,7 +60,8 @@ def _build(command: versions.Command) -> None:
     target = path(command.name)
     fresh = target.with_suffix(".new")
     usual = f"{command.minutes:.0f} min" if command.minutes >= 1 else f"{command.minutes * 60:.0f} s"
-    with ui.step(f"building {command.name} {command.version} (usually {usual}, once)"):
+    version = "" if command.ours else f" {command.version}"
+    with ui.step(f"building {command.name}{version} (usually {usual}, once)"):
         run.run_loud(
             # Gentle to whatever else the machine does meanwhile.
             ["nice", "-n", "10", "go", "build", "-trimpath", "-ldflags", _flags(command), "-o", fresh, command.package],

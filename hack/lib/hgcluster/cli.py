@@ -149,6 +149,7 @@ def _up_local(cluster: Cluster) -> None:
     needed = [*versions.CONTROL_PLANE]
     needed += ["kwok"] if cluster.mode == "light" else [*versions.NODE, "helm"]
     needed += ["contour"] if cluster.gateway else []
+    needed += ["scrapetargets"] if cluster.prometheus else []
     binaries.ensure(needed)
     if cluster.mode == "light":
         with ui.step("starting the control plane (usually 8 s)"):

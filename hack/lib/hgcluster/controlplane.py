@@ -110,6 +110,8 @@ def _api_server(cluster: Cluster, processes: Processes) -> None:
         "client-ca-file": keys / "ca.crt",
         "kubelet-client-certificate": keys / "kubelet-client.crt",
         "kubelet-client-key": keys / "kubelet-client.key",
+        # The node's name is no name that this machine could look up.
+        "kubelet-preferred-address-types": "InternalIP",
         "service-account-issuer": "https://kubernetes.default.svc",
         "service-account-key-file": keys / "service-accounts.key",
         "service-account-signing-key-file": keys / "service-accounts.key",
@@ -119,7 +121,6 @@ def _api_server(cluster: Cluster, processes: Processes) -> None:
         "allow-privileged": "true",
         "profiling": "false",
         "shutdown-delay-duration": "0s",
-        "v": "1",
     }
     if light:
         flags |= _LIGHT_API

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import urllib.error
 import urllib.request
+from pathlib import Path
 
-from hgcluster import images, node, packages, paths, run
+from hgcluster import binaries, images, node, packages, paths, run
 from hgcluster.kube import Kube
 from hgcluster.layout import Cluster
 from hgcluster.processes import Processes
 
 NAMESPACE = "monitoring"
-IMAGE = "headgate/prometheus:debian"
+IMAGE = "headgate/prometheus:2"
+_RESTRICTED = {
+    "runAsNonRoot": True,
+    "readOnlyRootFilesystem": True,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+}
 _LABELS = {"app.kubernetes.io/name": "prometheus"}
 
 
@@ -23,13 +31,11 @@ def url(cluster: Cluster) -> str:
 
 def start(cluster: Cluster, processes: Processes, kube: Kube) -> None:
     """Start it, or give it its present configuration, and wait until it answers."""
-    if not kube.exists("deployment", "prometheus", f"--namespace={NAMESPACE}"):
-        node.load(processes, archive())
+    node.load(processes, archive())
     kube.apply(_objects(cluster, cluster.service_address(90)), "applying Prometheus")
-    if not answers(url(cluster)):
-        rollout = ("rollout", "status", "deployment/prometheus", f"--namespace={NAMESPACE}", "--timeout=90s")
-        kube(*rollout, what="waiting for Prometheus", timeout=100)
-        run.wait_for(f"an answer of Prometheus at {url(cluster)}", lambda: answers(url(cluster)), timeout=60)
+    rollout = ("rollout", "status", "deployment/prometheus", f"--namespace={NAMESPACE}", "--timeout=90s")
+    kube(*rollout, what="waiting for Prometheus", timeout=100)
+    run.wait_for(f"an answer of Prometheus at {url(cluster)}", lambda: answers(url(cluster)), timeout=60)
 
 
 def answers(address: str) -> bool:
@@ -43,39 +49,22 @@ def answers(address: str) -> bool:
         return False
 
 
-def archive() -> images.Path:
+def archive() -> Path:
     """The image, made once: the package is unpacked, never installed, so no service of the machine starts."""
-    made = paths.folder("images") / "prometheus-debian.tar"
+    made = paths.folder("images") / "prometheus-2.tar"
     if not made.exists():
         with paths.lock("prometheus", "making the image of Prometheus"):
             home = paths.folder("packages", "prometheus")
             packages.unpack("prometheus", home)
             files = [images.Placed(home / "usr/bin/prometheus", "/prometheus")]
+            files.append(images.Placed(binaries.path("scrapetargets"), "/scrapetargets"))
             images.scratch(IMAGE, files, made, entrypoint=["/prometheus"])
     return made
 
 
 def _config(cluster: Cluster) -> dict[str, object]:
-    wanted = "__meta_kubernetes_pod_annotation_prometheus_io_"
-    pods = {
-        "job_name": "pods",
-        "kubernetes_sd_configs": [{"role": "pod"}],
-        "relabel_configs": [
-            {"source_labels": [wanted + "scrape"], "action": "keep", "regex": "true"},
-            {"source_labels": ["__meta_kubernetes_pod_phase"], "action": "keep", "regex": "Running"},
-            {"source_labels": [wanted + "path"], "action": "replace", "regex": "(.+)", "target_label": "__metrics_path__"},
-            {
-                "source_labels": ["__meta_kubernetes_pod_ip", wanted + "port"],
-                "action": "replace",
-                "regex": "(.+);(.+)",
-                "replacement": "$1:$2",
-                "target_label": "__address__",
-            },
-            {"action": "labelmap", "regex": "__meta_kubernetes_pod_label_(.+)"},
-            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
-            {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
-        ],
-    }
+    # Targets carry their labels; the file is kept by a program beside Prometheus.
+    pods = {"job_name": "pods", "file_sd_configs": [{"files": ["/targets/*.json"], "refresh_interval": "5s"}]}
     jobs: list[dict[str, object]] = [pods]
     if cluster.gateway and cluster.mode == "node":
         jobs.append(
@@ -114,23 +103,34 @@ def _objects(cluster: Cluster, address: str) -> list[dict[str, object]]:
         ],
         "ports": [{"name": "http", "containerPort": 9090}],
         "readinessProbe": {"httpGet": {"path": "/-/ready", "port": 9090}, "periodSeconds": 1},
-        "securityContext": {
-            "runAsNonRoot": True,
-            "readOnlyRootFilesystem": True,
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "config", "mountPath": "/etc/prometheus"}, {"name": "data", "mountPath": "/data"}],
+        "securityContext": _RESTRICTED,
+        "volumeMounts": [
+            {"name": "config", "mountPath": "/etc/prometheus"},
+            {"name": "data", "mountPath": "/data"},
+            {"name": "targets", "mountPath": "/targets", "readOnly": True},
+        ],
+    }
+    discovery = {
+        "name": "targets",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/scrapetargets", "--output=/targets/pods.json"],
+        "securityContext": _RESTRICTED,
+        "volumeMounts": [{"name": "targets", "mountPath": "/targets"}],
     }
     pod = {
         # Another configuration is another pod; a mounted one would change a minute later.
-        "metadata": {"labels": _LABELS, "annotations": {"headgate.dev/config": str(abs(hash_of(config)))}},
+        "metadata": {"labels": _LABELS, "annotations": {"headgate.dev/config": _digest(config)}},
         "spec": {
             "serviceAccountName": "prometheus",
             "terminationGracePeriodSeconds": 1,
             "securityContext": {"fsGroup": 65532, "runAsUser": 65532},
-            "containers": [container],
-            "volumes": [{"name": "config", "configMap": {"name": "prometheus"}}, {"name": "data", "emptyDir": {}}],
+            "containers": [container, discovery],
+            "volumes": [
+                {"name": "config", "configMap": {"name": "prometheus"}},
+                {"name": "data", "emptyDir": {}},
+                {"name": "targets", "emptyDir": {}},
+            ],
         },
     }
     return [
@@ -165,6 +165,5 @@ def _objects(cluster: Cluster, address: str) -> list[dict[str, object]]:
     ]
 
 
-def hash_of(text: str) -> int:
-    """A number that is the same in every run, unlike Python's own."""
-    return int.from_bytes(text.encode(), "big") % (2**61 - 1)
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -181,7 +181,6 @@ def _children(cluster: Cluster, folder: Path) -> dict[str, object]:
                 f"--hostname-override={cluster.node_name}",
                 f"--node-ip={cluster.node_address}",
                 f"--root-dir={folder / 'kubelet'}",
-                "--v=1",
             ],
             "env": small,
         },

@@ -26,6 +26,11 @@ class Command:
     version: str
     minutes: float
 
+    @property
+    def ours(self) -> bool:
+        """Whether its source is in this repository."""
+        return self.package.startswith("./")
+
 
 _KUBERNETES_COMMANDS = {
     "kube-apiserver": 5.5,
@@ -44,8 +49,9 @@ COMMANDS: dict[str, Command] = {
     "etcd": Command("etcd", "go.etcd.io/etcd/server/v3", "", ETCD, 0.3),
     "contour": Command("contour", "github.com/projectcontour/contour/cmd/contour", "", CONTOUR, 0.7),
     "helm": Command("helm", "helm.sh/helm/v3/cmd/helm", "", HELM, 0.5),
-    "certs": Command("certs", "./certs", "", "1", 0.1),
-    "pause": Command("pause", "./pause", "", "1", 0.1),
+    "certs": Command("certs", "./certs", "", "", 0.1),
+    "pause": Command("pause", "./pause", "", "", 0.1),
+    "scrapetargets": Command("scrapetargets", "./scrapetargets", "", "", 0.1),
     "kwok": Command("kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok", KWOK, 2.5),
 }
 
