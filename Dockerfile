@@ -44,7 +44,7 @@ files = {paths["scripts"] / k: line.format(python, *v.split(":"), v.split(":")[1
 # every start, and unchecked, because nothing can change under it.
 RUN find /opt/headgate -type d \( -name tests -o -name __pycache__ \) -path '*/site-packages/*' -prune -exec rm -rf {} + \
     && find /opt/headgate/bin ! -type d ! -name 'python*' ! -name 'headgate*' ! -name kubectl-headgate -delete \
-    && /opt/headgate/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/headgate/lib \
+    && PYTHONHASHSEED=0 /opt/headgate/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/headgate/lib \
     && /opt/headgate/bin/python -c 'import headgate, kopf, kubernetes.aio'
 
 # ---------------------------------------------------------------------------------------------------------------------
