@@ -169,7 +169,9 @@ def _background(picture: Picture, now: float, marks: Marks) -> Tree | None:
 
 
 def _add_gate(branch: Tree, gate: GateRun, picture: Picture, now: float, marks: Marks, *, heading: bool) -> None:
-    child = branch.add(gate_line(gate, marks, now, heading=heading))
+    # Beneath its own step a gate that simply judges would only repeat the line above.
+    plain = gate.verdict == "Running" and not (gate.held or gate.message or gate.extended or gate.window > 1)
+    child = branch.add(gate_line(gate, marks, now, heading=heading)) if heading or not plain else branch
     for check in gate.checks:
         child.add(check_line(check, picture.limits(gate), marks, now))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from headgate.api.common import seconds
 from headgate.api.gate import CheckRun, GateRun, QualityGateSpec
 from headgate.api.rollout import Step
-from headgate.cli.text import Marks, age, clean, number, plural, span
+from headgate.cli.text import Marks, age, clean, number, plural
 
 VERDICT_STYLES = {"Pass": "green", "Fail": "bold red", "Error": "red", "Unknown": "yellow", "Running": "cyan"}
 
@@ -37,10 +36,7 @@ def time_left(step: Step, started_at: str | None, now: float) -> str:
     if not lasted:
         return ""
     limit = step.pause.duration if step.pause else step.gate.duration if step.gate else None
-    try:
-        return f"{lasted} of {span(seconds(limit))}" if limit else f"for {lasted}"
-    except ValueError:
-        return f"for {lasted}"
+    return f"{lasted} of {limit}" if limit else f"for {lasted}"
 
 
 def gate_line(run: GateRun, marks: Marks, now: float, *, heading: bool) -> Text:

@@ -53,6 +53,8 @@ def span(length: float) -> str:
         return f"{days}d{hours}h" if days < 10 and hours else f"{days}d"  # noqa: PLR2004 - hours no longer matter
     if hours:
         return f"{hours}h{minutes:02d}m"
+    if minutes >= 10:  # noqa: PLR2004 - seconds no longer matter
+        return f"{minutes}m"
     return f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
@@ -91,7 +91,7 @@ class Mirror:
             [part.missing or part.problem for part in self._parts if part.missing or part.problem],
         )
 
-    async def follow(self) -> AsyncIterator[Picture]:
+    async def follow(self) -> AsyncGenerator[Picture]:
         """A picture at once, one with all news, and one each second, because ages grow."""
         yield await self.load()
         tasks = [asyncio.ensure_future(self._watch(part)) for part in self._parts if not part.missing]
