@@ -75,6 +75,9 @@ def advance(
     if is_final(run):
         return GateProgress(run, (), None, 0)
     terms = terms_of(spec, step, now, context, config, key_prefix, run.step)
+    if not spec.checks:
+        run = run if run.held else _cannot_know(run, terms, "Unknown", "the gate has no checks")
+        return GateProgress(run, (), None, 0)
     run, recorded = _fold_all(_aligned(run, spec), terms, answers)
     run = _end(run, terms)
     questions: list[Question] = []
@@ -227,10 +230,15 @@ def _end(run: GateRun, terms: Terms) -> GateRun:
 
 
 def _ended(run: GateRun, terms: Terms) -> bool:
+    """Every check has its count, or the time is over and whatever fell due within it is answered.
+
+    Without the second half, a gate whose operator was away would pass on what it measured before.
+    """
+    checks = range(len(run.checks))
+    if all(is_complete(run.checks[index], run, terms) for index in checks):
+        return True
     end = ends_at(run, terms)
-    return (end is not None and terms.now >= end) or (
-        terms.count is not None and all(is_complete(check, run, terms) for check in run.checks)
-    )
+    return end is not None and terms.now >= end and all(due_at(run, index, terms) >= end for index in checks)
 
 
 def _cannot_know(run: GateRun, terms: Terms, verdict: CannotKnow, why: str) -> GateRun:
