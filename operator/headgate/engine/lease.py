@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
+from headgate.telemetry.logs import logger
 
 from headgate.act.errors import ApiError, NotFound
 from headgate.act.kube import Kube, Object
@@ -27,7 +27,7 @@ MARGIN = 1.0
 """Seconds before the end of the Lease from which the leader writes no more."""
 RELEASE_SECONDS = 2.0
 
-log = structlog.get_logger("headgate.lease")
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

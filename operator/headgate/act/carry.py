@@ -1,0 +1,138 @@
+"""Carries out one action by the module of its family, and says what became of it and what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headgate.act import own_kinds, records, replica_sets, shifting, workload
+from headgate.act.context import Context, Effect, Refusal, Stale
+from headgate.act.errors import (
+    MAYBE_DONE,
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    TooManyRequests,
+    one_line,
+)
+from headgate.act.kube import Object
+from headgate.act.resources import (
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
+    REPLICA_SETS,
+    ROLLOUT_ACTIONS,
+    ROLLOUTS,
+    SERVICES,
+)
+from headgate.api.common import LABEL_ROLLOUT
+from headgate.decide import types
+from headgate.decide.types import Action, OutcomeKind
+from headgate.traffic.protocol import Resource
+
+Carrier = Callable[[Context, Any], Awaitable[Effect]]
+
+FAMILIES: Mapping[type[Action], tuple[Resource | None, Carrier]] = {
+    types.SetFinalizer: (ROLLOUTS, own_kinds.set_finalizer),
+    types.AnswerAction: (ROLLOUT_ACTIONS, own_kinds.answer),
+    types.CreatePlan: (CONTROLLER_REVISIONS, records.create),
+    types.DeletePlan: (CONTROLLER_REVISIONS, records.delete),
+    types.CreateReplicaSet: (REPLICA_SETS, replica_sets.create),
+    types.ScaleReplicaSet: (REPLICA_SETS, replica_sets.scale),
+    types.DeleteReplicaSet: (REPLICA_SETS, replica_sets.delete),
+    types.SetSelector: (SERVICES, shifting.set_selector),
+    types.SetWeight: (None, shifting.set_weight),
+    types.ScaleWorkload: (DEPLOYMENTS, workload.scale),
+}
+"""By type of action: the kind that it writes (None: the router's) and who carries it out. A new action is one line."""
+CREATES = (types.CreatePlan, types.CreateReplicaSet)
+DELETES = (types.DeletePlan, types.DeleteReplicaSet)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of an action, and the objects as the server answered."""
+
+    kind: OutcomeKind
+    reason: str = ""
+    message: str = ""
+    learned: tuple[tuple[str, Object], ...] = ()
+    """Kind and object, for the cache."""
+    gone: tuple[tuple[str, str], ...] = ()
+    """Kind and name of what is not there any more."""
+    retry_after: float = 0.0
+    namespace_terminating: bool = False
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What one read after a failure found."""
+
+    learned: list[tuple[str, Object]] = field(default_factory=list)
+    gone: list[tuple[str, str]] = field(default_factory=list)
+
+
+async def carry_out(context: Context, action: Action) -> Result:
+    """Send the action's one request. After a conflict or an unknown end the object is read once."""
+    resource, carrier = _family(context, action)
+    name = str(getattr(action, "name", ""))
+    try:
+        effect = await carrier(context, action)
+    except Refusal as refusal:
+        return Result(OutcomeKind.REFUSED, refusal.reason, one_line(refusal.message))
+    except Stale:
+        return await _after(context, resource, name, OutcomeKind.CONFLICT, Conflict("it changed meanwhile"))
+    except ApiError as error:
+        return await _failed(context, action, resource, name, error)
+    if effect.obj is None:
+        return Result(OutcomeKind.DONE, gone=((resource.kind, name),))
+    return Result(OutcomeKind.DONE, learned=((effect.resource.kind, effect.obj),))
+
+
+async def _failed(context: Context, action: Action, resource: Resource, name: str, error: ApiError) -> Result:
+    if isinstance(error, NotFound):
+        if isinstance(action, DELETES):
+            return Result(OutcomeKind.DONE, gone=((resource.kind, name),))
+        if not isinstance(action, CREATES):
+            gone = ((resource.kind, name),)
+            return Result(OutcomeKind.CONFLICT, error.reason, error.message, gone=gone)
+    if isinstance(error, TooManyRequests):
+        return Result(OutcomeKind.UNKNOWN, error.reason, error.message, retry_after=error.retry_after)
+    if isinstance(error, (Conflict, AlreadyExists)):
+        return await _after(context, resource, name, OutcomeKind.CONFLICT, error)
+    if isinstance(error, MAYBE_DONE):
+        return await _after(context, resource, name, OutcomeKind.UNKNOWN, error)
+    going = isinstance(error, Forbidden) and error.namespace_terminating
+    return Result(OutcomeKind.REFUSED, error.reason, error.message, namespace_terminating=going)
+
+
+async def _after(context: Context, resource: Resource, name: str, kind: OutcomeKind, error: ApiError) -> Result:
+    """Read the object once: what is there now is what the next decision needs."""
+    reading = _Reading()
+    try:
+        found = await context.kube.get(resource, context.namespace, name)
+    except NotFound:
+        reading.gone.append((resource.kind, name))
+    except ApiError:
+        pass  # The watch will tell; nothing depends on this read.
+    else:
+        reading.learned.append((resource.kind, found))
+        if isinstance(error, AlreadyExists) and _foreign(context, found):
+            message = f'{resource.kind} "{name}" exists and is not the operator\'s; delete or rename it'
+            return Result(OutcomeKind.REFUSED, "NameConflict", message, tuple(reading.learned))
+    return Result(kind, error.reason, error.message, tuple(reading.learned), tuple(reading.gone))
+
+
+def _foreign(context: Context, obj: Object) -> bool:
+    labels = (obj.get("metadata") or {}).get("labels") or {}
+    return labels.get(LABEL_ROLLOUT) != context.meta.name
+
+
+def _family(context: Context, action: Action) -> tuple[Resource, Carrier]:
+    resource, carrier = FAMILIES[type(action)]
+    if resource is None:
+        router = context.routers.get(str(getattr(action, "router", "")))
+        resource = router.resource if router else Resource("", "", "", str(getattr(action, "kind", "")))
+    return resource, carrier

@@ -1,0 +1,82 @@
+"""Creates, scales and deletes the ReplicaSets of revisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headgate.act.context import Context, Effect, deleted
+from headgate.act.resources import CONTROLLER_REVISIONS, REPLICA_SETS, ROLLOUTS, api_version
+from headgate.api.common import ANNOTATION_COLLISION, ANNOTATION_REVISION
+from headgate.decide.types import CreateReplicaSet, DeleteReplicaSet, ScaleReplicaSet
+
+
+async def create(context: Context, action: CreateReplicaSet) -> Effect:
+    """Create a revision's ReplicaSet.
+
+    It carries no label of the template, so that no Deployment adopts it, and has a second owner beside the Rollout, so
+    that no deletion policy collects pods that serve.
+    """
+    labels = context.labels(action.pod_hash)
+    body = {
+        "apiVersion": api_version(REPLICA_SETS),
+        "kind": REPLICA_SETS.kind,
+        "metadata": {
+            "name": action.name,
+            "namespace": context.namespace,
+            "labels": labels,
+            "annotations": {
+                ANNOTATION_REVISION: action.revision,
+                ANNOTATION_COLLISION: str(action.collision),
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": api_version(ROLLOUTS),
+                    "kind": ROLLOUTS.kind,
+                    "name": context.meta.name,
+                    "uid": context.meta.uid,
+                    "controller": True,
+                },
+                {
+                    "apiVersion": api_version(CONTROLLER_REVISIONS),
+                    "kind": CONTROLLER_REVISIONS.kind,
+                    "name": action.anchor_name,
+                    "uid": action.anchor_uid,
+                },
+            ],
+        },
+        "spec": {
+            "replicas": action.replicas,
+            "minReadySeconds": action.min_ready_seconds,
+            "selector": {"matchLabels": labels},
+            "template": _labelled(action, labels),
+        },
+    }
+    return Effect(REPLICA_SETS, await context.kube.create(REPLICA_SETS, context.namespace, body))
+
+
+async def scale(context: Context, action: ScaleReplicaSet) -> Effect:
+    """Set the number of pods."""
+    patch = [
+        {"op": "add", "path": "/spec/replicas", "value": action.replicas},
+        {"op": "add", "path": "/spec/minReadySeconds", "value": action.min_ready_seconds},
+    ]
+    obj = await context.kube.json_patch(
+        REPLICA_SETS, context.namespace, action.name, patch, resource_version=action.resource_version
+    )
+    return Effect(REPLICA_SETS, obj)
+
+
+async def delete(context: Context, action: DeleteReplicaSet) -> Effect:
+    """Delete a ReplicaSet."""
+    answer = await context.kube.delete(
+        REPLICA_SETS, context.namespace, action.name, uid=action.uid, resource_version=action.resource_version
+    )
+    return deleted(REPLICA_SETS, answer)
+
+
+def _labelled(action: CreateReplicaSet, labels: dict[str, str]) -> dict[str, Any]:
+    template = dict(action.template)
+    metadata = {k: v for k, v in (template.get("metadata") or {}).items() if k != "creationTimestamp"}
+    metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    template["metadata"] = metadata
+    return template

@@ -1,0 +1,142 @@
+"""Reads on demand what is not worth watching: why pods do not come up, and who scales a workload."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headgate.act.errors import ApiError, one_line
+from headgate.act.kube import Kube
+from headgate.act.resources import AUTOSCALERS, NAMESPACES, PODS
+from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT
+from headgate.decide.types import AutoscalerView, ReadKind, ReadQuestion
+from headgate.engine.queue import Key
+from headgate.telemetry.logs import logger
+
+EVERY = 30.0
+"""Seconds between two reads of the same thing."""
+PODS_LOOKED_AT = 20
+NAMESPACE = "Namespace"
+
+log = logger(__name__)
+
+
+@dataclass(slots=True)
+class Found:
+    """What was read for one Rollout."""
+
+    pod_causes: dict[str, str] = field(default_factory=dict)
+    autoscalers: tuple[AutoscalerView, ...] | None = None
+    namespace_terminating: bool = False
+    _at: dict[tuple[str, str], float] = field(default_factory=dict)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class Reads:
+    """What was read on demand, by Rollout."""
+
+    def __init__(
+        self, kube: Kube, *, on_answer: Callable[[Key], None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._kube = kube
+        self._on_answer = on_answer
+        self._monotonic = monotonic
+        self._found: dict[Key, Found] = {}
+
+    def found(self, key: Key) -> Found:
+        """What is known about a Rollout."""
+        return self._found.setdefault(key, Found())
+
+    def ask(self, key: Key, questions: Iterable[ReadQuestion]) -> None:
+        """Read what was not read lately; does not wait."""
+        for question in questions:
+            self._start(key, str(question.kind), question.target)
+
+    def ask_namespace(self, key: Key) -> None:
+        """Look whether the namespace is being deleted; does not wait."""
+        self._start(key, NAMESPACE, "")
+
+    def drop(self, key: Key) -> None:
+        """Forget a Rollout."""
+        found = self._found.pop(key, None)
+        for task in found._tasks if found else ():  # noqa: SLF001  its own record
+            task.cancel()
+
+    def _start(self, key: Key, kind: str, target: str) -> None:
+        found = self.found(key)
+        now = self._monotonic()
+        if now - found._at.get((kind, target), float("-inf")) < EVERY:  # noqa: SLF001
+            return
+        found._at[kind, target] = now  # noqa: SLF001
+        task = asyncio.get_running_loop().create_task(self._read(key, found, kind, target), name=f"read {key}")
+        found._tasks.add(task)  # noqa: SLF001
+        task.add_done_callback(found._tasks.discard)  # noqa: SLF001
+
+    async def _read(self, key: Key, found: Found, kind: str, target: str) -> None:
+        before = (dict(found.pod_causes), found.autoscalers, found.namespace_terminating)
+        try:
+            if kind == ReadKind.PODS:
+                found.pod_causes[target] = await self._why(key, target)
+            elif kind == ReadKind.AUTOSCALERS:
+                found.autoscalers = await self._scalers(key, target)
+            else:
+                obj = await self._kube.get(NAMESPACES, None, key.namespace)
+                found.namespace_terminating = bool((obj.get("metadata") or {}).get("deletionTimestamp"))
+        except ApiError as error:
+            log.warning("read on demand failed", kind=kind, rollout=str(key), reason=error.reason)
+            return
+        if before != (found.pod_causes, found.autoscalers, found.namespace_terminating):
+            self._on_answer(key)
+
+    async def _why(self, key: Key, pod_hash: str) -> str:
+        labels = f"{LABEL_ROLLOUT}={key.name},{LABEL_REVISION}={pod_hash}"
+        listing = await self._kube.list(PODS, key.namespace, labels=labels, limit=PODS_LOOKED_AT)
+        causes: dict[str, int] = {}
+        for pod in listing.items:
+            cause = cause_of(pod)
+            if cause:
+                causes[cause] = causes.get(cause, 0) + 1
+        if not causes:
+            return "" if listing.items else "no pod was created yet"
+        cause, count = max(causes.items(), key=lambda c: (c[1], c[0]))
+        return f"{count} of {len(listing.items)} pods of {pod_hash}: {cause}"
+
+    async def _scalers(self, key: Key, name: str) -> tuple[AutoscalerView, ...]:
+        listing = await self._kube.list(AUTOSCALERS, key.namespace)
+        names = []
+        for obj in listing.items:
+            target = (obj.get("spec") or {}).get("scaleTargetRef") or {}
+            if target.get("kind") == "Deployment" and target.get("name") == name:
+                names.append(str(obj["metadata"]["name"]))
+        return tuple(AutoscalerView(n) for n in sorted(names))
+
+
+def cause_of(pod: Mapping[str, Any]) -> str:
+    """Why a pod is not ready, in Kubernetes' words; never in the words of the program in it."""
+    status = pod.get("status") or {}
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return one_line(f"{condition.get('reason')}: {condition.get('message')}", 200)
+    for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        cause = _container_cause(container)
+        if cause:
+            return f"container {container.get('name')}: {cause}"
+    ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), {})
+    if status.get("phase") == "Running" and ready.get("status") == "False":
+        return "running, but the readiness probe does not pass"
+    return ""
+
+
+def _container_cause(container: Mapping[str, Any]) -> str:
+    state, last = container.get("state") or {}, container.get("lastState") or {}
+    waiting, ended = state.get("waiting") or {}, state.get("terminated") or last.get("terminated") or {}
+    died = f"{ended.get('reason')}, exit code {ended.get('exitCode')}" if ended.get("exitCode") else ""
+    reason = str(waiting.get("reason") or "")
+    if reason == "CrashLoopBackOff" and died:
+        return f"CrashLoopBackOff ({died})"
+    if reason and reason not in ("ContainerCreating", "PodInitializing"):
+        return one_line(f"{reason}: {waiting.get('message') or ''}".rstrip(": "), 200)
+    return died

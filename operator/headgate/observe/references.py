@@ -1,0 +1,84 @@
+"""Which objects a Rollout refers to, and which older Rollout claims one of them already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from headgate.api.rollout import RolloutSpec
+from headgate.observe.reading import Models
+from headgate.observe.store import BY_REFERENCE, Store, reference
+from headgate.traffic.protocol import Router
+
+Object = Mapping[str, Any]
+
+
+class References:
+    """The references and claims of Rollouts."""
+
+    def __init__(self, models: Models, routers: Sequence[Router]) -> None:
+        self._models = models
+        self._routers = routers
+
+    def of(self, rollout: Object) -> set[str]:
+        """Everything that a Rollout refers to, as `BY_REFERENCE` names it."""
+        spec, _ = self._models.spec(rollout)
+        if spec is None:
+            return set()
+        namespace = rollout["metadata"]["namespace"]
+        canary = spec.strategy.canary
+        named = {("Service", canary.stable_service), ("Service", canary.canary_service)}
+        named |= {("QualityGate", gate.ref.name) for gate in spec.gates}
+        named |= {("QualityGate", step.gate.ref.name) for step in canary.steps if step.gate is not None}
+        if spec.workload_ref is not None:
+            named.add(("Deployment", spec.workload_ref.name))
+        for router in self._routers:
+            named |= {(router.resource.kind, target.name) for target in router.targets(canary)}
+        return {reference(kind, namespace, name) for kind, name in named}
+
+    def contenders(self, store: Store, rollout: Object, spec: RolloutSpec) -> tuple[str, ...]:
+        """What an older Rollout claims of what this one claims, one sentence each."""
+        namespace = rollout["metadata"]["namespace"]
+        mine = dict(self._claims(store, namespace, spec))
+        sentences = []
+        for other in self._sharers(store, rollout):
+            theirs, _ = self._models.spec(other)
+            if theirs is None or not _older(other, rollout):
+                continue
+            name = other["metadata"]["name"]
+            sentences += [
+                f'{what} is claimed by Rollout "{name}", which is older; delete that one, or name another in this one'
+                for claim, what in sorted(self._claims(store, namespace, theirs))
+                if claim in mine
+            ]
+        return tuple(sorted(set(sentences)))
+
+    def _sharers(self, store: Store, rollout: Object) -> list[Object]:
+        """The other Rollouts that refer to something that this one refers to."""
+        found: dict[str, Object] = {}
+        for named in sorted(self.of(rollout)):
+            if named.startswith("QualityGate/"):
+                continue  # Gates are shared by design.
+            for other in store.by("Rollout", BY_REFERENCE, named):
+                found[other["metadata"]["uid"]] = other
+        found.pop(rollout["metadata"]["uid"], None)
+        return [found[uid] for uid in sorted(found)]
+
+    def _claims(self, store: Store, namespace: str, spec: RolloutSpec) -> Iterator[tuple[str, str]]:
+        canary = spec.strategy.canary
+        for name in (canary.stable_service, canary.canary_service):
+            yield f"Service/{name}", f'Service "{name}"'
+        if spec.workload_ref is not None:
+            yield f"Deployment/{spec.workload_ref.name}", f'Deployment "{spec.workload_ref.name}"'
+        for router in self._routers:
+            kind = router.resource.kind
+            for target in router.targets(canary):
+                obj = store.get(kind, namespace, target.name)
+                yield f"{kind}/{router.claims(canary, obj, target)}", f'the rule of {kind} "{target.name}"'
+
+
+def _older(one: Object, other: Object) -> bool:
+    def age(obj: Object) -> tuple[str, str]:
+        return obj["metadata"]["creationTimestamp"], obj["metadata"]["uid"]
+
+    return age(one) < age(other)

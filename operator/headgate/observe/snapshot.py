@@ -1,0 +1,196 @@
+"""Builds the snapshot that one decision about one Rollout is taken on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from headgate.api.config import OperatorConfig
+from headgate.api.gate import QualityGateSpec
+from headgate.api.rollout import RolloutSpec
+from headgate.decide.revision import revision_of
+from headgate.decide.types import (
+    ActionView,
+    Answer,
+    AutoscalerView,
+    Outcome,
+    PlanView,
+    RouteView,
+    ServiceView,
+    Snapshot,
+    WorkloadView,
+)
+from headgate.observe import views
+from headgate.observe.reading import Models, Once
+from headgate.observe.references import References
+from headgate.observe.store import BY_ROLLOUT, BY_SERVICE, Store, owner
+from headgate.traffic.protocol import Router
+
+Object = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Known:
+    """What this process knows about one Rollout and no object holds."""
+
+    outcome: Outcome | None = None
+    answers: Sequence[Answer] = ()
+    autoscalers: tuple[AutoscalerView, ...] | None = None
+    pod_causes: Mapping[str, str] = field(default_factory=dict)
+    namespace_terminating: bool = False
+
+
+class Observer:
+    """Makes snapshots from the cache."""
+
+    def __init__(
+        self, store: Store, config: OperatorConfig, routers: Sequence[Router], models: Models, references: References
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._routers = routers
+        self.models = models
+        self._references = references
+        self._plans: Once[PlanView | None] = Once()
+        self._workloads: Once[tuple[WorkloadView, str]] = Once()
+        self._templates: Once[str] = Once()
+        self._settled: dict[tuple[str, str, str, str], tuple[object, float]] = {}
+        """Since when a claimed place is seen as served, by Rollout and place, for one generation of its object."""
+
+    def snapshot(self, namespace: str, name: str, now: float, known: Known) -> Snapshot | None:
+        """Everything that a decision may depend on; None if there is no such Rollout.
+
+        Raises:
+            Unreadable: if its status cannot be read.
+        """
+        obj = self._store.get("Rollout", namespace, name)
+        if obj is None:
+            return None
+        meta = views.rollout_meta(obj)
+        spec, problem = self.models.usable_spec(obj)
+        belonging = owner(namespace, name)
+        sets = tuple(views.replica_set(o, meta.uid) for o in self._store.by("ReplicaSet", BY_ROLLOUT, belonging))
+        hashes = {s.name: s.pod_hash for s in sets}
+        workload, template, revision = self._template(obj, namespace, spec)
+        canary = spec.strategy.canary
+        gates, broken = self._gates(namespace, spec)
+        return Snapshot(
+            meta=meta,
+            spec=spec,
+            status=self.models.status(obj),
+            config=self._config,
+            template=template,
+            revision=revision,
+            replica_sets=sets,
+            plans=self._plans_of(belonging),
+            stable_service=self._service(namespace, canary.stable_service, hashes),
+            canary_service=self._service(namespace, canary.canary_service, hashes),
+            routes=() if problem else self._routes(namespace, meta.uid, spec, now),
+            workload=workload,
+            gates=gates,
+            broken_gates=broken,
+            problems=(problem,) if problem else (),
+            contenders=self._references.contenders(self._store, obj, spec),
+            missing_kinds=self._missing(spec),
+            actions=self._actions(belonging),
+            answers=tuple(known.answers),
+            autoscalers=known.autoscalers,
+            pod_causes=dict(known.pod_causes),
+            outcome=known.outcome,
+            namespace_terminating=known.namespace_terminating,
+        )
+
+    def drop(self, uid: str) -> None:
+        """Forget a Rollout that is gone."""
+        self.models.drop(uid)
+        self._templates.drop(uid)
+        for place in [p for p in self._settled if p[0] == uid]:
+            del self._settled[place]
+
+    def _template(
+        self, rollout: Object, namespace: str, spec: RolloutSpec
+    ) -> tuple[WorkloadView | None, Mapping[str, Any] | None, str]:
+        if spec.workload_ref is None:
+            template = spec.template
+            if template is None:
+                return None, None, ""
+            meta = rollout["metadata"]
+            return None, template, self._templates.get(meta["uid"], meta["generation"], lambda: revision_of(template))
+        name = spec.workload_ref.name
+        obj = self._store.get("Deployment", namespace, name)
+        if obj is None:
+            return WorkloadView(name, found=False), None, ""
+        view, revision = self._workloads.get(
+            obj["metadata"]["uid"], obj["metadata"]["resourceVersion"], lambda: self._workload(name, obj)
+        )
+        return view, view.template if view.found else None, revision
+
+    def _workload(self, name: str, obj: Object) -> tuple[WorkloadView, str]:
+        view = views.workload(name, obj)
+        if not view.found:
+            return view, ""
+        # Its counts change often, its template seldom.
+        revision = self._templates.get(view.uid, view.generation, lambda: revision_of(view.template))
+        return view, revision
+
+    def _service(self, namespace: str, name: str, hashes: Mapping[str, str]) -> ServiceView:
+        slices = self._store.by("EndpointSlice", BY_SERVICE, owner(namespace, name))
+        return views.service(name, self._store.get("Service", namespace, name), slices, hashes)
+
+    def _plans_of(self, belonging: str) -> tuple[PlanView, ...]:
+        found = []
+        for obj in self._store.by("ControllerRevision", BY_ROLLOUT, belonging):
+            if obj["metadata"].get("deletionTimestamp"):
+                continue
+            meta = obj["metadata"]
+            view = self._plans.get(meta["uid"], meta["resourceVersion"], lambda obj=obj: views.plan(obj))  # type: ignore[misc]
+            if view is not None:
+                found.append(view)
+        return tuple(found)
+
+    def _actions(self, belonging: str) -> tuple[ActionView, ...]:
+        found = [views.action(o) for o in self._store.by("RolloutAction", BY_ROLLOUT, belonging)]
+        return tuple(sorted((a for a in found if a is not None), key=lambda a: (a.created_at, a.uid)))
+
+    def _gates(self, namespace: str, spec: RolloutSpec) -> tuple[dict[str, QualityGateSpec], dict[str, str]]:
+        names = {g.ref.name for g in spec.gates}
+        names |= {s.gate.ref.name for s in spec.strategy.canary.steps if s.gate is not None}
+        good: dict[str, QualityGateSpec] = {}
+        broken: dict[str, str] = {}
+        for name in sorted(names):
+            obj = self._store.get("QualityGate", namespace, name)
+            if obj is None:
+                continue
+            parsed, problem = self.models.gate(obj)
+            if parsed is not None:
+                good[name] = parsed
+            else:
+                broken[name] = problem
+        return good, broken
+
+    def _missing(self, spec: RolloutSpec) -> tuple[str, ...]:
+        needed = {r.resource.kind for r in self._routers if r.targets(spec.strategy.canary)}
+        return tuple(sorted(needed.intersection(self._store.missing)))
+
+    def _routes(self, namespace: str, uid: str, spec: RolloutSpec, now: float) -> tuple[RouteView, ...]:
+        canary = spec.strategy.canary
+        found = []
+        for router in self._routers:
+            for target in router.targets(canary):
+                obj = self._store.get(router.resource.kind, namespace, target.name)
+                view = router.read(canary, obj, target)
+                place = (uid, router.key, target.name, target.rule)
+                found.append(replace(view, settled_since=self._since(place, view, obj, now)))
+        return tuple(found)
+
+    def _since(self, place: tuple[str, str, str, str], view: RouteView, obj: Object | None, now: float) -> float | None:
+        if obj is None or not view.settled:
+            self._settled.pop(place, None)
+            return None
+        generation = (obj["metadata"].get("uid"), obj["metadata"].get("generation"))
+        seen, since = self._settled.get(place, (None, now))
+        if seen != generation:
+            since = now
+            self._settled[place] = (generation, since)
+        return since

@@ -1,0 +1,152 @@
+"""Turns trimmed raw objects into the views that decisions are taken on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from headgate.api.common import (
+    ANNOTATION_REVISION,
+    LABEL_REVISION,
+    to_epoch,
+)
+from headgate.api.gate import QualityGateSpec
+from headgate.api.rollout import Step
+from headgate.decide.types import (
+    ActionView,
+    Plan,
+    PlanView,
+    ReplicaSetView,
+    RolloutMeta,
+    ServiceView,
+    WorkloadView,
+)
+
+Object = Mapping[str, Any]
+
+
+def rollout_meta(obj: Object) -> RolloutMeta:
+    """Identity of a Rollout."""
+    meta = obj["metadata"]
+    finalizers = tuple(meta.get("finalizers") or ())
+    return RolloutMeta(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=int(meta.get("generation") or 0),
+        created_at=to_epoch(meta["creationTimestamp"]),
+        deleting=bool(meta.get("deletionTimestamp")),
+        # The server puts this finalizer on an object that is deleted with `--cascade=orphan`.
+        orphaning="orphan" in finalizers,
+        finalizers=finalizers,
+    )
+
+
+def replica_set(obj: Object, rollout_uid: str) -> ReplicaSetView:
+    """A ReplicaSet with the label of a Rollout."""
+    meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    owners = meta.get("ownerReferences") or ()
+    failure = next((c for c in status.get("conditions") or () if c.get("type") == "ReplicaFailure"), None)
+    failed = failure is not None and failure.get("status") == "True"
+    return ReplicaSetView(
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        pod_hash=(meta.get("labels") or {}).get(LABEL_REVISION, ""),
+        revision=(meta.get("annotations") or {}).get(ANNOTATION_REVISION, ""),
+        owned=any(o.get("controller") and o.get("uid") == rollout_uid for o in owners),
+        deleting=bool(meta.get("deletionTimestamp")),
+        # Absent means one, says the API.
+        replicas=int(spec.get("replicas", 1)),
+        pods=int(status.get("replicas") or 0),
+        ready=int(status.get("readyReplicas") or 0),
+        available=int(status.get("availableReplicas") or 0),
+        settled=int(status.get("observedGeneration") or 0) >= int(meta.get("generation") or 0),
+        min_ready_seconds=int(spec.get("minReadySeconds") or 0),
+        created_at=to_epoch(meta["creationTimestamp"]),
+        failure=f"{failure.get('reason', '')}: {failure.get('message', '')}" if failure and failed else "",
+    )
+
+
+def service(name: str, obj: Object | None, slices: Iterable[Object], hashes: Mapping[str, str]) -> ServiceView:
+    """A Service and its ready endpoints; `hashes` are the pod hashes by name of their ReplicaSet."""
+    if obj is None:
+        return ServiceView(name, found=False)
+    # A pod counts once, even if a dual-stack Service lists it in a slice for each family.
+    pods = {pod for one in slices for pod in one.get("ready") or ()}
+    ready: dict[str, int] = {}
+    for pod in pods:
+        # The name of a pod is that of its ReplicaSet and five letters; a Rollout's name is short enough for that.
+        pod_hash = hashes.get(pod.rpartition("-")[0], "")
+        ready[pod_hash] = ready.get(pod_hash, 0) + 1
+    return ServiceView(
+        name=name,
+        found=True,
+        resource_version=obj["metadata"]["resourceVersion"],
+        selector=(obj.get("spec") or {}).get("selector") or {},
+        ready=dict(sorted(ready.items())),
+    )
+
+
+def workload(name: str, obj: Object | None) -> WorkloadView:
+    """The Deployment of workloadRef."""
+    if obj is None or obj["metadata"].get("deletionTimestamp"):
+        return WorkloadView(name, found=False)
+    meta, status = obj["metadata"], obj.get("status") or {}
+    return WorkloadView(
+        name=name,
+        found=True,
+        resource_version=meta["resourceVersion"],
+        uid=meta["uid"],
+        generation=int(meta.get("generation") or 0),
+        observed_generation=int(status.get("observedGeneration") or 0),
+        replicas=int((obj.get("spec") or {}).get("replicas", 1)),
+        updated=int(status.get("updatedReplicas") or 0),
+        available=int(status.get("availableReplicas") or 0),
+        pods=int(status.get("replicas") or 0),
+        template=orjson.loads(obj["packed"]),
+    )
+
+
+def plan(obj: Object) -> PlanView | None:
+    """What a ControllerRevision pins (written by `act/records`); None if it is none of ours."""
+    data = orjson.loads(obj["packed"])
+    if not isinstance(data, Mapping) or "plan" not in data:
+        return None
+    meta, raw = obj["metadata"], data["plan"]
+    return PlanView(
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        revision=data["revision"],
+        pod_hash=data["podHash"],
+        attempt=int(data["attempt"]),
+        template=data["template"],
+        plan=Plan(
+            steps=tuple(Step.model_validate(s) for s in raw["steps"]),
+            step_gates={n: QualityGateSpec.model_validate(g) for n, g in raw["stepGates"].items()},
+            background_gates={n: QualityGateSpec.model_validate(g) for n, g in raw["backgroundGates"].items()},
+        ),
+    )
+
+
+def action(obj: Object) -> ActionView | None:
+    """A RolloutAction; None if it has its answer."""
+    meta, spec = obj["metadata"], obj.get("spec") or {}
+    if (obj.get("status") or {}).get("phase") or meta.get("deletionTimestamp"):
+        return None
+    return ActionView(
+        uid=meta["uid"],
+        name=meta["name"],
+        resource_version=meta["resourceVersion"],
+        created_at=to_epoch(meta["creationTimestamp"]),
+        verb=spec["verb"],
+        pod_hash=spec["revision"],
+        attempt=int(spec["attempt"]),
+        author=spec["author"],
+        reason=spec.get("reason") or "",
+        to_revision=spec.get("toRevision") or "",
+    )
