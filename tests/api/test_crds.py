@@ -1,0 +1,130 @@
+"""The generated definitions on a real API server: it takes them, and refuses the objects that they mean to refuse."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from headgate.api import RESOURCES
+from tests.api.cluster import ROOT, LightCluster, until
+
+NAMESPACE = "crds"
+
+GATE: dict[str, Any] = {
+    "apiVersion": "headgate.dev/v1alpha1",
+    "kind": "QualityGate",
+    "metadata": {"name": "golden-signals", "namespace": NAMESPACE},
+    "spec": {
+        "checks": [{"name": "errors", "prometheus": {"query": {"template": "error-ratio"}}, "pass": {"max": 0.01}}],
+    },
+}
+ROLLOUT: dict[str, Any] = {
+    "apiVersion": "headgate.dev/v1alpha1",
+    "kind": "Rollout",
+    "metadata": {"name": "checkout", "namespace": NAMESPACE},
+    "spec": {
+        "replicas": 6,
+        "workloadRef": {"name": "checkout"},
+        "strategy": {
+            "canary": {
+                "stableService": "checkout",
+                "canaryService": "checkout-canary",
+                "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "checkout"}]}},
+                "steps": [
+                    {"setWeight": 5},
+                    {"gate": {"ref": {"name": "golden-signals"}, "duration": "2m"}},
+                    {"pause": {}},
+                ],
+            }
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def definitions(light_cluster: LightCluster) -> Iterator[None]:
+    """Install the definitions, with strict validation of what they say, and make a namespace."""
+    light_cluster.kubectl("apply", "--server-side", "--force-conflicts", "--validate=strict", "-f", str(ROOT / "crds"))
+    light_cluster.kubectl("create", "namespace", NAMESPACE)
+    until(
+        lambda: light_cluster.kubectl("get", "headgate", "-A", check=False).returncode == 0,
+        seconds=20,
+        what="the kinds are served",
+    )
+    yield
+    light_cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def changed(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A copy of an object with one field, `spec.a.0.b`, set to another value."""
+    result = copy.deepcopy(base)
+    *way, last = [int(step) if step.isdecimal() else step for step in path.split(".")]
+    node: Any = result
+    for step in way:
+        node = node[step]
+    node[last] = value
+    return result
+
+
+def answer(cluster: LightCluster, manifest: dict[str, Any]) -> str:
+    """What the server says about an object, without keeping it; empty if it would take it."""
+    result = cluster.kubectl(
+        "create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=json.dumps(manifest), check=False
+    )
+    return result.stderr if result.returncode else ""
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
+def test_definition_is_structural(light_cluster: LightCluster, resource: Any) -> None:
+    """The server serves the kind and finds nothing in its schema that is not structural."""
+    crd = json.loads(light_cluster.kubectl("get", "crd", resource.crd_name, "-o", "json").stdout)
+    conditions = {condition["type"]: condition["status"] for condition in crd["status"]["conditions"]}
+
+    assert conditions["Established"] == "True"
+    assert "NonStructuralSchema" not in conditions
+
+
+@pytest.mark.parametrize("manifest", [GATE, ROLLOUT], ids=["QualityGate", "Rollout"])
+def test_object_of_few_words_is_taken(light_cluster: LightCluster, manifest: dict[str, Any]) -> None:
+    """What has a default need not be written."""
+    assert answer(light_cluster, manifest) == ""
+
+
+def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCluster) -> None:
+    """A GitOps tool sees no difference in the steps, which are compared as a whole."""
+    taken = json.loads(
+        light_cluster.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(ROLLOUT)).stdout
+    )
+
+    assert taken["spec"]["progressDeadlineSeconds"] == 600
+    assert taken["spec"]["workloadRef"]["kind"] == "Deployment"
+    assert taken["spec"]["strategy"]["canary"]["steps"] == ROLLOUT["spec"]["strategy"]["canary"]["steps"]
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "value", "expected"),
+    [
+        pytest.param(ROLLOUT, "metadata.name", "c" * 41, "at most 40 characters", id="long name"),
+        pytest.param(ROLLOUT, "spec.replica", 3, 'unknown field "spec.replica"', id="unknown field"),
+        pytest.param(ROLLOUT, "spec.template", {}, "exactly one of template and workloadRef", id="two workloads"),
+        pytest.param(
+            ROLLOUT, "spec.strategy.canary.canaryService", "checkout", "must be two Services", id="one Service"
+        ),
+        pytest.param(ROLLOUT, "spec.strategy.canary.steps.0.setWeight", 101, "less than or equal to 100", id="weight"),
+        pytest.param(ROLLOUT, "spec.strategy.canary.steps.0.pause", {}, "exactly one of", id="two steps in one"),
+        pytest.param(ROLLOUT, "spec.strategy.canary.steps.1.gate.duration", "2 minutes", "should match", id="duration"),
+        pytest.param(ROLLOUT, "spec.workloadRef.kind", "DaemonSet", "Unsupported value", id="constant"),
+        pytest.param(GATE, "spec.checks.0.prometheus.query.raw", "up", "exactly one of template and raw", id="query"),
+        pytest.param(GATE, "spec.checks.0.pass", {}, "at least one of", id="empty threshold"),
+        pytest.param(GATE, "spec.checks", GATE["spec"]["checks"] * 2, "Duplicate value", id="list-map key"),
+    ],
+)
+def test_object_that_cannot_be_meant_is_refused(
+    light_cluster: LightCluster, base: dict[str, Any], path: str, value: Any, expected: str
+) -> None:
+    """The server itself says what is wrong, before anything acts on it."""
+    assert expected in answer(light_cluster, changed(base, path, value))
