@@ -36,7 +36,7 @@ def crds(kube: Kube) -> None:
     kube("wait", "--for=condition=Established", wanted, "--timeout=30s", what="waiting for the Gateway API")
 
 
-def objects(listener: int) -> list[dict[str, object]]:
+def objects(listener: int, controller: str = CONTROLLER) -> list[dict[str, object]]:
     """The namespace, the class and the Gateway, open to routes of all namespaces."""
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
@@ -44,7 +44,7 @@ def objects(listener: int) -> list[dict[str, object]]:
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "GatewayClass",
             "metadata": {"name": CLASS},
-            "spec": {"controllerName": CONTROLLER},
+            "spec": {"controllerName": controller},
         },
         {
             "apiVersion": "gateway.networking.k8s.io/v1",

@@ -56,6 +56,12 @@ def _stage() -> dict[str, object]:
                         "values": ["false"],
                     },
                     {"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"},
+                    # A test that plays the gateway itself says so on the route.
+                    {
+                        "key": '.metadata.annotations["headgate.dev/stand-in"] // "on"',
+                        "operator": "NotIn",
+                        "values": ["off"],
+                    },
                 ]
             },
             "next": {

@@ -25,17 +25,25 @@ _LABELS = {"app.kubernetes.io/name": "prometheus"}
 
 
 def url(cluster: Cluster) -> str:
-    """Where the machine reaches it; pods may use the same address, which is the Service's."""
+    """Where the machine reaches it; with a node of ours that is the Service's address, as for pods."""
+    if cluster.mode != "node":
+        return f"http://127.0.0.1:{cluster.port('port-forward')}"
     return f"http://{cluster.service_address(90)}:9090"
 
 
 def start(cluster: Cluster, processes: Processes, kube: Kube) -> None:
     """Start it, or give it its present configuration, and wait until it answers."""
     node.load(processes, archive())
-    kube.apply(_objects(cluster, cluster.service_address(90)), "applying Prometheus")
+    apply(cluster, kube)
+    run.wait_for(f"an answer of Prometheus at {url(cluster)}", lambda: answers(url(cluster)), timeout=60)
+
+
+def apply(cluster: Cluster, kube: Kube) -> None:
+    """Apply its objects and wait until the pod is ready."""
+    address = cluster.service_address(90) if cluster.mode == "node" else ""
+    kube.apply(_objects(cluster, address), "applying Prometheus")
     rollout = ("rollout", "status", "deployment/prometheus", f"--namespace={NAMESPACE}", "--timeout=90s")
     kube(*rollout, what="waiting for Prometheus", timeout=100)
-    run.wait_for(f"an answer of Prometheus at {url(cluster)}", lambda: answers(url(cluster)), timeout=60)
 
 
 def answers(address: str) -> bool:
