@@ -23,6 +23,7 @@ class LightCluster:
         self.environment = environment | {"KUBECONFIG": str(kubeconfig)}
         self.name = name
         """`None`: the cluster was there before, and its users are impersonated instead of known by a token."""
+        self._configs: dict[str, Path] = {}
 
     @classmethod
     def start(cls, name: str) -> LightCluster:
@@ -45,7 +46,10 @@ class LightCluster:
     def user_config(self, user: str) -> Path:
         """Return the kubeconfig of a user that the API server knows by a token; see USERS."""
         assert self.name is not None, "a cluster that was there before has no tokens of ours"
-        return Path(_run([COMMAND, "token", user, "--name", self.name], environment=dict(os.environ)).stdout.strip())
+        if user not in self._configs:
+            said = _run([COMMAND, "token", user, "--name", self.name], environment=dict(os.environ)).stdout
+            self._configs[user] = Path(said.strip())
+        return self._configs[user]
 
     def token(self, user: str) -> str:
         """Return the token of such a user."""
