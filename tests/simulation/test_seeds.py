@@ -100,7 +100,9 @@ def calm(world: World) -> None:
         world.fail(f"22: it ends as {world.status.phase}: {world.status.message}")
     world.check_rest()
     stable = world.status.stable
-    if stable and world.quality.get(stable.pod_hash, 100.0) == 60.0 and "gate" in str(world.spec.strategy):
+    judged = world.spec.gates or any(step.gate for step in world.spec.strategy.canary.steps)
+    overridden = any(a.verb == "override" and a.accepted for a in world.status.actions)
+    if stable and judged and not overridden and world.quality.get(stable.pod_hash, 100.0) == 60.0:
         entry = next(h for h in reversed(world.status.history) if h.pod_hash == stable.pod_hash)
         world.fail(f"8: a bad version was promoted: {entry}")
     before = len(world.writes)
