@@ -1,1 +1,1 @@
-"""The demonstration, and what the end-to-end tests share with it: a cluster with Headgate, an application, and its users."""
+"""The demonstration, and what the end-to-end tests share with it: a cluster, an application, and its users."""

@@ -22,12 +22,13 @@ from hack.lib.hgdemo.waiting import Trouble
 
 INTERRUPTED = 130
 NAMESPACE = "demo"
+_EVIDENCE = "headgate,deployments,replicasets,pods,services,httproutes"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="hack/demo",
-        description="Four releases of one application under load: adopted, promoted, taken back, held. Sets up all it needs.",
+        description="Four releases of one application under load. Sets up all it needs, and clears it away.",
         epilog="Exit status: 0 if all went as expected, 1 if not, 130 if interrupted.",
     )
     parser.add_argument("--keep", action="store_true", help="leave the cluster up, and say how to use it")
@@ -69,9 +70,7 @@ def main() -> int:
 
 
 def _set_up(arguments: argparse.Namespace, progress: Progress) -> tuple[Cluster, Path]:
-    with progress.step(
-        "Starting a Kubernetes cluster with a gateway and Prometheus", "20 s; the first time 12 min to build it"
-    ):
+    with progress.step("Starting Kubernetes, a gateway and Prometheus", "20 s; the first time 12 min"):
         cluster = Cluster.up(arguments.name, context=arguments.context)
     with progress.step("Building the demo application", "2 s; the first time 15 s"):
         program = images.ensure_application(cluster)
@@ -85,24 +84,20 @@ def _set_up(arguments: argparse.Namespace, progress: Progress) -> tuple[Cluster,
 def _story(arguments: argparse.Namespace, progress: Progress, cluster: Cluster, shop: Shop, users: Traffic) -> int:
     console = Console(highlight=False)
     progress.say(
-        f"Set up after {progress.seconds:.0f} s. From now on {users.rate:g} requests per second go to {cluster.gateway}."
+        f"Set up after {progress.seconds:.0f} s. From now on {users.rate:g} requests/s go to {cluster.gateway}."
     )
     with View(console, users) as view:
         story = Story(cluster, shop, users, view)
         story.tell(fast=arguments.fast)
     console.print()
     good = summary.show(console, story.verdicts)
-    progress.say(
-        f"The demonstration took {progress.seconds:.0f} s in all. Every request is in {users.folder}/requests-*.tsv"
-    )
+    progress.say(f"It took {progress.seconds:.0f} s in all. Every request is in {users.folder}/requests-*.tsv")
     if not good:
         _keep_evidence(cluster.name)
     if arguments.keep:
         summary.next_steps(console, cluster, shop)
     else:
-        progress.say(
-            "To look around yourself, run it with --keep: kubectl get headgate -A, headgate status, and a release of yours."
-        )
+        progress.say("To look around and release something yourself, run it with --keep.")
     return 0 if good else 1
 
 

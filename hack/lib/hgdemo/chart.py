@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hack.lib.hgdemo.cluster import ROOT, Cluster
 from hack.lib.hgdemo.waiting import Trouble, run
 
@@ -17,7 +19,15 @@ def install(cluster: Cluster, tag: str, *, replicas: int = 1, values: tuple[str,
     Raises:
         Trouble: if it does not become ready; says what its pods say.
     """
-    words = ["helm", "upgrade", "--install", RELEASE, _CHART, f"--namespace={NAMESPACE}", "--create-namespace"]
+    words: list[str | Path] = [
+        "helm",
+        "upgrade",
+        "--install",
+        RELEASE,
+        _CHART,
+        f"--namespace={NAMESPACE}",
+        "--create-namespace",
+    ]
     words += [f"--values={_VALUES}", "--set-string", f"image.tag={tag}", "--set", f"replicas={replicas}"]
     words += ["--set-string", f"config.metricProviders.default.address={cluster.prometheus}"]
     for value in values:

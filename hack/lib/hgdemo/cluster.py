@@ -35,7 +35,7 @@ class Cluster:
     @classmethod
     def up(cls, name: str, *, context: str = "") -> Cluster:
         """Start it, or complete one that runs."""
-        words = [COMMAND, "up", "--name", name, "--gateway", "--prometheus"]
+        words: list[str | Path] = [COMMAND, "up", "--name", name, "--gateway", "--prometheus"]
         words += ["--context", context] if context else []
         run_shown(words, environment=os.environ, log=cache() / "demo" / name / "cluster.log")
         return cls.running(name)
@@ -43,7 +43,7 @@ class Cluster:
     @classmethod
     def running(cls, name: str) -> Cluster:
         """One that runs already."""
-        script = f'eval "$("$1" env --name "$2")" && env -0'
+        script = 'eval "$("$1" env --name "$2")" && env -0'
         said = run(["bash", "-c", script, "bash", COMMAND, name], environment=os.environ).stdout
         environment = dict(line.split("=", 1) for line in said.split("\0") if "=" in line)
         for wanted in ("KUBECONFIG", "HEADGATE_BIN", "HEADGATE_GATEWAY_URL", "HEADGATE_PROMETHEUS_URL"):
@@ -86,11 +86,11 @@ class Cluster:
         found: Json | None = json.loads(said) if said.strip() else None
         return found
 
-    def list(self, kind: str, namespace: str, selector: str = "") -> list[Json]:
+    def all(self, kind: str, namespace: str, selector: str = "") -> Sequence[Json]:
         """All objects of a kind in a namespace."""
         chosen = [f"--selector={selector}"] if selector else []
         said = self.kubectl("get", kind, f"--namespace={namespace}", *chosen, "-o", "json").stdout
-        items: list[Json] = json.loads(said)["items"]
+        items: Sequence[Json] = json.loads(said)["items"]
         return items
 
     def apply(self, objects: Sequence[Json]) -> None:
@@ -99,7 +99,7 @@ class Cluster:
         self.kubectl("apply", "-f", "-", stdin=text)
 
     def patch(self, kind: str, name: str, namespace: str, change: Json | list[Json]) -> Json:
-        """Change an object: by a merge patch, or by a JSON patch if `change` is a list. Gives the object as it is then."""
+        """Change an object, by a merge patch or, if `change` is a list, a JSON patch; gives it as it is then."""
         form = "json" if isinstance(change, list) else "merge"
         words = (
             "patch",

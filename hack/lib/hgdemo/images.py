@@ -27,7 +27,7 @@ def ensure_operator(cluster: Cluster) -> str:
     archive = _archive(f"headgate-{tag}.tar")
     if not archive.exists():
         fresh = archive.with_suffix(".new")
-        words = [COMMAND, "image", "build", "--tag", f"headgate:{tag}", "-o", fresh]
+        words: list[str | Path] = [COMMAND, "image", "build", "--tag", f"headgate:{tag}", "-o", fresh]
         run_shown(words, environment=os.environ, log=cluster.folder / "image.log")
         for old in archive.parent.glob("headgate-src-*.tar"):
             old.unlink()
@@ -42,14 +42,21 @@ def ensure_application(cluster: Cluster) -> Path:
     program, archive = home / "demo-app", home / "demo-app.tar"
     if not archive.exists():
         if not shutil.which("go"):
-            raise Trouble(
-                "the demo application is written in Go, and there is no `go` on PATH; install Go 1.24 or later."
-            )
+            raise Trouble("the demo application is written in Go, and there is no `go` on PATH; install Go.")
         home.mkdir(parents=True, exist_ok=True)
-        build = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "."]
+        build: list[str | Path] = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "."]
         run(build, environment={**os.environ, "CGO_ENABLED": "0"}, folder=_APPLICATION, timeout=600)
         fresh = archive.with_suffix(".new")
-        image = [COMMAND, "image", "build-scratch", APPLICATION_IMAGE, "--binary", program, "-o", fresh]
+        image: list[str | Path] = [
+            COMMAND,
+            "image",
+            "build-scratch",
+            APPLICATION_IMAGE,
+            "--binary",
+            program,
+            "-o",
+            fresh,
+        ]
         run(image, environment=os.environ, timeout=120)
         fresh.rename(archive)
     _load(cluster, APPLICATION_IMAGE, archive)

@@ -1,4 +1,4 @@
-"""Judges one release by what its users met: who failed, how long a bad version was reached, which share each step had."""
+"""Judges one release by what its users met: who failed, how long a bad version was reached, which share it had."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from headgate.api.common import to_epoch
-
 from hack.lib.hgdemo.traffic import Request, describe
 from hack.lib.hgdemo.watching import Seen, Watch
+from headgate.api.common import to_epoch
 
 TIME_TO_SAFE = 30.0
 """Seconds from the first failed measurement to the last request that reaches a bad version, at most."""
@@ -46,9 +45,7 @@ class Verdict:
                 self.shifting_failures += 1
                 of_others.append(each)
         if of_others:
-            self.wrong.append(
-                f"{self.release}: {len(of_others)} requests failed because of shifting: {describe(of_others)}."
-            )
+            self.wrong.append(f"{self.release}: {len(of_others)} requests failed by shifting: {describe(of_others)}.")
 
 
 def first_failure(watch: Watch, pod_hash: str) -> float | None:
@@ -95,7 +92,7 @@ def spans(seen: list[Seen], *, margin: float = 1.0) -> list[Span]:
 def odd_share(requests: list[Request], version: str, span: Span) -> str:
     """Why the share that a version had in a span cannot be chance; empty if it can.
 
-    The bound is five standard deviations of a binomial distribution: a right gateway exceeds it once in a million spans.
+    The bound is five standard deviations of a binomial distribution: chance exceeds it once in a million spans.
     """
     inside = [each for each in requests if span.begin <= each.at <= span.end and not each.failure]
     if not inside:
@@ -105,4 +102,5 @@ def odd_share(requests: list[Request], version: str, span: Span) -> str:
     bound = 5 * math.sqrt(expected * (1 - span.weight / 100)) + 1
     if abs(reached - expected) <= bound:
         return ""
-    return f"at weight {span.weight} {version} got {reached} of {len(inside)} requests, {expected:.0f} ± {bound:.0f} expected"
+    wanted = f"{expected:.0f} ± {bound:.0f}"
+    return f"at weight {span.weight} {version} got {reached} of {len(inside)} requests, expected were {wanted}"

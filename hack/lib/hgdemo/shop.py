@@ -1,4 +1,4 @@
-"""The application of the demonstration in one namespace: made from the files in examples/shop, released by its image's env."""
+"""The application of the demonstration in one namespace, made from the files in examples/shop."""
 
 from __future__ import annotations
 

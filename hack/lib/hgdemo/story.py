@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -52,7 +53,7 @@ class Story:
 
     def _adopt(self, watch: Watch) -> None:
         verdict = self._begin(
-            "release-1", "adopted", "Release 1 runs as a plain Deployment. Headgate takes it over, under load."
+            "release-1", "adopted", "Release 1 is a plain Deployment. Headgate takes it over, under load."
         )
         began = time.time()
         self.shop.govern()
@@ -63,7 +64,7 @@ class Story:
 
     def _good(self, watch: Watch) -> None:
         verdict = self._begin(
-            "release-2", "promoted", "Release 2 is good. It must be let through step by step, and promoted."
+            "release-2", "promoted", "Release 2 is good. It must go through step by step, and be promoted."
         )
         began, seen = self._release(watch, verdict)
         verdict.actual = _outcome(seen)
@@ -77,7 +78,7 @@ class Story:
         verdict = self._begin(
             "release-3",
             "taken back",
-            "Release 3 answers one request in five with 500. It must be taken back by itself.",
+            "Release 3 answers one request in five with 500. It must be taken back.",
         )
         _, seen = self._release(watch, verdict, fail_ratio=0.2)
         verdict.actual = _outcome(seen)
@@ -86,14 +87,14 @@ class Story:
         last = judging.last_request(self.users.requests, "release-3")
         if failed is None or last is None:
             verdict.wrong.append(
-                "release-3: no failed measurement was recorded, so nothing shows why it was taken back."
+                "release-3: no failed measurement is on record, so nothing shows why it was taken back."
             )
             return
         verdict.time_to_safe = max(0.0, last - failed)
         if verdict.time_to_safe >= judging.TIME_TO_SAFE:
             verdict.wrong.append(
-                f"release-3: the last request reached it {verdict.time_to_safe:.1f} s after the first failed measurement, "
-                f"and {judging.TIME_TO_SAFE:.0f} s are the limit."
+                f"release-3: the last request reached it {verdict.time_to_safe:.1f} s after the first failed "
+                f"measurement, and {judging.TIME_TO_SAFE:.0f} s are the limit."
             )
 
     def _unproven(self, watch: Watch) -> None:
@@ -173,17 +174,11 @@ class Story:
             )
 
     def _abort(self, verdict: Verdict) -> None:
-        words = [
-            "abort",
-            NAME,
-            f"--namespace={self.shop.namespace}",
-            "--reason=nobody has used it, so nothing is known of it",
-        ]
-        self.view.say(f"$ headgate {words[0]} {words[1]} {words[2]} '{words[3]}'", style="bold")
+        words = ["abort", NAME, "--namespace", self.shop.namespace, "--reason", "nobody has used it"]
+        self.view.say(f"$ headgate {shlex.join(words)}", style="bold")
         environment = {**self.cluster.environment, "PYTHONPATH": str(ROOT / "operator")}
-        said = run(
-            [sys.executable, "-m", "headgate.cli.main", *words], environment=environment, timeout=60, check=False
-        )
+        command = [sys.executable, "-m", "headgate.cli.main", *words]
+        said = run(command, environment=environment, check=False)
         self.view.say((said.stdout or said.stderr).strip())
         if said.returncode != 0:
             verdict.wrong.append(f"release-4: `headgate abort` ended with exit code {said.returncode}.")

@@ -1,13 +1,15 @@
-"""The end of the demonstration: one row for each release, what differed from the expectation, and where to look next."""
+"""The end of the demonstration: one row for each release, what differed from what was expected, where to look next."""
 
 from __future__ import annotations
+
+import sys
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hack.lib.hgdemo.cluster import Cluster
+from hack.lib.hgdemo.cluster import ROOT, Cluster
 from hack.lib.hgdemo.judging import TIME_TO_SAFE, Verdict
 from hack.lib.hgdemo.shop import NAME, Shop
 
@@ -43,8 +45,8 @@ def show(console: Console, verdicts: list[Verdict]) -> bool:
         console = Console(width=140)
     console.print(table(verdicts))
     console.print(
-        "failed by itself: the version's own answers with 5xx, of the one release that is bad. failed by shifting: all other\n"
-        "failures, of the gateway, of connections or of good versions; must be 0. time to safe: from the first failed\n"
+        "failed by itself: answers with 5xx of the one release that is bad. failed by shifting: all other failures,\n"
+        "of the gateway, of connections or of good versions; must be 0. time to safe: from the first failed\n"
         f"measurement to the last request that reached the bad version; must be under {TIME_TO_SAFE:.0f} s.",
         style="dim",
     )
@@ -59,14 +61,18 @@ def show(console: Console, verdicts: list[Verdict]) -> bool:
 def next_steps(console: Console, cluster: Cluster, shop: Shop) -> None:
     """How to use the cluster that was kept."""
     name, where = cluster.name, shop.namespace
+    python = f"PYTHONPATH={ROOT / 'operator'} {sys.executable} -m headgate.cli.main"
     lines = (
         "The cluster stays up. To use it:",
         f'  eval "$(hack/cluster env --name {name})"; export PATH="$HEADGATE_BIN:$PATH"',
-        "  kubectl get headgate -A                                   # all that Headgate manages, and why each is where it is",
-        f"  kubectl -n {where} describe rollout {NAME}                      # conditions, evidence, history, Events",
-        f"  python -m headgate.cli.main status {NAME} -n {where}            # the same as a tree (PYTHONPATH=operator; or pip install .)",
-        f"  kubectl -n {where} set env deployment/{NAME} VERSION=release-5  # release something yourself",
-        f"  curl -H 'Host: {shop.host}' {cluster.gateway}/         # be one of its users",
+        "All that Headgate manages, and why each is where it is:",
+        "  kubectl get headgate -A",
+        "One of them with its evidence and history, as a tree:",
+        f"  alias headgate='{python}'",
+        f"  headgate status {NAME} -n {where}",
+        "Be one of its users, and release something yourself:",
+        f"  curl -H 'Host: {shop.host}' {cluster.gateway}/",
+        f"  kubectl -n {where} set env deployment/{NAME} VERSION=release-5",
         f"Take it down: hack/cluster down --name {name}",
     )
     for line in lines:

@@ -27,7 +27,7 @@ class Request:
     """Who answered; empty if the application did not."""
     status: int
     failure: str
-    """Why there is no answer of the application: refused, reset, closed, timeout, gateway_503; empty if there is one."""
+    """Why the application did not answer: refused, reset, closed, timeout, gateway_503; empty if it did."""
     phase: str
 
     @property

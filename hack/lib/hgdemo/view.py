@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
+from typing import Self
 
-from headgate.api.gate import CheckRun, GateRun
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -14,13 +13,15 @@ from rich.text import Text
 from hack.lib.hgdemo import traffic
 from hack.lib.hgdemo.traffic import Traffic
 from hack.lib.hgdemo.watching import Seen
+from headgate.api.gate import CheckRun, GateRun
 
 WINDOW = 5.0
 """Seconds over which the observed share is counted."""
 QUIET = 5.0
 """Seconds without a change after which a plain line is printed all the same."""
 _STYLES = {"Pass": "green", "Fail": "bold red", "Unknown": "yellow", "Error": "yellow", "Running": "cyan"}
-_PHASES = {"Healthy": "green", "Degraded": "red", "Held": "yellow", "RollingBack": "red"}
+PHASE_STYLES = {"Healthy": "green", "Degraded": "red", "Held": "yellow", "RollingBack": "red"}
+"""How each phase is shown."""
 
 
 class View:
@@ -35,15 +36,13 @@ class View:
         self._last_at = 0.0
         self._live: Live | None = None
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> Self:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
 
@@ -106,7 +105,9 @@ class View:
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim")
         facts.add_column()
-        facts.add_row("Phase", Text(f"{state.phase}  step {state.step or '-'}", style=_PHASES.get(state.phase, "cyan")))
+        facts.add_row(
+            "Phase", Text(f"{state.phase}  step {state.step or '-'}", style=PHASE_STYLES.get(state.phase, "cyan"))
+        )
         facts.add_row("Why", Text(state.message))
         applied = "" if state.weights.applied else "  (not yet confirmed by the gateway)"
         facts.add_row("Weight", Text(f"{state.weights.desired}% wanted, {state.weights.observed}% observed{applied}"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -62,7 +64,6 @@ def run_shown(argv: Sequence[str | Path], *, environment: Mapping[str, str], log
     """
     words = [str(word) for word in argv]
     log.parent.mkdir(parents=True, exist_ok=True)
-    ends = time.monotonic() + timeout
     with (
         log.open("w") as copy,
         subprocess.Popen(
@@ -75,15 +76,17 @@ def run_shown(argv: Sequence[str | Path], *, environment: Mapping[str, str], log
         ) as process,
     ):
         assert process.stdout is not None  # noqa: S101 - it was asked for above.
+        limit = threading.Timer(timeout, process.terminate)
+        limit.daemon = True
+        limit.start()
         try:
             for line in process.stdout:
                 copy.write(line)
                 print(f"    {line}", end="", flush=True)
-                if time.monotonic() > ends:
-                    raise Trouble(f"`{' '.join(words[:3])}` did not end within {timeout:.0f} s; see {log}.")
-        except BaseException:
-            process.terminate()
-            raise
+        finally:
+            limit.cancel()
+            if process.poll() is None and sys.exc_info()[0] is not None:
+                process.terminate()
     if process.returncode != 0:
         said = log.read_text().strip().splitlines()
         raise Trouble(f"`{' '.join(words[:3])}` failed: {said[-1] if said else 'it said nothing'} (all of it: {log})")

@@ -8,13 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
-
-from headgate.api.gate import GateRun
-from headgate.api.rollout import RolloutStatus
+from typing import Any, Self
 
 from hack.lib.hgdemo.cluster import Cluster
 from hack.lib.hgdemo.waiting import until
+from headgate.api.gate import GateRun
+from headgate.api.rollout import RolloutStatus
 
 AT_REST = ("Healthy", "Degraded")
 
@@ -59,7 +58,7 @@ class Watch:
     _process: subprocess.Popen[str] | None = None
     _thread: threading.Thread | None = None
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._follow, daemon=True, name=f"watch-{self.namespace}")
         self._thread.start()
         return self
@@ -104,7 +103,7 @@ class Watch:
         return [each for each in tuple(self.seen) if each.at >= at]
 
     def gates(self, pod_hash: str) -> list[GateRun]:
-        """The newest known state of every gate run of a revision; a run is forgotten by the status when the next begins."""
+        """The newest known state of every gate run of a revision; the status forgets a run when the next begins."""
         newest: dict[tuple[str, int, int, int], GateRun] = {}
         for each in tuple(self.seen):
             for run in each.status.gates:
