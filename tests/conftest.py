@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 KINDS = ("unit", "simulation", "api", "e2e")
+SECONDS = {"api": 180, "e2e": 900}
+"""How long a test of this kind may take, where it does not say so itself; the others have pyproject.toml's limit."""
 HERE = Path(__file__).parent
 
 
@@ -22,6 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             kind = item.path.relative_to(HERE).parts[0]
             if kind in KINDS:
                 item.add_marker(kind)
+            if kind in SECONDS and item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(SECONDS[kind]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
