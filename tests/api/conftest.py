@@ -17,7 +17,7 @@ MOST_RUNS = 4
 @pytest.fixture(scope="session")
 def light_cluster() -> Iterator[LightCluster]:
     """Yield a real API server; HEADGATE_KEEP=1 leaves it running after the tests."""
-    # Each run holds the lock of its cluster's name: a second run on this machine takes the next name, not the same cluster.
+    # Each run holds the lock of its cluster's name: a second run on this machine takes the next name.
     for number in range(1, MOST_RUNS + 1):
         name = "test-api" if number == 1 else f"test-api-{number}"
         with (Path(tempfile.gettempdir()) / f"headgate-{os.getuid()}-{name}.lock").open("w") as lock:
