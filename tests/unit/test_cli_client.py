@@ -94,6 +94,13 @@ async def test_a_broken_kubeconfig_is_one_sentence(tmp_path: Path, text: str) ->
     assert caught.value.code is Exit.UNREACHABLE
 
 
+async def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """With those that are."""
+    path = kubeconfig(tmp_path / "config", "one", current="one")
+    with pytest.raises(CliError, match='no context "two"; it has one'):
+        await found(Settings(kubeconfig=str(path), context="two"))
+
+
 async def test_no_kubeconfig_is_said() -> None:
     """With the place where it was looked for."""
     with pytest.raises(CliError, match=r"no kubeconfig at .*/\.kube/config; name one by --kubeconfig"):

@@ -139,7 +139,7 @@ async def test_what_one_may_not_read_is_left_out_and_named() -> None:
     server = FakeServer(objects.rollout(objects.progressing()))
     server.forbidden = {"pods"}
     shown = await mirror(server).load()
-    assert shown.notes == ("pods are not shown: alice may not list pods",)
+    assert shown.notes == ("without pods: alice may not list pods",)
 
 
 async def test_following_leaves_nothing_behind() -> None:

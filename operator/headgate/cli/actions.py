@@ -12,7 +12,7 @@ from headgate.api import ROLLOUT, ROLLOUT_ACTION
 from headgate.api.actions import Verb
 from headgate.api.rollout import RejectedRevision
 from headgate.cli.client import Client, Gone, Json, path_of
-from headgate.cli.errors import ApiError, CliError, Exit
+from headgate.cli.errors import ApiError, CliError, Exit, does_not_exist
 from headgate.cli.text import clean, span
 from headgate.cli.view import RolloutView
 from headgate.decide.revision import revision_of
@@ -118,6 +118,16 @@ def action_object(rollout: RolloutView, request: Request, about: Seen, author: s
         },
         "spec": spec,
     }
+
+
+async def rollout_named(client: Client, name: str) -> Json:
+    """The raw Rollout of this name."""
+    try:
+        return await client.get(path_of(ROLLOUT, client.namespace, name))
+    except ApiError as error:
+        if not error.named:
+            raise
+        raise does_not_exist(client.namespace, name) from error
 
 
 async def who_am_i(client: Client) -> str:

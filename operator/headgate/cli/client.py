@@ -240,6 +240,10 @@ async def _load_kubeconfig(paths: str, context: str | None, configuration: Any) 
     from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger  # noqa: PLC0415
 
     merger: Any = KubeConfigMerger(paths)  # type: ignore[no-untyped-call,unused-ignore]
+    contexts = [str(item["name"]) for item in merger.config.value.get("contexts") or []]
+    if context and context not in contexts:
+        known = ", ".join(sorted(contexts)) or "no context at all"
+        raise CliError(f'the kubeconfig has no context "{clean(context)}"; it has {clean(known)}', Exit.UNREACHABLE)
     # `load_kube_config` forgets to write renewed tokens back, which logs people out of providers that rotate them.
     loader: Any = KubeConfigLoader(  # type: ignore[no-untyped-call,unused-ignore]
         merger.config,

@@ -31,6 +31,13 @@ class CliError(Exception):
 class ApiError(CliError):
     """The API server answered with an error status."""
 
-    def __init__(self, message: str, status: int, code: Exit = Exit.REFUSED) -> None:
+    def __init__(self, message: str, status: int, code: Exit = Exit.REFUSED, *, named: bool = False) -> None:
         super().__init__(message, code)
         self.status = status
+        self.named = named
+        """The object that was named does not exist, where its kind is served."""
+
+
+def does_not_exist(namespace: str, name: str) -> CliError:
+    """The error for a Rollout that is not there."""
+    return CliError(f'Rollout "{name}" does not exist in namespace {namespace}; `headgate get -A` lists all')

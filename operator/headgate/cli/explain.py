@@ -31,7 +31,7 @@ def api_error(status: int, body: bytes) -> ApiError:
     if status == _FORBIDDEN:
         return ApiError(_forbidden(message), status)
     if status == _NOT_FOUND:
-        return ApiError(_not_found(answer), status)
+        return ApiError(_not_found(answer), status, named=bool((answer.get("details") or {}).get("name")))
     if status == _TOO_MANY or status >= _SERVER_ERROR:
         return ApiError(
             f"the API server cannot answer now ({status}: {message}); try again in a moment", status, Exit.UNREACHABLE

@@ -63,7 +63,7 @@ async def _get(ctx: click.Context, name: str | None, output: Form | None, *, all
     async with connect(settings(ctx)) as client:
         namespace = None if all_namespaces else client.namespace
         if name:
-            answer = await client.get(path_of(ROLLOUT, namespace, name))
+            answer = await actions.rollout_named(client, name)
         else:
             answer = await _list_all(client, path_of(ROLLOUT, namespace))
         now = client.now()
@@ -78,8 +78,9 @@ async def _get(ctx: click.Context, name: str | None, output: Form | None, *, all
     wide = output == "wide"
     out = console()
     for line in table([read_rollout(item) for item in items], now, namespaces=all_namespaces, wide=wide):
-        # Cut to a terminal's width, never to a pipe's; -o wide breaks the line instead.
-        out.print(line, soft_wrap=wide or not out.is_terminal, end="\n")
+        # Cut to a terminal's width, never to a pipe's; -o wide lets the terminal break the line instead.
+        whole = wide or not out.is_terminal
+        out.print(line, soft_wrap=whole, no_wrap=True, overflow="ignore" if whole else "ellipsis")
     return Exit.OK
 
 
@@ -171,19 +172,21 @@ VERBS: dict[Verb, str] = {
 def _add_verb(verb: Verb, text: str) -> None:
     """Add the command of one verb."""
 
-    def act(ctx: click.Context, name: str, timeout: float, output: Form, *, dry_run: bool, **said: Any) -> Exit:
-        request = actions.Request(verb=verb, **said)
+    def act(
+        ctx: click.Context, name: str, reason: str | None, timeout: float, output: Form, *, dry_run: bool, **said: Any
+    ) -> Exit:
+        if verb == "override" and not (reason or "").strip():
+            raise click.UsageError("an override needs a --reason that says why it is right to go on without knowing")
+        request = actions.Request(verb=verb, reason=reason or "", **said)
         return run(_act(ctx, name, request, timeout, output if dry_run else None))
 
     command: Any = click.pass_context(act)
     options = [
         rollout_argument(),
-        click.option(
-            "--reason",
-            required=verb == "override",
-            default=None if verb == "override" else "",
-            help="Why; kept with the action" + (" (required)." if verb == "override" else "."),
-        ),
+        click.option("--reason", help="Why; kept with the action.")
+        if verb != "override"
+        # No default, or it would count as given.
+        else click.option("--reason", required=True, help="Why; kept with the action (required)."),
         click.option("--revision", help="Act only on this revision (its pod hash); default: the one there is now."),
         click.option("--attempt", type=click.IntRange(min=1), help="Act only on this attempt of the revision."),
         click.option("--timeout", type=Length(), default="30s", help="Wait so long for the answer; 0 does not wait."),
@@ -203,7 +206,7 @@ for _verb, _text in VERBS.items():
 
 async def _act(ctx: click.Context, name: str, request: actions.Request, patience: float, dry_run: Form | None) -> Exit:
     async with connect(settings(ctx)) as client:
-        raw = await client.get(path_of(ROLLOUT, client.namespace, name))
+        raw = await actions.rollout_named(client, name)
         rollout = read_rollout(raw)
         wanted = await actions.wanted_revision(client, raw) if request.verb == "retry" else ""
         about = actions.seen(rollout, request, wanted)

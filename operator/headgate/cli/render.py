@@ -142,7 +142,7 @@ def _steps(picture: Picture, now: float, marks: Marks) -> Tree | None:
             tree.add(Text(f"{marks.to_come} {clean(describe(step))}", style="dim"))
             continue
         done = index < state.current_step_index
-        text = Text(f"{marks.done if done else marks.now} ", style="green" if done else "bold cyan")
+        text = Text.assemble((f"{marks.done if done else marks.now} ", "green" if done else "bold cyan"))
         text.append(clean(describe(step)), "" if done else "bold")
         if not done and (lasted := time_left(step, state.step_started_at, now)):
             text.append(f"  {lasted}", "dim")
@@ -220,7 +220,7 @@ def _role(picture: Picture, item: SetView) -> tuple[int, str]:
 
 
 def _pod(pod: PodView, now: float, marks: Marks) -> Text:
-    text = Text(f"{marks.done if pod.ready else marks.failed} ", style="green" if pod.ready else "red")
+    text = Text.assemble((f"{marks.done if pod.ready else marks.failed} ", "green" if pod.ready else "red"))
     text.append(clean(pod.name))
     if pod.reason:
         text.append(f"  {clean(pod.reason)}", "red")
@@ -258,7 +258,7 @@ def _rejected(state: RolloutStatus, now: float, marks: Marks) -> Tree | None:
         return None
     tree = _tree("Taken back", "and not tried again until the template changes or someone retries")
     for item in reversed(state.rejected[-RECENT:]):
-        text = Text(f"{marks.failed} ", style="red")
+        text = Text.assemble((f"{marks.failed} ", "red"))
         text.append(clean(f"{item.pod_hash} attempt {item.attempt}"))
         text.append(f"  {clean(item.reason)}", "bold red")
         text.append(f"  {clean(item.message)}")

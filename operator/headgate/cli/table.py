@@ -40,7 +40,7 @@ def table(rollouts: Sequence[RolloutView], now: float, *, namespaces: bool, wide
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = []
     for index, row in enumerate(rows):
-        line = Text(no_wrap=True, overflow="ellipsis", end="")
+        line = Text()
         for column, cell in enumerate(row):
             last = column == len(row) - 1
             is_phase = index > 0 and column == 1 + namespaces

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from headgate.api import ROLLOUT
 from headgate.api.common import LABEL_ROLLOUT
 from headgate.cli.client import Client, Gone, Json, path_of
-from headgate.cli.errors import ApiError, CliError, Exit
+from headgate.cli.errors import ApiError, CliError, Exit, does_not_exist
 from headgate.cli.view import Picture, picture
 
 NOT_FOUND, FORBIDDEN = 404, 403
@@ -78,8 +78,9 @@ class Mirror:
         """
         rollout = next(iter(self._rollout.objects.values()), None)
         if rollout is None:
-            what = "was deleted from" if self._was_there else "does not exist in"
-            raise CliError(f'Rollout "{self._name}" {what} namespace {self._namespace}; `headgate get -A` lists all')
+            if self._was_there:
+                raise CliError(f'Rollout "{self._name}" was deleted from namespace {self._namespace} meanwhile')
+            raise does_not_exist(self._namespace, self._name)
         self._was_there = True
         workload = next(iter(self._workload.objects.values()), None) if self._workload else None
         return picture(
@@ -125,7 +126,7 @@ class Mirror:
         except ApiError as error:
             if part.required or error.status not in {FORBIDDEN, NOT_FOUND}:
                 raise
-            part.missing = f"{part.title} are not shown: {error.message}".replace("Deployment are", "Deployment is")
+            part.missing = f"without {part.title}: {error.message.split(';')[0]}"
             return
         part.objects = {item["metadata"]["uid"]: item for item in answer.get("items") or []}
         part.problem = ""
@@ -151,11 +152,11 @@ class Mirror:
                 if error.code is not Exit.UNREACHABLE:
                     if part.required:
                         raise
-                    part.missing = f"{part.title} are not shown any more: {error.message}"
+                    part.missing = f"without {part.title}: {error.message}"
                     self._news.set()
                     return
                 pause = min(LONGEST_PAUSE, max(0.5, pause * 2))
-                part.problem = f"{part.title} may be out of date: {error.message}"
+                part.problem = f"perhaps out of date, {part.title}: {error.message}"
                 # After an outage a list shows at once what was missed, and clears the note.
                 part.version = ""
                 self._news.set()
