@@ -1,0 +1,9 @@
+"""The traffic routers that there are; a new one is one file and one line here."""
+
+from __future__ import annotations
+
+from headgate.traffic.gateway_api import GatewayAPIRouter
+from headgate.traffic.protocol import Router
+
+ROUTERS: dict[str, Router] = {router.key: router for router in (GatewayAPIRouter(),)}
+"""By the field under `trafficRouting`."""
