@@ -52,7 +52,7 @@ class Effect:
 
 
 def deleted(resource: Resource, answer: Object) -> Effect:
-    """What a deletion did: the server answers a Status if the object is gone, the object if something still holds it."""
+    """What a deletion did: the server answers a Status if the object is gone, the object if a finalizer holds it."""
     return Effect(resource, None if answer.get("kind") == "Status" else answer)
 
 

@@ -37,6 +37,14 @@ def version_of(obj: Mapping[str, Any]) -> int:
         return 0
 
 
+def _same(one: Object, other: Object) -> bool:
+    """Whether two trimmed objects differ in nothing but their version."""
+    mine, theirs = one["metadata"], other["metadata"]
+    if any(one.get(k) != other.get(k) for k in one.keys() | other.keys() if k != "metadata"):
+        return False
+    return all(mine.get(k) == theirs.get(k) for k in mine.keys() | theirs.keys() if k != "resourceVersion")
+
+
 class Cache:
     """Trimmed objects by kind, namespace and name, with secondary indexes."""
 
@@ -89,7 +97,7 @@ class Cache:
         self._indexers.setdefault(kind, {})[name] = function
 
     def put(self, kind: str, obj: Object) -> bool:
-        """Take an object as read or heard; whether it is news."""
+        """Take an object as read or heard; whether anything that is kept of it changed, its version aside."""
         metadata = obj.get("metadata") or {}
         key = (str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
         uid, version = str(metadata.get("uid") or ""), version_of(obj)
@@ -104,6 +112,8 @@ class Cache:
                 self._bury(str(before["metadata"].get("uid") or ""))
         kept = trim(kind, obj)
         self._objects[kind][key] = kept
+        if before is not None and _same(before, kept):
+            return False
         self._reindex(kind, key, kept)
         return True
 

@@ -123,7 +123,7 @@ class ChecksRunner:
                 answer = await provider.ask(question)
         except TimeoutError:
             return replace(empty, error="Timeout")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  one provider must not end the others
             # The protocol forbids it. The text stays out: it may hold what the other side said.
             log.error("a check provider failed", provider=question.provider, error=type(error).__name__)  # noqa: TRY400
             return replace(empty, error="ProviderFailed")

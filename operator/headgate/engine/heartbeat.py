@@ -29,6 +29,10 @@ class Heartbeats:
         """Say that work ended."""
         self._begun.pop(work, None)
 
+    def begun(self) -> int:
+        """How much work has begun and not ended."""
+        return len(self._begun)
+
     def watch(self, problem: Callable[[], str]) -> None:
         """Ask this function, too; it gives a sentence if something stands still."""
         self._watched.append(problem)

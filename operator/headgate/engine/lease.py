@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from headgate.telemetry.logs import logger
-
 from headgate.act.errors import ApiError, NotFound
 from headgate.act.kube import Kube, Object
 from headgate.act.resources import LEASES, api_version
+from headgate.telemetry.logs import logger
 
 DURATION = 6.0
 RENEW_EVERY = 2.0

@@ -124,7 +124,7 @@ def cause_of(pod: Mapping[str, Any]) -> str:
         cause = _container_cause(container)
         if cause:
             return f"container {container.get('name')}: {cause}"
-    ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), {})
+    ready: Mapping[str, Any] = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), {})
     if status.get("phase") == "Running" and ready.get("status") == "False":
         return "running, but the readiness probe does not pass"
     return ""

@@ -1,0 +1,283 @@
+"""One cycle for one Rollout: snapshot, decision, journal, at most one write, and what follows from its outcome.
+
+The order is the safety of the whole: an action that raises exposure, scales down or deletes is sent only after the
+journal of the same decision was written; one that lowers exposure is sent first and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from headgate.act import carry, status
+from headgate.act.context import Context
+from headgate.act.errors import MAYBE_DONE, ApiError, Conflict, NotFound, TooManyRequests
+from headgate.act.events import Recorder
+from headgate.act.kube import Kube, Object
+from headgate.act.resources import ROLLOUTS
+from headgate.decide.types import Action, Decision, OutcomeKind, SetFinalizer, Snapshot
+from headgate.engine.cache import Cache
+from headgate.engine.checks_runner import ChecksRunner
+from headgate.engine.intake import Intake
+from headgate.engine.ledger import CONFLICTS, Entry, Ledger
+from headgate.engine.queue import Key, WorkQueue
+from headgate.engine.reads import Reads
+from headgate.observe.reading import Unreadable
+from headgate.observe.snapshot import Known, Observer
+from headgate.telemetry import metrics
+from headgate.telemetry.logs import logger
+from headgate.traffic.protocol import Router
+
+CONFLICT_PAUSE = 0.05
+"""Seconds until the next try after a conflict: whoever wrote is often not done yet."""
+
+log = logger(__name__)
+Decide = Callable[[Snapshot, float], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a cycle works with."""
+
+    kube: Kube
+    cache: Cache
+    intake: Intake
+    queue: WorkQueue
+    observer: Observer
+    routers: Mapping[str, Router]
+    checks: ChecksRunner
+    reads: Reads
+    recorder: Recorder
+    ledger: Ledger
+    decide: Decide
+    now: Callable[[], float]
+    may_write: Callable[[], bool]
+
+
+class Cycle:
+    """Evaluates Rollouts, one at a time for each key."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def evaluate(self, key: Key) -> None:
+        """Look at one Rollout and do the next thing about it.
+
+        Raises:
+            Unreadable: if its journal cannot be read.
+        """
+        parts = self._parts
+        if not parts.may_write():
+            return  # Everything is marked dirty when this replica leads.
+        now = parts.now()
+        entry = self._entry(key)
+        snapshot = parts.observer.snapshot(key.namespace, key.name, now, self._known(key, entry))
+        if snapshot is None:
+            self._forget(key)
+            return
+        decision = parts.decide(snapshot, now)
+        entry.poison = ""
+        if decision.wake_at is not None:
+            parts.queue.add_after(key, max(CONFLICT_PAUSE, decision.wake_at - now))
+        if snapshot.meta.deleting and not snapshot.namespace_terminating:
+            parts.reads.ask_namespace(key)
+        await self._carry_through(key, snapshot, decision)
+        parts.checks.ask(key, decision.questions)
+        parts.reads.ask(key, decision.reads)
+
+    async def _carry_through(self, key: Key, snapshot: Snapshot, decision: Decision) -> None:
+        action = decision.action
+        if action is not None and action.exposure == "lower":
+            await self._act(key, snapshot, action)
+            action = None
+        if decision.write:
+            written = await self._write(key, snapshot, decision)
+            if written is None:
+                return
+            if isinstance(action, SetFinalizer):
+                # The same object: the journal of this very cycle has just given it a new version.
+                action = dataclasses.replace(action, resource_version=written["metadata"]["resourceVersion"])
+        for note in decision.events:
+            self._parts.recorder.record(snapshot.meta, note)
+        if action is not None:
+            await self._act(key, snapshot, action)
+
+    # ------------------------------------------------------------------------------------------------ journal
+
+    async def _write(self, key: Key, snapshot: Snapshot, decision: Decision) -> Object | None:
+        """Write the journal; None if it was not surely written, and the key comes again."""
+        parts = self._parts
+        if not parts.may_write():
+            return None
+        try:
+            written = await status.write(parts.kube, snapshot.meta, decision.status)
+        except ApiError as error:
+            await self._not_written(key, snapshot, error)
+            return None
+        parts.observer.models.wrote_status(written, decision.status)
+        parts.intake.take("Rollout", written)
+        parts.checks.recorded(key, snapshot.answers)
+        self._parts.ledger.of(key).conflicts = 0
+        self._tell(key, snapshot, decision)
+        if decision.action is None:
+            parts.queue.forget(key)
+        return written
+
+    async def _not_written(self, key: Key, snapshot: Snapshot, error: ApiError) -> None:
+        parts = self._parts
+        entry = parts.ledger.of(key)
+        if isinstance(error, NotFound):
+            parts.intake.gone("Rollout", key.namespace, key.name, snapshot.meta.uid)
+            parts.queue.add(key)
+            return
+        if isinstance(error, (Conflict, *MAYBE_DONE)):
+            await self._read_rollout(key, snapshot)
+        if isinstance(error, Conflict) and entry.conflicts < CONFLICTS:
+            entry.conflicts += 1
+            parts.queue.add_after(key, CONFLICT_PAUSE * entry.conflicts)
+            return
+        entry.conflicts += 1
+        wait = error.retry_after if isinstance(error, TooManyRequests) else 0.0
+        delay = parts.queue.add_rate_limited(key, wait)
+        log.warning("status not written", rollout=str(key), reason=error.reason, message=error.message, retry_in=delay)
+
+    async def _read_rollout(self, key: Key, snapshot: Snapshot) -> None:
+        parts = self._parts
+        try:
+            found = await parts.kube.get(ROLLOUTS, key.namespace, key.name)
+        except NotFound:
+            parts.intake.gone("Rollout", key.namespace, key.name, snapshot.meta.uid)
+        except ApiError:
+            return  # The watch will tell.
+        else:
+            parts.intake.take("Rollout", found)
+
+    # ------------------------------------------------------------------------------------------------ action
+
+    async def _act(self, key: Key, snapshot: Snapshot, action: Action) -> None:
+        parts = self._parts
+        barred = parts.ledger.barred_for(key, action)
+        if barred > 0:
+            parts.queue.add_after(key, barred)
+            return
+        if not parts.may_write():
+            return
+        context = Context(
+            parts.kube,
+            parts.cache,
+            parts.routers,
+            snapshot.meta,
+            snapshot.spec.strategy.canary,
+            parts.now(),
+        )
+        known = {k: self._uid(k, key.namespace, str(getattr(action, "name", ""))) for k in self._kinds(action)}
+        result = await carry.carry_out(context, action)
+        for kind, obj in result.learned:
+            parts.intake.take(kind, obj)
+        for kind, name in result.gone:
+            uid = known.get(kind) or self._uid(kind, key.namespace, name)
+            if uid:
+                parts.intake.gone(kind, key.namespace, name, uid)
+        if result.namespace_terminating:
+            parts.reads.found(key).namespace_terminating = True
+        outcome = parts.ledger.note(key, action, result.kind, result.reason, result.message, parts.now())
+        tell = log.info if result.kind is OutcomeKind.DONE else log.warning
+        tell(
+            "write",
+            rollout=str(key),
+            action=action.key,
+            exposure=action.exposure,
+            outcome=str(result.kind),
+            reason=result.reason,
+            message=result.message,
+            decision=snapshot.status.decision,
+            row=outcome.count,
+        )
+        self._requeue(key, action, result)
+
+    def _requeue(self, key: Key, action: Action, result: carry.Result) -> None:
+        """Look again: at once after a success, after a pause otherwise. Events only make it sooner."""
+        parts = self._parts
+        if result.kind is OutcomeKind.DONE:
+            if parts.ledger.repeats(key, action):
+                log.warning("an action is repeated without effect", rollout=str(key), action=action.key)
+                parts.queue.add_rate_limited(key)
+                return
+            parts.queue.forget(key)
+            parts.queue.add(key)
+        elif result.kind is OutcomeKind.CONFLICT and parts.ledger.of(key).conflicts <= CONFLICTS:
+            parts.queue.add_after(key, CONFLICT_PAUSE)
+        elif result.kind is OutcomeKind.CONFLICT:
+            parts.queue.add_rate_limited(key)
+        else:
+            parts.queue.add_after(key, max(result.retry_after, parts.ledger.barred_for(key, action), CONFLICT_PAUSE))
+
+    # ------------------------------------------------------------------------------------------------ memory
+
+    def _entry(self, key: Key) -> Entry:
+        """What is remembered of this Rollout; of an earlier one of the same name it is forgotten."""
+        ledger = self._parts.ledger
+        obj = self._parts.cache.get("Rollout", *key)
+        uid = str(obj["metadata"]["uid"]) if obj else ""
+        entry = ledger.of(key)
+        if entry.uid and uid and entry.uid != uid:
+            self._forget(key, entry.uid)
+            entry = ledger.of(key)
+        entry.uid = uid or entry.uid
+        return entry
+
+    def _known(self, key: Key, entry: Entry) -> Known:
+        found = self._parts.reads.found(key)
+        return Known(
+            outcome=entry.outcome,
+            answers=self._parts.checks.answers(key),
+            autoscalers=found.autoscalers,
+            pod_causes=found.pod_causes,
+            namespace_terminating=found.namespace_terminating,
+        )
+
+    def _forget(self, key: Key, uid: str = "") -> None:
+        parts = self._parts
+        entry = parts.ledger.drop(key)
+        parts.checks.drop(key)
+        parts.reads.drop(key)
+        parts.queue.drop(key)
+        parts.observer.drop(uid or (entry.uid if entry else ""))
+        metrics.rollout_gone(*key)
+
+    def _uid(self, kind: str, namespace: str, name: str) -> str:
+        obj = self._parts.cache.get(kind, namespace, name)
+        return str(obj["metadata"]["uid"]) if obj else ""
+
+    @staticmethod
+    def _kinds(action: Action) -> tuple[str, ...]:
+        resource, _ = carry.FAMILIES[type(action)]
+        return (resource.kind if resource else str(getattr(action, "kind", "")),)
+
+    # ------------------------------------------------------------------------------------------------ telling
+
+    def _tell(self, key: Key, snapshot: Snapshot, decision: Decision) -> None:
+        before, after = snapshot.status, decision.status
+        metrics.rollout_is(*key, phase=after.phase, weight=after.weights.observed)
+        for entry in after.history:
+            if entry not in before.history:
+                metrics.rollout_completed(entry.outcome)
+        if after.decision == before.decision:
+            return
+        log.info(
+            "decided",
+            rollout=str(key),
+            decision=after.decision,
+            phase=after.phase,
+            step=after.step,
+            stable=after.stable.pod_hash if after.stable else "",
+            current=after.current.pod_hash if after.current else "",
+            attempt=after.current.attempt if after.current else 0,
+            weight=after.weights.desired,
+            why=after.message,
+            waiting=decision.waiting,
+        )
+
+
+__all__ = ["Cycle", "Decide", "Parts", "Unreadable"]

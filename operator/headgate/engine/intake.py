@@ -1,0 +1,125 @@
+"""Takes what is heard of objects into the cache and marks the Rollouts dirty that it concerns. Never waits.
+
+The only door between watching and deciding: it knows nothing of who watches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+from headgate.api.common import LABEL_ROLLOUT
+from headgate.engine.cache import Cache
+from headgate.engine.queue import Key, WorkQueue
+from headgate.observe.references import References
+from headgate.observe.store import BY_REFERENCE, BY_ROLLOUT, BY_SERVICE, owner, reference
+
+Object = dict[str, Any]
+EventType = Literal["ADDED", "MODIFIED", "DELETED"] | None
+BELONGING = ("ReplicaSet", "ControllerRevision", "RolloutAction")
+
+
+def rollout_of(kind: str, obj: Mapping[str, Any]) -> Key | None:
+    """The Rollout that a ReplicaSet, ControllerRevision or RolloutAction belongs to."""
+    meta = obj["metadata"]
+    if kind == "RolloutAction":
+        name = (obj.get("spec") or {}).get("rollout")
+    else:
+        name = (meta.get("labels") or {}).get(LABEL_ROLLOUT)
+    if not name and kind == "ReplicaSet":
+        # A foreign one that stands where one of ours should be; it was read because of that.
+        name = meta["name"].rpartition("-")[0]
+    return Key(meta["namespace"], str(name)) if name else None
+
+
+def build_indexes(cache: Cache, references: References) -> None:
+    """Give a fresh cache the indexes that observing and `Intake` look things up by."""
+
+    def belonging(kind: str) -> Callable[[Object], Iterable[str]]:
+        def index(obj: Object) -> Iterable[str]:
+            key = rollout_of(kind, obj)
+            return (owner(*key),) if key else ()
+
+        return index
+
+    for kind in BELONGING:
+        cache.index(kind, BY_ROLLOUT, belonging(kind))
+    cache.index("EndpointSlice", BY_SERVICE, lambda o: (owner(o["metadata"]["namespace"], o["service"]),))
+    cache.index("Rollout", BY_REFERENCE, lambda o: sorted(references.of(o)))
+
+
+class Intake:
+    """Cache and queue behind one door."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        queue: WorkQueue,
+        references: References,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cache = cache
+        self._queue = queue
+        self._references = references
+        self._monotonic = monotonic
+        self.relisted: dict[str, float] = {}
+        """Kinds that were listed anew by the watch, and when that was last noticed; a sweep takes them."""
+
+    def event(self, kind: str, type_: EventType, obj: Object) -> None:
+        """Take a watch event."""
+        meta = obj.get("metadata") or {}
+        namespace, name = str(meta.get("namespace") or ""), str(meta.get("name") or "")
+        if type_ == "DELETED":
+            self.gone(kind, namespace, name, str(meta.get("uid") or ""))
+            return
+        if type_ is None and self._cache.get(kind, namespace, name) is not None:
+            # Known already and reported without a change: the watch began anew, and what vanished meanwhile is
+            # reported by nobody.
+            self.relisted[kind] = self._monotonic()
+        self.take(kind, obj)
+
+    def take(self, kind: str, obj: Object) -> None:
+        """Take an object that was listed, read, or answered to a write."""
+        meta = obj.get("metadata") or {}
+        namespace, name = str(meta.get("namespace") or ""), str(meta.get("name") or "")
+        before = self._concerned(kind, self._cache.get(kind, namespace, name)) if kind == "Rollout" else set()
+        if self._cache.put(kind, obj):
+            self._dirty(before | self._concerned(kind, self._cache.get(kind, namespace, name)))
+
+    def gone(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Take that an object is gone."""
+        known = self._cache.get(kind, namespace, name)
+        concerned = self._concerned(kind, known)
+        if self._cache.remove(kind, namespace, name, uid) is not None:
+            self._dirty(concerned)
+
+    def all_dirty(self) -> None:
+        """Mark every Rollout dirty."""
+        self._dirty(Key(o["metadata"]["namespace"], o["metadata"]["name"]) for o in self._cache.all("Rollout"))
+
+    def _dirty(self, keys: Iterable[Key]) -> None:
+        for key in sorted(keys):
+            self._queue.add(key)
+
+    def _concerned(self, kind: str, obj: Object | None) -> set[Key]:
+        if obj is None:
+            return set()
+        meta = obj["metadata"]
+        if kind == "Rollout":
+            # Those that share a reference, too: one may have waited for the other to leave it.
+            found = {
+                k for r in self._references.of(obj) for k in self._referring(r) if not r.startswith("QualityGate/")
+            }
+            return found | {Key(meta["namespace"], meta["name"])}
+        if kind in BELONGING:
+            key = rollout_of(kind, obj)
+            return {key} if key and self._cache.get("Rollout", *key) else set()
+        if kind == "EndpointSlice":
+            return set(self._referring(reference("Service", meta["namespace"], obj["service"])))
+        return set(self._referring(reference(kind, str(meta.get("namespace") or ""), meta["name"])))
+
+    def _referring(self, named: str) -> Iterable[Key]:
+        for obj in self._cache.by("Rollout", BY_REFERENCE, named):
+            yield Key(obj["metadata"]["namespace"], obj["metadata"]["name"])

@@ -1,0 +1,92 @@
+"""What this process remembers of each Rollout from cycle to cycle: the last outcome, and what not to try again yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from headgate.decide.types import Action, Outcome, OutcomeKind
+from headgate.engine.queue import FIRST_BACKOFF, LONGEST_BACKOFF, Key
+
+CONFLICTS = 3
+"""Conflicts in a row that are retried at once."""
+HASTE = 2.0
+HASTY = 10
+"""Lowering exposure is tried this often with at most `HASTE` seconds between, before it backs off like the rest."""
+REPEATS = 10
+"""The same action done so often within `REPEAT_SECONDS` is slowed down, whoever is to blame."""
+REPEAT_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Entry:
+    """One Rollout."""
+
+    uid: str = ""
+    outcome: Outcome | None = None
+    barred: dict[str, float] = field(default_factory=dict)
+    """Action key to the monotonic time before which it is not tried again."""
+    conflicts: int = 0
+    poison: str = ""
+    """What was last logged about it being undecidable."""
+    done: list[tuple[str, float]] = field(default_factory=list)
+
+
+class Ledger:
+    """The entries of all Rollouts."""
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._entries: dict[Key, Entry] = {}
+
+    def of(self, key: Key) -> Entry:
+        """The entry of a Rollout."""
+        return self._entries.setdefault(key, Entry())
+
+    def drop(self, key: Key) -> Entry | None:
+        """Forget a Rollout."""
+        return self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget all: another replica has acted meanwhile."""
+        self._entries.clear()
+
+    def barred_for(self, key: Key, action: Action) -> float:
+        """Seconds for which this action is not to be tried again; 0 if it may be."""
+        return max(0.0, self.of(key).barred.get(action.key, 0.0) - self._monotonic())
+
+    def note(self, key: Key, action: Action, kind: OutcomeKind, reason: str, message: str, at: float) -> Outcome:
+        """Remember an outcome; equal refusals in a row are counted."""
+        entry = self.of(key)
+        last = entry.outcome
+        again = (
+            last is not None
+            and kind in (OutcomeKind.REFUSED, OutcomeKind.UNKNOWN)
+            and (last.action, last.kind, last.reason) == (action.key, kind, reason)
+        )
+        count = last.count + 1 if last and again else 1
+        entry.outcome = Outcome(
+            action=action.key,
+            kind=kind,
+            reason=reason,
+            message=message,
+            at=at,
+            first_at=last.first_at if last and again else at,
+            count=count,
+        )
+        entry.barred.pop(action.key, None)
+        if kind in (OutcomeKind.REFUSED, OutcomeKind.UNKNOWN):
+            delay = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(count - 1, 30))
+            if action.exposure == "lower" and count <= HASTY:
+                delay = min(delay, HASTE)
+            entry.barred[action.key] = self._monotonic() + delay
+        entry.conflicts = entry.conflicts + 1 if kind is OutcomeKind.CONFLICT else 0
+        return entry.outcome
+
+    def repeats(self, key: Key, action: Action) -> bool:
+        """Note an action that was done; whether it was done suspiciously often just now."""
+        entry, now = self.of(key), self._monotonic()
+        entry.done = [(k, at) for k, at in entry.done if now - at < REPEAT_SECONDS]
+        entry.done.append((action.key, now))
+        return sum(k == action.key for k, _ in entry.done) > REPEATS

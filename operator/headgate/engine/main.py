@@ -1,0 +1,93 @@
+"""The command that starts the operator; the composition root, the only module that knows everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+from kubernetes.aio.config import ConfigException
+from pydantic import ValidationError
+
+from headgate.act.transport import ClientTransport, own_namespace
+from headgate.engine.operator import Operator
+from headgate.engine.options import Options, default_identity, read_config
+from headgate.handlers.registry import registry
+from headgate.handlers.settings import settings
+from headgate.handlers.shell import Shell
+from headgate.telemetry import logs
+from headgate.traffic.registry import ROUTERS
+
+log = logs.logger(__name__)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--config", envvar="HEADGATE_CONFIG", type=click.Path(dir_okay=False), help="The configuration file.")
+@click.option("--kubeconfig", type=click.Path(dir_okay=False), help="Where the API server is; in a pod its own.")
+@click.option("--context", help="The context in the kubeconfig.")
+@click.option(
+    "--namespace", "-n", "namespaces", multiple=True, help="Manage this namespace only; repeat it for several."
+)
+@click.option("--log-level", envvar="HEADGATE_LOG_LEVEL", default="info", type=click.Choice(sorted(logs.LEVELS)))
+@click.option("--log-format", envvar="HEADGATE_LOG_FORMAT", default="json", type=click.Choice(["json", "text"]))
+@click.option("--http-port", envvar="HEADGATE_PORT", default=8080, help="For /healthz, /readyz and /metrics.")
+@click.option("--lease", "lease_name", envvar="HEADGATE_LEASE", default="headgate", help="Name of the Lease.")
+@click.option("--lease-namespace", envvar="HEADGATE_LEASE_NAMESPACE", help="Namespace of the Lease; the pod's own.")
+@click.option("--identity", envvar="HEADGATE_IDENTITY", help="Who this replica is; the pod's name.")
+def main(  # noqa: PLR0913, PLR0917  one parameter for each option
+    config: str | None,
+    kubeconfig: str | None,
+    context: str | None,
+    namespaces: tuple[str, ...],
+    log_level: str,
+    log_format: str,
+    http_port: int,
+    lease_name: str,
+    lease_namespace: str | None,
+    identity: str | None,
+) -> None:
+    """Run the Headgate operator."""
+    logs.configure(log_level, json=log_format == "json")
+    try:
+        options = Options(
+            config=read_config(config, namespaces),
+            kubeconfig=kubeconfig,
+            context=context,
+            log_level=log_level,
+            log_format=log_format,
+            port=http_port,
+            lease_name=lease_name,
+            lease_namespace=lease_namespace or own_namespace(),
+            identity=identity or default_identity(),
+        )
+    except (OSError, ValueError) as error:
+        details = error.errors(include_url=False, include_input=False) if isinstance(error, ValidationError) else None
+        log.error("the configuration cannot be read", error=str(details or error))  # noqa: TRY400  no traceback for a typing mistake
+        sys.exit(2)
+    try:
+        asyncio.run(run(options))
+    except ConfigException as error:
+        log.error("no way to the API server", error=str(error))  # noqa: TRY400  the same
+        sys.exit(2)
+    except Exception:
+        log.exception("the operator ended")
+        sys.exit(1)
+
+
+async def run(options: Options) -> None:
+    """Run one process of the operator until it is told to stop."""
+    transport = await ClientTransport.connect(options.kubeconfig, options.context)
+    operator = Operator(options, transport, ROUTERS, {})
+    shell = Shell(
+        registry=lambda: registry(operator.sources, operator.intake, transport.credentials),
+        settings=lambda: settings(operator.sources),
+        namespaces=options.config.namespaces,
+        on_spawned=operator.take_signals,
+        on_ended=operator.sweep_all,
+        beat=lambda: operator.heartbeats.beat("watches"),
+    )
+    await operator.run(shell)
+
+
+if __name__ == "__main__":
+    main()

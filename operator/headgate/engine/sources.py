@@ -1,0 +1,47 @@
+"""What the operator watches: the kinds, the labels that narrow them at the server, and what may be absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from headgate.act import resources
+from headgate.api.common import LABEL_ROLLOUT
+from headgate.traffic.protocol import Resource, Router
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One kind to watch."""
+
+    resource: Resource
+    labels: str = ""
+    """Label selector at the server."""
+    cluster_scoped: bool = False
+    optional: bool = False
+    """The cluster may not serve it; Rollouts that need it say so."""
+
+    @property
+    def kind(self) -> str:
+        """The kind, as the cache knows it."""
+        return self.resource.kind
+
+
+ALWAYS = (
+    Source(resources.ROLLOUTS),
+    Source(resources.QUALITY_GATES),
+    Source(resources.ROLLOUT_ACTIONS),
+    Source(resources.ENVIRONMENTS, cluster_scoped=True, optional=True),
+    Source(resources.DEPLOYMENTS),
+    Source(resources.REPLICA_SETS, labels=LABEL_ROLLOUT),
+    Source(resources.CONTROLLER_REVISIONS, labels=LABEL_ROLLOUT),
+    Source(resources.SERVICES),
+    Source(resources.ENDPOINT_SLICES, labels="kubernetes.io/service-name"),
+)
+
+
+def sources(routers: Iterable[Router], namespaces: Sequence[str]) -> tuple[Source, ...]:
+    """All kinds to watch; with namespaces only those that a Role can grant."""
+    routed = {r.resource: Source(r.resource, optional=True) for r in routers}
+    found = (*ALWAYS, *routed.values())
+    return tuple(s for s in found if not (namespaces and s.cluster_scoped))

@@ -1,0 +1,193 @@
+"""Fills the cache before anything is decided, and sweeps it: what watching missed is found by listing names.
+
+A watch that had to start over never reports what was deleted meanwhile, and a watch that hangs reports nothing at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from headgate.act.errors import ApiError, NotFound
+from headgate.act.kube import Kube
+from headgate.engine.cache import Cache, version_of
+from headgate.engine.intake import Intake
+from headgate.engine.sources import Source
+from headgate.telemetry.logs import logger
+
+TICK = 1.0
+DEBOUNCE = 1.0
+SWEEP_EVERY = 600.0
+PROBE_EVERY = 30.0
+GRACE = 10.0
+"""Seconds that a watch may be behind a list before single objects are read."""
+READ_AT_MOST = 50
+
+log = logger(__name__)
+
+
+class Sync:
+    """Keeps the cache true to the API server."""
+
+    def __init__(  # noqa: PLR0913  the seams that tests put their own parts into
+        self,
+        kube: Kube,
+        cache: Cache,
+        intake: Intake,
+        sources: Sequence[Source],
+        *,
+        namespaces: Sequence[str] = (),
+        on_found: Callable[[str], None] = lambda _kind: None,
+        beat: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._intake = intake
+        self._sources = {s.kind: s for s in sources}
+        self._namespaces = namespaces
+        self._on_found = on_found
+        self._beat = beat
+        self._monotonic = monotonic
+        self._rand = rand
+        self._due: dict[str, float] = {}
+        self._probed = self._monotonic()
+        self._behind: dict[tuple[str, str, str], tuple[int, float]] = {}
+        self.waiting: dict[str, str] = {}
+        """Kinds whose first list is not in, and why; for readiness."""
+
+    async def first_lists(self) -> None:
+        """List every kind, again and again until all are in."""
+        self.waiting = dict.fromkeys(self._sources, "not listed yet")
+        delay = 0.5
+        while self.waiting:
+            for kind in list(self.waiting):
+                await self._first(self._sources[kind])
+                self._beat()
+            if self.waiting:
+                log.warning("waiting for the first lists", kinds=self.waiting)
+                await self._pause(delay)
+                delay = min(10.0, delay * 2)
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        for kind in self._sources:
+            self._plan(kind)
+        while True:
+            self._beat()
+            now = self._monotonic()
+            for kind, noticed in list(self._intake.relisted.items()):
+                if now - noticed >= DEBOUNCE:
+                    del self._intake.relisted[kind]
+                    self._due[kind] = now
+            for kind in [k for k, at in self._due.items() if at <= now]:
+                self._plan(kind)
+                await self.sweep(kind)
+            await self._catch_up()
+            if now - self._probed >= PROBE_EVERY:
+                self._probed = now
+                await self._probe()
+            await asyncio.sleep(TICK)
+
+    async def sweep(self, kind: str) -> None:
+        """Drop what is gone, and note what the watch has not told yet."""
+        source = self._sources.get(kind)
+        if source is None or kind in self._cache.missing:
+            return
+        for scope in self._scopes(source):
+            try:
+                listing = await self._kube.list(
+                    source.resource, scope or None, labels=source.labels, metadata_only=True
+                )
+            except NotFound:
+                self._lost(kind)
+                return
+            except ApiError as error:
+                log.warning("sweep failed", kind=kind, reason=error.reason)
+                return
+            listed = {}
+            for item in listing.items:
+                meta = item["metadata"]
+                where = (str(meta.get("namespace") or ""), str(meta["name"]))
+                listed[where] = str(meta["uid"])
+                self._compare(kind, where, version_of(item))
+            version = int(listing.resource_version or 0)
+            for obj in self._cache.missing_from(kind, listed, version, scope):
+                meta = obj["metadata"]
+                log.info("an object is gone that no watch reported", kind=kind, name=meta["name"])
+                self._intake.gone(kind, str(meta.get("namespace") or ""), meta["name"], meta["uid"])
+
+    async def _first(self, source: Source) -> None:
+        kind = source.kind
+        try:
+            for scope in self._scopes(source):
+                listing = await self._kube.list(source.resource, scope or None, labels=source.labels)
+                for item in listing.items:
+                    self._intake.take(kind, item)
+        except NotFound:
+            if not source.optional:
+                self.waiting[kind] = "the cluster does not serve it; install the CRDs"
+                return
+            self._cache.missing.add(kind)
+        except ApiError as error:
+            self.waiting[kind] = error.reason
+            return
+        self.waiting.pop(kind, None)
+        self._cache.mark_synced(kind)
+
+    async def _probe(self) -> None:
+        """Look whether a kind that the cluster did not serve is there by now."""
+        for kind in sorted(self._cache.missing):
+            source = self._sources[kind]
+            try:
+                await self._kube.list(source.resource, self._scopes(source)[0] or None, limit=1)
+            except ApiError:
+                continue
+            self._cache.missing.discard(kind)
+            log.info("a kind is served now", kind=kind)
+            await self._first(source)
+            self._on_found(kind)
+            self._intake.all_dirty()
+
+    def _lost(self, kind: str) -> None:
+        log.warning("a kind is not served any more", kind=kind)
+        self._cache.missing.add(kind)
+        for obj in self._cache.all(kind):
+            meta = obj["metadata"]
+            self._intake.gone(kind, str(meta.get("namespace") or ""), meta["name"], meta["uid"])
+        self._intake.all_dirty()
+
+    def _compare(self, kind: str, where: tuple[str, str], version: int) -> None:
+        known = self._cache.get(kind, *where)
+        if known is None or version_of(known) < version:
+            self._behind.setdefault((kind, *where), (version, self._monotonic()))
+
+    async def _catch_up(self) -> None:
+        """Read what the watch has not told for too long."""
+        now = self._monotonic()
+        late = [w for w, (_, since) in self._behind.items() if now - since >= GRACE]
+        read = 0
+        for kind, namespace, name in late[:READ_AT_MOST]:
+            version, _ = self._behind.pop((kind, namespace, name))
+            known = self._cache.get(kind, namespace, name)
+            if known is not None and version_of(known) >= version:
+                continue
+            read += 1
+            try:
+                self._intake.take(kind, await self._kube.get(self._sources[kind].resource, namespace or None, name))
+            except ApiError:
+                continue  # Gone again, or the next sweep finds it again.
+        if read:
+            log.warning("objects were read because the watch is behind", count=read)
+
+    def _plan(self, kind: str) -> None:
+        self._due[kind] = self._monotonic() + SWEEP_EVERY * (0.8 + 0.4 * self._rand())
+
+    def _scopes(self, source: Source) -> Sequence[str]:
+        return self._namespaces if self._namespaces and not source.cluster_scoped else ("",)
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

@@ -1,0 +1,129 @@
+"""Runs kopf inside the operator's own loop, and starts it again whenever it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+import weakref
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from typing import Any
+
+import kopf
+
+from headgate.telemetry.logs import logger
+
+LONGEST_PAUSE = 30.0
+GOOD_SECONDS = 60.0
+"""A run of this length was a good one: the next pause is short again."""
+BEAT_SECONDS = 10.0
+
+log = logger(__name__)
+_inside = contextvars.ContextVar("inside kopf", default=False)
+Task = asyncio.Task[Any]
+
+
+class _NotOf(Collection[Task]):
+    """All tasks but those of kopf: what it must leave alone when it ends.
+
+    kopf cancels every task that began after itself, as it cannot tell whose they are. We can: its tasks inherit its
+    context.
+    """
+
+    def __init__(self, of_kopf: weakref.WeakSet[Task]) -> None:
+        self._of_kopf = of_kopf
+
+    def __contains__(self, task: object) -> bool:
+        return task not in self._of_kopf
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(t for t in asyncio.all_tasks() if t in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Shell:
+    """The watches."""
+
+    def __init__(
+        self,
+        *,
+        registry: Callable[[], kopf.OperatorRegistry],
+        settings: Callable[[], kopf.OperatorSettings],
+        namespaces: Sequence[str],
+        on_spawned: Callable[[], None],
+        on_ended: Callable[[], None],
+        beat: Callable[[], None],
+    ) -> None:
+        self._registry = registry
+        self._settings = settings
+        self._namespaces = namespaces
+        self._on_spawned = on_spawned
+        self._on_ended = on_ended
+        self._beat = beat
+        self._tasks: weakref.WeakSet[Task] = weakref.WeakSet()
+        self._stop = asyncio.Event()
+
+    def restart(self) -> None:
+        """End the present run, so that the next one watches what was not there before."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run kopf for ever."""
+        self._mark_tasks()
+        pause = 1.0
+        while True:
+            began = time.monotonic()
+            self._stop = asyncio.Event()
+            # In a task of its own, whose context marks what it starts.
+            task = asyncio.create_task(self._once(self._stop), name="kopf")
+            try:
+                while not task.done():
+                    self._beat()
+                    await asyncio.wait({task}, timeout=BEAT_SECONDS)
+            finally:
+                task.cancel()
+            error = None if task.cancelled() else task.exception()
+            asked = self._stop.is_set()
+            if time.monotonic() - began > GOOD_SECONDS or asked:
+                pause = 1.0
+            log.log(
+                20 if asked else 30,
+                "the watches ended and start again",
+                pause=pause,
+                asked=asked,
+                error=type(error).__name__ if error else "",
+            )
+            self._on_ended()
+            self._beat()
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    async def _once(self, stop: asyncio.Event) -> None:
+        _inside.set(True)
+        tasks = await kopf.spawn_tasks(
+            registry=self._registry(),
+            settings=self._settings(),
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=stop,
+        )
+        # It has just taken the signals; they are the operator's.
+        self._on_spawned()
+        await kopf.run_tasks(tasks, ignored=_NotOf(self._tasks))
+
+    def _mark_tasks(self) -> None:
+        loop = asyncio.get_running_loop()
+        before = loop.get_task_factory()
+
+        def factory(
+            loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
+        ) -> asyncio.Future[Any]:
+            task = before(loop, coroutine, **options) if before else Task(coroutine, loop=loop, **options)
+            if _inside.get():
+                self._tasks.add(task)  # type: ignore[arg-type]
+            return task
+
+        loop.set_task_factory(factory)  # type: ignore[arg-type]
