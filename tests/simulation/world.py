@@ -25,7 +25,7 @@ START = 1_800_000_000.0
 INFINITE = math.inf
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 - it is a finding about the core, not an error of the world
     """An invariant does not hold; the message is the story so far."""
 
 
@@ -146,7 +146,9 @@ class World:
         chosen = self.selectors[service]
         if self.now < self.selector_changed[service] + self.slice_delay:
             return {"stale": 1}
-        return {s.pod_hash: self.ready(s) for s in self.sets.values() if (not chosen or s.pod_hash == chosen) and s.pods}
+        return {
+            s.pod_hash: self.ready(s) for s in self.sets.values() if (not chosen or s.pod_hash == chosen) and s.pods
+        }
 
     def snapshot(self) -> t.Snapshot:
         """What the operator sees now."""
@@ -316,7 +318,14 @@ class World:
                 self.gone = self.deleting and not action.present
             case t.CreatePlan():
                 self.plans[action.name] = t.PlanView(
-                    action.name, action.name, "1", action.revision, action.pod_hash, action.attempt, action.template, action.plan
+                    action.name,
+                    action.name,
+                    "1",
+                    action.revision,
+                    action.pod_hash,
+                    action.attempt,
+                    action.template,
+                    action.plan,
                 )
             case t.DeletePlan():
                 del self.plans[action.name]
@@ -425,7 +434,9 @@ class World:
             if self.gone or (self.status.phase in until and not self.people and resting):
                 return
             self.advance()
-        self.fail(f"22: not {' or '.join(until)} within {limit} s but {self.status.phase}: {self.status.message}; {self.waiting}")
+        self.fail(
+            f"22: not {' or '.join(until)} within {limit} s: {self.status.phase}, {self.status.message}; {self.waiting}"
+        )
 
     def _moving(self) -> bool:
         return self.weight != 0 or len({*self.selectors.values()}) > 1
@@ -452,7 +463,7 @@ class World:
         self._answer()
 
     def _answer(self) -> None:
-        for key, (at, question) in sorted(self.pending.items()):
+        for key, (at, _question) in sorted(self.pending.items()):
             if at > self.now:
                 continue
             del self.pending[key]

@@ -90,7 +90,7 @@ class Step(Model):
                 {
                     "rule": "[has(self.setWeight), has(self.pause), has(self.gate), has(self.setCanaryScale)]"
                     ".filter(x, x).size() == 1",
-                    "message": "a step has exactly one of setWeight, pause, gate, setCanaryScale; split it into several",
+                    "message": "a step has exactly one of setWeight, pause, gate, setCanaryScale; split it",
                 }
             ]
         }

@@ -1,4 +1,4 @@
-"""What a traffic router must be able to do: weights in, weights read back. Routers are pure; `act` sends the patches."""
+"""What a traffic router must be able to do: weights in, weights read back; it is pure, `act` sends the patches."""
 
 from __future__ import annotations
 
