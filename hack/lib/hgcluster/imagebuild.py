@@ -1,4 +1,4 @@
-"""Builds the operator's image from its Dockerfile: by a Docker engine where one answers, else by buildah on a Debian base."""
+"""Builds the operator's image from its Dockerfile: by a Docker engine, else by buildah on a Debian base."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hgcluster import foreign, images, packages, paths, run, ui, versions
 
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 _BASE = f"localhost/headgate-base:{versions.DEBIAN}"
+_MOST_LAYERS = 80
 _BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -33,36 +34,65 @@ def build(tag: str, folder: Path, dockerfile: Path | None, output: Path) -> None
             run.run(["docker", "save", "--output", output, tag], what=f"saving {tag}", timeout=300)
         return
     if os.geteuid() != 0:
-        raise ui.ClusterError("building an image without a Docker engine needs root, and you are not. Run it with sudo -E.")
+        raise ui.ClusterError(
+            "building an image without a Docker engine needs root, and you are not. Run it with sudo -E."
+        )
     packages.ensure(packages.IMAGE_BUILD, "Building an image without a Docker engine")
     with paths.lock("image-build", "building an image"):
         base = _base()
         with ui.step(f"building {tag} with buildah (usually 40 s)"):
             buildah = _buildah()
-            known = run.run([*buildah, "images", "--noheading", "--quiet", "--filter", f"reference={_BASE}"], what="asking buildah")
+            known = run.run(
+                [*buildah, "images", "--noheading", "--quiet", "--filter", f"reference={_BASE}"], what="asking buildah"
+            )
             if not known.strip():
                 run.run([*buildah, "pull", f"docker-archive:{base}"], what="importing the base image", timeout=300)
             run.run_loud(
-                [*buildah, "bud", "--isolation", "chroot", "--network", "host", "--layers", "--pull-never"]
-                + ["--build-arg", f"BASE={_BASE}", *_surroundings(), "--tag", f"localhost/{tag}"]
-                + ["--file", str(dockerfile), str(folder)],
+                [
+                    *buildah,
+                    "bud",
+                    "--isolation",
+                    "chroot",
+                    "--network",
+                    "host",
+                    "--layers",
+                    "--pull-never",
+                    "--build-arg",
+                    f"BASE={_BASE}",
+                    *_surroundings(),
+                    "--tag",
+                    f"docker.io/library/{tag}",
+                    "--file",
+                    str(dockerfile),
+                    str(folder),
+                ],
                 what=f"building {tag}",
                 log=log,
                 timeout=1800,
             )
             run.run(
-                [*buildah, "push", f"localhost/{tag}", f"docker-archive:{output}:{tag}"],
+                [*buildah, "push", f"docker.io/library/{tag}", f"docker-archive:{output}:{tag}"],
                 what=f"saving {tag}",
                 timeout=300,
             )
-            # Only the newest build is of use; older layers would fill the disk one build at a time.
-            run.run([*buildah, "rmi", "--prune", "--force"], what="removing old layers", timeout=120)
+            # Layers of older builds make the next one fast; when they have become many, all go.
+            layers = run.run([*buildah, "images", "--all", "--quiet"], what="counting layers").split()
+            if len(layers) > _MOST_LAYERS:
+                run.run([*buildah, "rmi", "--prune", "--force"], what="removing old layers", timeout=120)
 
 
 def _buildah() -> list[str]:
     # A store of its own: nothing of it shows in the user's, and removing the cache removes it.
     store = paths.folder("buildah")
-    return ["buildah", "--root", str(store / "root"), "--runroot", str(store / "run"), "--storage-driver", _driver(store)]
+    return [
+        "buildah",
+        "--root",
+        str(store / "root"),
+        "--runroot",
+        str(store / "run"),
+        "--storage-driver",
+        _driver(store),
+    ]
 
 
 def _driver(store: Path) -> str:
@@ -80,10 +110,17 @@ def _base() -> Path:
         # Only what keeps this machine's apt working is taken over; the image gets none of it.
         options = [f"--aptopt={option}" for option in _apt_options()]
         run.run_loud(
-            ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={_BASE_PACKAGES}", *options]
-            + ["--customize-hook=rm -rf $1/usr/share/doc/* $1/usr/share/man/* $1/var/cache/* $1/var/lib/apt/lists/*"]
-            + ["--customize-hook=rm -f $1/etc/apt/apt.conf.d/99mmdebstrap"]
-            + [versions.DEBIAN, str(root)],
+            [
+                "mmdebstrap",
+                "--mode=root",
+                "--variant=minbase",
+                f"--include={_BASE_PACKAGES}",
+                *options,
+                "--customize-hook=rm -rf $1/usr/share/doc/* $1/usr/share/man/* $1/var/cache/* $1/var/lib/apt/lists/*",
+                "--customize-hook=rm -f $1/etc/apt/apt.conf.d/99mmdebstrap",
+                versions.DEBIAN,
+                str(root),
+            ],
             what="making the base image",
             log=paths.folder("logs") / "image-base.log",
             timeout=1800,

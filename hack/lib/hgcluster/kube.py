@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hgcluster import access, binaries, run
+from hgcluster import access, binaries, run, ui
 from hgcluster.layout import Cluster
 
 Manifest = Mapping[str, Any]
@@ -28,7 +28,7 @@ class Kube:
         """Whether the API server says that it is."""
         try:
             return self("get", "--raw=/readyz", "--request-timeout=2s", what="asking", timeout=10).strip() == "ok"
-        except Exception:  # whatever the reason, it is not ready yet
+        except ui.ClusterError:
             return False
 
     def exists(self, *words: str) -> bool:

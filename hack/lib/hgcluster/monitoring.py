@@ -72,7 +72,10 @@ def archive() -> Path:
 
 def _config(cluster: Cluster) -> dict[str, object]:
     # Targets carry their labels; the file is kept by a program beside Prometheus.
-    pods = {"job_name": "pods", "file_sd_configs": [{"files": ["/targets/*.json"], "refresh_interval": "5s"}]}
+    pods: dict[str, object] = {
+        "job_name": "pods",
+        "file_sd_configs": [{"files": ["/targets/*.json"], "refresh_interval": "5s"}],
+    }
     jobs: list[dict[str, object]] = [pods]
     if cluster.gateway and cluster.mode == "node":
         jobs.append(

@@ -22,7 +22,9 @@ _CGROUPS = Path("/sys/fs/cgroup")
 def check() -> None:
     """Say at once why a node cannot run here, before anything is built."""
     if not sys.platform.startswith("linux"):
-        raise ui.ClusterError("a real node runs on Linux only. Start a Docker engine, or use --context NAME, or --light.")
+        raise ui.ClusterError(
+            "a real node runs on Linux only. Start a Docker engine, or use --context NAME, or --light."
+        )
     if os.geteuid() != 0:
         raise ui.ClusterError(
             "a real node needs root (containers, networks), and you are not. Run it with sudo -E, or start a Docker "
@@ -58,9 +60,24 @@ def start(cluster: Cluster, processes: Processes) -> None:
     unshare = packages.find("unshare") or "unshare"
     processes.ensure(
         "node",
-        [unshare, "--net", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child", "--"]
-        + [sys.executable, str(Path(__file__).with_name("nodeinit.py")), str(specification)],
-        env={"PATH": f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin", "PYTHONDONTWRITEBYTECODE": "1"},
+        [
+            unshare,
+            "--net",
+            "--pid",
+            "--mount",
+            "--mount-proc",
+            "--fork",
+            "--kill-child",
+            "--",
+            sys.executable,
+            str(Path(__file__).with_name("nodeinit.py")),
+            str(specification),
+        ],
+        env={
+            "PATH": f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin",
+            "GOMAXPROCS": "2",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
     )
     run.wait_for(
         "the node's first process", lambda: _inner(processes) is not None, timeout=10, why=processes.explain("node")
@@ -157,7 +174,7 @@ def _cable(cluster: Cluster, inner: int) -> None:
         run.run([ip, "route", "add", destination, "via", cluster.node_address], what=f"routing {destination}")
 
 
-def _children(cluster: Cluster, folder: Path) -> dict[str, object]:
+def _children(cluster: Cluster, folder: Path) -> dict[str, list[str]]:
     containerd = folder / "containerd.toml"
     containerd.write_text(_containerd(folder))
     network = folder / "cni" / "conf"
@@ -166,26 +183,40 @@ def _children(cluster: Cluster, folder: Path) -> dict[str, object]:
     kubelet = folder / "kubelet.json"
     kubelet.write_text(json.dumps(_kubelet(cluster, folder)))
     proxy = folder / "kube-proxy.json"
-    # The API server's own Service would need kube-proxy; these two speak to the machine's end of the cable.
+    # The API server's own Service would need kube-proxy; the node's own parts speak to the machine's end of the cable.
     server = f"https://{cluster.host_address}:{cluster.port('api')}"
     proxy.write_text(json.dumps(_kube_proxy(cluster, server)))
     kubelet_access = access.kubeconfig(cluster, f"system:node:{cluster.node_name}", server)
-    small = {"GOMAXPROCS": "2"}
+    dns = folder / "Corefile"
+    dns.write_text(_names(cluster, server))
     return {
-        "containerd": {"argv": [packages.find("containerd"), "--config", str(containerd)], "env": small},
-        "kubelet": {
-            "argv": [
-                str(binaries.path("kubelet")),
-                f"--config={kubelet}",
-                f"--kubeconfig={kubelet_access}",
-                f"--hostname-override={cluster.node_name}",
-                f"--node-ip={cluster.node_address}",
-                f"--root-dir={folder / 'kubelet'}",
-            ],
-            "env": small,
-        },
-        "kube-proxy": {"argv": [str(binaries.path("kube-proxy")), f"--config={proxy}"], "env": small},
+        "containerd": [packages.find("containerd") or "containerd", "--config", str(containerd)],
+        "kubelet": [
+            str(binaries.path("kubelet")),
+            f"--config={kubelet}",
+            f"--kubeconfig={kubelet_access}",
+            f"--hostname-override={cluster.node_name}",
+            f"--node-ip={cluster.node_address}",
+            f"--root-dir={folder / 'kubelet'}",
+        ],
+        "kube-proxy": [str(binaries.path("kube-proxy")), f"--config={proxy}"],
+        "coredns": [str(binaries.path("coredns")), "-conf", str(dns)],
     }
+
+
+def _names(cluster: Cluster, server: str) -> str:
+    # No name outside the cluster is forwarded: nothing in it has a way out.
+    return f"""\
+.:53 {{
+  bind {cluster.node_address}
+  errors
+  cache 5
+  kubernetes cluster.local in-addr.arpa {{
+    kubeconfig {access.kubeconfig(cluster, "headgate-local:dns", server)}
+    ttl 5
+  }}
+}}
+"""
 
 
 def _containerd(folder: Path) -> str:
@@ -194,7 +225,7 @@ def _containerd(folder: Path) -> str:
     kind = run.run(["stat", "--file-system", "--format=%T", folder], what="looking at the file system").strip()
     snapshotter = "native" if "overlay" in kind else "overlayfs"
     return f"""version = 2
-root = "{folder / 'containerd'}"
+root = "{folder / "containerd"}"
 state = "/run/containerd"
 oom_score = 0
 
@@ -210,7 +241,7 @@ oom_score = 0
     snapshotter = "{snapshotter}"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{plugins}"
-    conf_dir = "{folder / 'cni' / 'conf'}"
+    conf_dir = "{folder / "cni" / "conf"}"
 """
 
 
@@ -266,7 +297,7 @@ def _kubelet(cluster: Cluster, folder: Path) -> dict[str, object]:
         "podLogsDir": "/var/log/pods",
         "resolvConf": "",
         "clusterDomain": "cluster.local",
-        "clusterDNS": [cluster.service_address(10)],
+        "clusterDNS": [cluster.node_address],
         "volumePluginDir": str(folder / "kubelet" / "volume-plugins"),
         "staticPodPath": "",
         "rotateCertificates": False,
@@ -281,7 +312,7 @@ def _kube_proxy(cluster: Cluster, server: str) -> dict[str, object]:
         "mode": "iptables",
         "hostnameOverride": cluster.node_name,
         "clusterCIDR": cluster.pods,
-        "bindAddress": "0.0.0.0",
+        "bindAddress": "0.0.0.0",  # noqa: S104  (of the node's own network)
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": "127.0.0.1:10249",
         "clientConnection": {

@@ -1,7 +1,7 @@
-"""Process 1 of a node: lays out its private folders and network, then keeps containerd, kubelet and kube-proxy running.
+"""Process 1 of a node: lays out its private folders and network, then keeps its daemons running.
 
-It runs inside name spaces of its own (processes, mounts, network), so that ending this one process ends every container,
-mount and address of the node with it, and several nodes do not see each other.
+It runs inside name spaces of its own (processes, mounts, network), so that ending this one process ends every
+container, mount and address of the node with it, and several nodes do not see each other.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NoReturn
 
 
 def main(specification: str) -> NoReturn:
+    """Be the node that the file describes, until told to stop."""
     spec = json.loads(Path(specification).read_text())
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     # The kubelet expects its volumes to be seen by containers; nothing leaves this name space.
@@ -44,20 +45,18 @@ def _network(network: dict[str, str]) -> None:
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 
-def _supervise(children: dict[str, dict[str, object]], logs: Path) -> NoReturn:
+def _supervise(children: dict[str, list[str]], logs: Path) -> NoReturn:
     running: dict[int, str] = {}
-    due = {name: 0.0 for name in children}
+    due = dict.fromkeys(children, 0.0)
     while True:
         for name in [name for name, moment in due.items() if moment <= time.monotonic()]:
             del due[name]
-            child = children[name]
             with (logs / f"{name}.log").open("ab") as log:
                 process = subprocess.Popen(
-                    child["argv"],  # type: ignore[arg-type]
+                    children[name],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **child["env"]},  # type: ignore[dict-item]
                 )
             running[process.pid] = name
         # Shims of containers become children of process 1 when their parent ends; all of them have to be collected.

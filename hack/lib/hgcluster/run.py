@@ -28,7 +28,7 @@ def run(
         done = subprocess.run(
             [str(word) for word in argv],
             input=stdin.encode() if stdin is not None else None,
-            stdin=source if source else (subprocess.DEVNULL if stdin is None else None),
+            stdin=source or (subprocess.DEVNULL if stdin is None else None),
             capture_output=True,
             env={**os.environ, **(env or {})},
             cwd=cwd,

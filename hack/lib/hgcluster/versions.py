@@ -52,8 +52,9 @@ COMMANDS: dict[str, Command] = {
     "certs": Command("certs", "./certs", "", "", 0.1),
     "pause": Command("pause", "./pause", "", "", 0.1),
     "scrapetargets": Command("scrapetargets", "./scrapetargets", "", "", 0.1),
+    "coredns": Command("coredns", ".", "coredns", COREDNS, 1.5),
     "kwok": Command("kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok", KWOK, 2.5),
 }
 
 CONTROL_PLANE = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kubectl", "certs")
-NODE = ("kubelet", "kube-proxy", "pause")
+NODE = ("kubelet", "kube-proxy", "coredns", "pause")
