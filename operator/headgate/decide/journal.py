@@ -11,6 +11,8 @@ from headgate.api.rollout import HistoryEntry, RejectedRevision, RevisionRef, Ro
 EVIDENCE_INTERVAL = 30.0
 """Seconds between two status writes that only evidence (counts, measurements, messages) causes."""
 HISTORY_LIMIT = 10
+SIZE_LIMIT = 32 * 1024
+"""Bytes of JSON that a status may have."""
 GATES_LIMIT = 16
 JOURNAL_CONDITIONS = frozenset({"Ready", "Paused", "Stalled", "Rejected", "GatesPassing"})
 """Conditions whose change is a decision; the others describe the world and may wait for the next write."""
@@ -182,3 +184,46 @@ def merge_conditions(
             )
         )
     return merged
+
+
+def bounded(status: RolloutStatus) -> RolloutStatus:
+    """The status within `SIZE_LIMIT`: what is oldest and longest is cut first, never a verdict or who did what."""
+    for shrink in (lambda s: s, _old_evidence, _all_evidence, _long_texts):
+        status = shrink(status)
+        if len(status.model_dump_json(by_alias=True, exclude_none=True)) <= SIZE_LIMIT:
+            break
+    return status
+
+
+def _cut(run: GateRun, query: int, measurements: int) -> GateRun:
+    checks = [
+        c.model_copy(update={"query": c.query[:query], "measurements": c.measurements[-measurements:]})
+        for c in run.checks
+    ]
+    return run.model_copy(update={"checks": checks, "message": run.message[:256]})
+
+
+def _old_evidence(status: RolloutStatus) -> RolloutStatus:
+    over = [g if g.step in (-1, status.current_step_index) else _cut(g, 128, 1) for g in status.gates]
+    return change(status, gates=over)
+
+
+def _all_evidence(status: RolloutStatus) -> RolloutStatus:
+    return change(status, gates=[_cut(g, 200, 2) for g in status.gates])
+
+
+def _long_texts(status: RolloutStatus) -> RolloutStatus:
+    def short(record: Any) -> Any:
+        return record.model_copy(update={"message": record.message[:160]})
+
+    return change(
+        status,
+        gates=[
+            _cut(g, 64, 1) if g.step in (-1, status.current_step_index) else g.model_copy(update={"checks": []})
+            for g in status.gates
+        ],
+        history=[short(h) for h in status.history],
+        rejected=[short(r) for r in status.rejected],
+        actions=[short(a) for a in status.actions],
+        conditions=[c.model_copy(update={"message": c.message[:512]}) for c in status.conditions],
+    )

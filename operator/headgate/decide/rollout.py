@@ -255,7 +255,7 @@ def finish(cycle: Cycle, action: Action | None) -> Decision:
     if urgent:
         after = journal.change(after, decision=before.decision + 1)
     if write:
-        after = journal.change(after, written_at=to_time(cycle.now))
+        after = journal.bounded(journal.change(after, written_at=to_time(cycle.now)))
     wakes = [w for w in cycle.wakes if w > cycle.now]
     if cycle.move.settle_at is not None:
         wakes.append(cycle.move.settle_at)
