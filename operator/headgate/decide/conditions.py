@@ -37,10 +37,10 @@ def _headline(cycle: Cycle) -> None:
         cycle.change(step="", step_count=0)
     elif plan is not None:
         count = len(plan.plan.steps)
-        cycle.change(step=f"{min(status.current_step_index, count)}/{count}", step_count=count)
+        cycle.change(step=f"{min(status.current_step_index + 1, count)}/{count}", step_count=count)
     else:
         count = len(cycle.snapshot.spec.strategy.canary.steps)
-        cycle.change(step=f"0/{count}", step_count=count)
+        cycle.change(step=f"1/{count}", step_count=count)
 
 
 def _ready(cycle: Cycle) -> Row:

@@ -74,11 +74,11 @@ def _promote(cycle: Cycle, action: ActionView) -> Answered:
     if run is None or index >= len(plan):
         return False, "no release is at a step"
     if plan[index].pause is None:
-        return False, f"step {index} is not a pause; promote ends a pause, override passes a held gate"
+        return False, f"step {index + 1} is not a pause; promote ends a pause, override passes a held gate"
     if cycle.status.paused or cycle.snapshot.spec.paused:
         return False, "the Rollout is paused as a whole; resume it first"
     cycle.status = journal.advance_step(cycle.status, cycle.now)
-    return True, f"the pause at step {index} is over"
+    return True, f"the pause at step {index + 1} is over"
 
 
 def _plan_steps(cycle: Cycle) -> tuple[Step, ...]:

@@ -143,7 +143,7 @@ def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     index = cycle.status.current_step_index
     reason = hold_reason(cycle)
     state = canary.step_state(cycle, plan)
-    what = f"step {index} of {len(plan.steps)}: {canary.describe(plan.steps[index])}"
+    what = f"step {index + 1} of {len(plan.steps)}: {canary.describe(plan.steps[index])}"
     if reason:
         _hold(cycle, reason, what)
         return
@@ -175,7 +175,7 @@ def _say(cycle: Cycle, plan: Plan) -> None:
     step = plan.steps[index]
     cycle.change(
         phase="Paused" if step.pause is not None else "Progressing",
-        message=f"step {index} of {len(plan.steps)}: {canary.describe(step)}",
+        message=f"step {index + 1} of {len(plan.steps)}: {canary.describe(step)}",
     )
     if step.pause is not None:
         canary.step_state(cycle, plan)

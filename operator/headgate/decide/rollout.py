@@ -151,7 +151,7 @@ def _begin(cycle: Cycle, wanted: str) -> None:
         now=cycle.now,
     )
     if status.stable is not None:
-        how = "it is still scaled up, so the steps are skipped" if fast else "step 0 begins"
+        how = "it is still scaled up, so the steps are skipped" if fast else "step 1 begins"
         cycle.note("Normal", "NewRevision", f"releasing {pod_hash} over {status.stable.pod_hash}: {how}")
 
 
