@@ -84,6 +84,10 @@ no exec, no pods to create, no rights to give away, no wildcards.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list]
+# Whether the namespace is being deleted. In a Role this is the Role's own namespace and no other.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 # The traffic: selectors and weights are written, where the requests really go is only read.
 - apiGroups: [""]
   resources: [services]
