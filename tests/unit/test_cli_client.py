@@ -118,6 +118,7 @@ async def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path) -> Non
 
 
 def test_paths_are_those_of_the_api() -> None:
-    """Of one object, of a namespace, of the cluster."""
+    """Of one object, of a namespace, of the cluster; no name leads anywhere else."""
+    assert path_of(ROLLOUT, "shop", "../a").endswith("/namespaces/shop/rollouts/..%2Fa")
     assert path_of(ROLLOUT, "shop", "a") == "/apis/headgate.dev/v1alpha1/namespaces/shop/rollouts/a"
     assert path_of(ROLLOUT, None) == "/apis/headgate.dev/v1alpha1/rollouts"

@@ -87,6 +87,36 @@ def test_a_healthy_rollout_is_quiet() -> None:
     assert f"{STABLE} attempt 1  Promoted  1d2h ago" in text
 
 
+def test_a_way_back_has_no_steps() -> None:
+    """A version that was stable before skips them, and that is said."""
+    status = objects.progressing()
+    status["current"]["fast"] = True
+    text = objects.tree(status)
+    assert "Steps" not in text
+    assert "steps skipped because it was stable before" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "reason", "is_shown"),
+    [
+        ("Ready", "False", "InvalidSpec", True),
+        ("TrafficInSync", "False", "TrafficContested", True),
+        ("GatesPassing", "Unknown", "GateHeld", True),
+        ("GatesPassing", "Unknown", "NothingJudged", False),
+        ("GatesPassing", "Unknown", "Judging", False),
+        ("Progressing", "False", "Complete", False),
+        ("Reconciling", "True", "Progressing", False),
+        ("Stalled", "True", "GateHeld", True),
+        ("Rejected", "False", "NotRejected", False),
+        ("SomethingNew", "Unknown", "NewReason", True),
+    ],
+)
+def test_only_conditions_that_need_a_look_are_shown(kind: str, value: str, reason: str, is_shown: bool) -> None:  # noqa: FBT001
+    """Each type is fine in its own way."""
+    status = objects.healthy() | {"conditions": [objects.condition(kind, value, reason)]}
+    assert (f"{kind}={value}, {reason}" in objects.tree(status)) is is_shown
+
+
 def test_pods_that_are_not_up_come_first_with_their_reason() -> None:
     """A crashing pod is not hidden behind many that are well."""
     pods = [objects.pod(CANARY, number) for number in range(20)]

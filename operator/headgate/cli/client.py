@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import aiohttp
 import yaml
@@ -187,8 +188,8 @@ async def connect(settings: Settings) -> AsyncIterator[Client]:
 
 def path_of(resource: Resource, namespace: str | None, name: str = "") -> str:
     """The path of an object, or of all of a namespace, or without one of all of the cluster."""
-    place = f"/namespaces/{namespace}" if namespace else ""
-    return f"/apis/{resource.api_version}{place}/{resource.plural}" + (f"/{name}" if name else "")
+    place = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+    return f"/apis/{resource.api_version}{place}/{resource.plural}" + (f"/{quote(name, safe='')}" if name else "")
 
 
 def own_version() -> str:

@@ -18,6 +18,8 @@ from headgate.cli.view import Picture, PodView, SetView
 
 FINE_WHEN_TRUE = frozenset({"Ready", "Available", "GatesPassing", "TrafficInSync"})
 FINE_WHEN_FALSE = frozenset({"Stalled", "Rejected", "Paused"})
+FINE_REASONS = frozenset({"NothingJudged", "Judging"})
+"""Gates that have nothing to say yet are no reason to worry."""
 PODS_SHOWN = 12
 RECENT = 5
 OUTCOME_STYLES = {
@@ -128,9 +130,9 @@ def _tree(title: str, detail: str = "") -> Tree:
 
 
 def _steps(picture: Picture, now: float, marks: Marks) -> Tree | None:
-    if not picture.steps:
-        return None
     state, run = picture.rollout.status, picture.rollout.running
+    if not picture.steps or (run and run.fast):
+        return None
     if run is None:
         tree = _tree("Steps", "of the next release, as the spec has them")
     elif picture.pinned:
@@ -232,7 +234,7 @@ def _pod(pod: PodView, now: float, marks: Marks) -> Text:
 
 def _is_fine(condition: Condition) -> bool:
     if condition.type in FINE_WHEN_TRUE:
-        return condition.status == "True"
+        return condition.status == "True" or condition.reason in FINE_REASONS
     if condition.type in FINE_WHEN_FALSE:
         return condition.status == "False"
     return condition.status != "Unknown"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -83,14 +83,16 @@ class Picture:
     steps: tuple[Step, ...] = ()
     pinned: bool = False
     """The steps are those of the attempt under way, not the ones that the spec has now."""
-    gates: tuple[tuple[str, QualityGateSpec], ...] = ()
-    """The QualityGates as they were pinned for the attempt under way, by name."""
+    step_gates: Mapping[str, QualityGateSpec] = field(default_factory=dict)
+    """The QualityGates of the steps as they were pinned for the attempt under way, by name."""
+    background_gates: Mapping[str, QualityGateSpec] = field(default_factory=dict)
+    """The same for the gates in the background."""
     workload_generation: int | None = None
     notes: tuple[str, ...] = ()
 
     def limits(self, run: GateRun) -> QualityGateSpec | None:
         """The QualityGate that a run judges by."""
-        return next((gate for name, gate in self.gates if name == run.name), None)
+        return (self.background_gates if run.step < 0 else self.step_gates).get(run.name)
 
     @property
     def up_to_date(self) -> bool:
@@ -181,7 +183,8 @@ def picture(
         sets=tuple(_read_set(item, all_pods) for item in replica_sets),
         steps=steps,
         pinned=plan is not None,
-        gates=tuple(_gates(plan or {})),
+        step_gates=_gates(plan, "stepGates"),
+        background_gates=_gates(plan, "backgroundGates"),
         workload_generation=int((workload.get("metadata") or {}).get("generation") or 0) if workload else None,
         notes=(*rollout.notes, *of_steps, *notes),
     )
@@ -209,12 +212,9 @@ def _steps(rollout: RolloutView, plan: Json | None) -> tuple[tuple[Step, ...], t
     return tuple(steps), tuple(notes)
 
 
-def _gates(plan: Json) -> Iterable[tuple[str, QualityGateSpec]]:
-    for key in ("stepGates", "backgroundGates"):
-        for name, raw in (plan.get(key) or {}).items():
-            gate, _ = lenient(QualityGateSpec, raw, name)
-            if gate is not None:
-                yield str(name), gate
+def _gates(plan: Json | None, key: str) -> dict[str, QualityGateSpec]:
+    read = {str(name): lenient(QualityGateSpec, raw, name)[0] for name, raw in ((plan or {}).get(key) or {}).items()}
+    return {name: gate for name, gate in read.items() if gate is not None}
 
 
 def read_pod(raw: Json) -> PodView:
