@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -126,12 +127,17 @@ def load(processes: Processes, archive: Path) -> str:
 
 def stop(cluster: Cluster, processes: Processes) -> None:
     """End the node; its containers, mounts and addresses end with its first process."""
-    # `unshare --kill-child` ends process 1 with itself, and the kernel then ends all the others.
-    processes.stop("node")
+    # When a name space's process 1 ends, the kernel ends all the others in it; nothing there needs a farewell.
+    inner = _inner(processes) if processes.pid("node") else None
+    if inner:
+        os.kill(inner, signal.SIGKILL)
+    processes.stop("node", timeout=5)
     _remove_cgroups(cluster)
-    with contextlib.suppress(OSError):
-        Path("/var/lib/cni").rmdir()  # only when it is empty, so when nobody else uses it
     run.wait_for("the end of the node's network", lambda: not _link_exists(cluster), timeout=20)
+    # Other nodes may still have theirs mounted over it, and removing it would take the mount from them.
+    if not any(Path("/sys/class/net").glob("headgate*")):
+        with contextlib.suppress(OSError):
+            Path("/var/lib/cni").rmdir()  # only when it is empty, so when nobody else uses it
 
 
 def _link_exists(cluster: Cluster) -> bool:
