@@ -21,12 +21,20 @@ from headgate.decide.types import Answer, Question
 pytestmark = pytest.mark.unit
 
 CONTEXT = QueryContext("shop", "checkout", "checkout", "checkout-canary", "oldoldoldd", "newnewneww")
-CONFIG = OperatorConfig.model_validate(
-    {
-        "metricProviders": {"default": {"address": "http://prometheus.test", "timeoutSeconds": 7}},
-        "queryTemplates": {"t": {"query": 'sum(rate(x{n="{{namespace}}"}[{{window}}]))'}},
-    }
-)
+
+
+def config(query: str) -> OperatorConfig:
+    """One provider, and one template with this query."""
+    return OperatorConfig.model_validate(
+        {
+            "metricProviders": {"default": {"address": "http://prometheus.test", "timeoutSeconds": 7}},
+            "queryTemplates": {"t": {"query": query}},
+        }
+    )
+
+
+CONFIG = config('up{n="{{namespace}}"}')
+WINDOW = config('sum(rate(x{n="{{namespace}}"}[{{window}}]))')
 T0 = 1_800_000_000.0
 ANSWERS: dict[str, dict[str, Any]] = {
     "P": {"value": 99.5, "sample": 50.0},
@@ -49,11 +57,13 @@ def spec(*names: str, **changes: Any) -> QualityGateSpec:
 class World:
     """A gate with a clock and a metric source that answers from a script, at once."""
 
-    def __init__(self, gate: QualityGateSpec, *, step: int = 1, gate_step: GateStep | None = None) -> None:
+    def __init__(
+        self, gate: QualityGateSpec, *, step: int = 1, gate_step: GateStep | None = None, window: bool = False
+    ) -> None:
         self.spec = gate
         self.now = T0
         self.gate_step = gate_step
-        self.config = CONFIG
+        self.config = WINDOW if window else CONFIG
         self.run = begin("golden", gate, step=step, pod_hash="newnewneww", attempt=1, now=T0)
         self.asked: list[Question] = []
         self.history: list[GateRun] = [self.run]
@@ -110,7 +120,7 @@ def answered(question: Question, at: float, letter: str) -> Answer:
 
 def test_first_question_waits_for_the_initial_delay() -> None:
     """Nothing is asked before the initial delay, and the wake-up is its end."""
-    world = World(spec(initialDelay="15s", duration="60s"))
+    world = World(spec(initialDelay="15s", duration="60s"), window=True)
     progress = world.look()
     assert progress.questions == ()
     assert progress.wake_at == T0 + 15
@@ -119,6 +129,14 @@ def test_first_question_waits_for_the_initial_delay() -> None:
     assert (question.number, question.provider, question.timeout) == (1, "default", 7.0)
     assert question.key == "uid/golden/1/newnewneww/1/1/rate"
     assert question.query.text == 'sum(rate(x{n="shop"}[15s]))'
+
+
+def test_window_has_a_length_before_it_is_asked_about() -> None:
+    """A check that looks back over the window is not asked at its very beginning; half a duration is enough."""
+    assert World(spec(count=1), window=True).look().wake_at == T0 + 10
+    assert World(spec(duration="8s"), window=True).look().wake_at == T0 + 4
+    assert World(spec(initialDelay="60s", duration="8s")).look().wake_at == T0 + 4
+    assert World(spec(count=1)).look().questions
 
 
 def test_same_question_until_it_is_answered() -> None:
@@ -142,8 +160,8 @@ def test_next_question_after_the_interval() -> None:
 
 def test_query_is_kept_as_it_was_sent() -> None:
     """The stored evidence is the text of the question that was answered."""
-    world = World(spec(count=3)).feed(rate="PP")
-    assert world.run.checks[0].query == world.asked[-1].query.text == 'sum(rate(x{n="shop"}[10s]))'
+    world = World(spec(count=3), window=True).feed(rate="PP")
+    assert world.run.checks[0].query == world.asked[-1].query.text == 'sum(rate(x{n="shop"}[20s]))'
 
 
 def test_sample_query_is_asked_along() -> None:
@@ -510,3 +528,28 @@ def test_no_pass_without_evidence(
                 assert check.failures <= failures
                 assert check.unknowns <= unknowns
         GateRun.model_validate(run.model_dump())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    odd=st.text("PUSNE", max_size=12),
+    policy=st.sampled_from(["Hold", "Extend"]),
+    end=st.sampled_from([{}, {"count": 3}, {"duration": "45s"}, {"duration": "3s"}, {"count": 2, "duration": "10s"}]),
+    delay=st.sampled_from(["0s", "7s", "50s"]),
+    looks_back=st.booleans(),
+)
+def test_gate_that_passes_from_now_on_comes_to_its_end(
+    *, odd: str, policy: str, end: dict[str, Any], delay: str, looks_back: bool
+) -> None:
+    """Whatever was before, a metric that is well again brings the gate to a Pass: it is never stuck (invariant 22)."""
+    gate = spec(onUnknown=policy, initialDelay=delay, inconclusiveLimit=1, **end)
+    world = World(gate, window=looks_back).feed(rate=odd)
+    before = len(world.asked)
+    for _ in range(20):
+        world.feed(rate="P")
+        progress = world.look()
+        if not is_final(world.run) and not progress.questions and progress.wake_at is not None:
+            world.now = progress.wake_at
+            world.look()
+    assert world.verdict() == "Pass"
+    assert len(world.asked) - before <= 16

@@ -28,8 +28,6 @@ from headgate.checks.reading import MalformedResult, read_instant, read_range
 from headgate.checks.registry import providers_of
 from headgate.decide.types import Answer, Question, RenderedQuery
 
-pytestmark = pytest.mark.unit
-
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 MARKER = "s3cret-marker"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from headgate.api.common import seconds, to_epoch
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import Check, CheckRun, GateRun, QualityGateSpec
 from headgate.api.rollout import GateStep
-from headgate.decide.queries import QueryContext, QueryProblem, render_check
+from headgate.decide.queries import QueryContext, QueryProblem, looks_back, render_check
 from headgate.decide.types import Question, RenderedQuery
 
 BACKGROUND = -1
@@ -97,9 +96,12 @@ def due_at(run: GateRun, index: int, terms: Terms) -> float:
     if asked_at is not None:
         return to_epoch(asked_at) + terms.interval
     delay = terms.initial_delay
-    if run.window > 1:
-        # A new window is empty. Asked at once it would say nothing, be held, begin again, and so for ever.
-        delay = max(delay, min(terms.interval, math.inf if terms.length is None else terms.length / 2))
+    if run.window > 1 or looks_back(terms.spec.checks[index], terms.config):
+        # A window of no length says nothing. Asked at once, it would be held, begin again, and so for ever.
+        delay = max(delay, terms.interval)
+    if terms.length is not None:
+        # Whatever the times are, a gate measures before it ends.
+        delay = min(delay, terms.length / 2)
     return to_epoch(run.started_at) + delay
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 _PLACEHOLDER = re.compile(r"\{\{[ ]*([a-zA-Z][a-zA-Z0-9]*)(:regex)?[ ]*\}\}")
 _BARE = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?|([0-9]{1,9}(ms|s|m|h|d|w|y))+", re.ASCII)
@@ -21,6 +22,7 @@ class MisplacedArgument(ValueError):  # noqa: N818 - a finding about a query, no
         self.missing = missing
 
 
+@lru_cache(maxsize=1024)
 def arguments_of(source: str) -> frozenset[str]:
     """The names of the arguments that a query asks for."""
     return frozenset(match[1] for match in _PLACEHOLDER.finditer(source))

@@ -101,6 +101,16 @@ def render(query: Query, context: QueryContext, config: OperatorConfig, *, windo
     return text
 
 
+def looks_back(check: Check, config: OperatorConfig) -> bool:
+    """Whether the check asks about the window, and so gets no answer while that has no length yet."""
+    if check.prometheus.range is not None:
+        return True
+    queries = [check.prometheus.query] + ([check.min_sample.query] if check.min_sample is not None else [])
+    templates = config.query_templates
+    sources = [templates[query.template].query if query.template in templates else query.raw for query in queries]
+    return any("window" in arguments_of(source) for source in sources if source is not None)
+
+
 def _source(query: Query, config: OperatorConfig, field: str) -> tuple[str, str]:
     """The text with placeholders, and what to call it in a message."""
     if (query.template is None) == (query.raw is None):
