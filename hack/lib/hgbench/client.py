@@ -1,0 +1,81 @@
+"""The API server for the measuring side: server-side apply, patches and one watch, many at a time, little CPU."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import orjson
+
+from hack.lib.hgbench.cluster import Trouble
+
+Json = dict[str, Any]
+ERRORS = 400
+
+
+class Client:
+    """The administrator's connection; use it as a context manager."""
+
+    def __init__(self, kubeconfig: Path, connections: int = 16) -> None:
+        config = json.loads(kubeconfig.read_text())
+        cluster = config["clusters"][0]["cluster"]
+        trust = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+        self._session = aiohttp.ClientSession(
+            base_url=cluster["server"],
+            headers={"Authorization": f"Bearer {config['users'][0]['user']['token']}"},
+            # One more for the watch, which stays open.
+            connector=aiohttp.TCPConnector(ssl=trust, limit=connections + 1),
+            timeout=aiohttp.ClientTimeout(total=None, connect=60),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def get(self, path: str) -> Json:
+        """Read an object or a list."""
+        return await self._answer("GET", path, None, {})
+
+    async def apply(self, path: str, obj: Mapping[str, Any]) -> Json:
+        """Own all the fields of an object."""
+        query = "?fieldManager=bench&force=true"
+        return await self._answer("PATCH", path + query, obj, {"Content-Type": "application/apply-patch+yaml"})
+
+    async def patch(self, path: str, patch: Mapping[str, Any]) -> Json:
+        """Change an object by a merge patch."""
+        return await self._answer("PATCH", path, patch, {"Content-Type": "application/merge-patch+json"})
+
+    async def delete(self, path: str) -> None:
+        """Delete an object, if it is there."""
+        async with self._session.delete(path) as answer:
+            await answer.read()
+
+    async def watch(self, path: str, version: str) -> AsyncIterator[Json]:
+        """The events of a list from a version on, until the server ends the stream."""
+        query = f"?watch=true&resourceVersion={version}&timeoutSeconds=3600"
+        async with self._session.get(path + query) as answer:
+            rest = b""
+            async for chunk, _ in answer.content.iter_chunks():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line:
+                        yield orjson.loads(line)
+
+    async def _answer(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Json:
+        data = orjson.dumps(body) if body is not None else None
+        async with self._session.request(method, path, data=data, headers=dict(headers)) as answer:
+            found = await answer.read()
+            if answer.status >= ERRORS:
+                raise Trouble(f"{method} {path} was answered with {answer.status}: {found.decode()[:500]}")
+            loaded: Json = orjson.loads(found)
+            return loaded
