@@ -33,10 +33,22 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--keep", action="store_true", help="leave the cluster up, and say how to use it")
     parser.add_argument("--name", default="demo", help="name of the local cluster (default: demo)")
-    parser.add_argument("--context", default="", help="use an existing cluster: a context of your kubeconfig")
     parser.add_argument("--fast", action="store_true", help="leave out release 4, which is held")
     parser.add_argument("--rate", type=float, default=50, help="requests per second (default: 50)")
-    return parser.parse_args()
+    own = parser.add_argument_group(
+        "a cluster of yours",
+        "Contour is installed into it; the images come from a registry that its nodes pull from.",
+    )
+    own.add_argument("--context", default="", help="a context of your kubeconfig")
+    own.add_argument("--operator-image", default="", metavar="NAME:TAG", help="built from Dockerfile")
+    own.add_argument("--app-image", default="", metavar="NAME:TAG", help="built from hack/demo-app")
+    own.add_argument(
+        "--prometheus", default="", metavar="URL", help="where its pods reach a Prometheus that scrapes Envoy"
+    )
+    arguments = parser.parse_args()
+    if arguments.context and not (arguments.operator_image and arguments.app_image and arguments.prometheus):
+        parser.error("--context needs --operator-image, --app-image and --prometheus")
+    return arguments
 
 
 def main() -> int:
@@ -47,7 +59,7 @@ def main() -> int:
     users: Traffic | None = None
     try:
         cluster, program = _set_up(arguments, progress)
-        shop = Shop(cluster, NAMESPACE)
+        shop = Shop(cluster, NAMESPACE, image=arguments.app_image or images.APPLICATION_IMAGE)
         users = Traffic(program, cluster.gateway, shop.host, cluster.folder, rate=arguments.rate)
         with progress.step("Deploying release 1 of the application", "5 s"):
             # What an earlier run has left would be another beginning.
@@ -73,11 +85,11 @@ def _set_up(arguments: argparse.Namespace, progress: Progress) -> tuple[Cluster,
     with progress.step("Starting Kubernetes, a gateway and Prometheus", "20 s; the first time 12 min"):
         cluster = Cluster.up(arguments.name, context=arguments.context)
     with progress.step("Building the demo application", "2 s; the first time 15 s"):
-        program = images.ensure_application(cluster)
+        program = images.application_program() if arguments.app_image else images.ensure_application(cluster)
     with progress.step("Building the operator's image", "5 s; the first time 3 min"):
-        tag = images.ensure_operator(cluster)
+        image = arguments.operator_image or images.ensure_operator(cluster)
     with progress.step("Installing Headgate by its Helm chart", "15 s"):
-        chart.install(cluster, tag)
+        chart.install(cluster, image, prometheus=arguments.prometheus)
     return cluster, program
 
 

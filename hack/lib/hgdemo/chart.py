@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from hack.lib.hgdemo.cluster import ROOT, Cluster
+from hack.lib.hgdemo.cluster import ROOT, Cluster, Json
 from hack.lib.hgdemo.waiting import Trouble, run
 
 NAMESPACE = "headgate-system"
@@ -13,29 +14,35 @@ _CHART = ROOT / "helm" / "headgate"
 _VALUES = ROOT / "examples" / "values-envoy.yaml"
 
 
-def install(cluster: Cluster, tag: str, *, replicas: int = 1, values: tuple[str, ...] = ()) -> None:
-    """Install or upgrade, and wait until the operator is ready.
+def install(cluster: Cluster, image: str, *, prometheus: str = "", replicas: int = 1, more: Json | None = None) -> None:
+    """Install or upgrade, and wait until the operator is ready; `more` are further values.
 
     Raises:
         Trouble: if it does not become ready; says what its pods say.
     """
-    words: list[str | Path] = [
-        "helm",
-        "upgrade",
-        "--install",
-        RELEASE,
-        _CHART,
-        f"--namespace={NAMESPACE}",
-        "--create-namespace",
-    ]
-    words += [f"--values={_VALUES}", "--set-string", f"image.tag={tag}", "--set", f"replicas={replicas}"]
-    words += ["--set-string", f"config.metricProviders.default.address={cluster.prometheus}"]
-    for value in values:
-        words += ["--set", value]
+    repository, _, tag = image.rpartition(":")
+    values = {
+        "image": {"repository": repository, "tag": tag},
+        "replicas": replicas,
+        "config": {"metricProviders": {"default": {"address": prometheus or address(cluster)}}},
+    }
+    words: list[str | Path] = ["helm", "upgrade", "--install", RELEASE, _CHART, f"--namespace={NAMESPACE}"]
+    words += ["--create-namespace", f"--values={_VALUES}", "--values=-", "--wait", "--timeout=120s"]
     try:
-        run([*words, "--wait", "--timeout=120s"], environment=cluster.environment, timeout=150)
+        text = json.dumps(_merged(values, more or {}))
+        run(words, environment=cluster.environment, stdin=text, timeout=150)
     except Trouble as trouble:
         raise Trouble(f"the operator does not become ready: {trouble}\n{state(cluster)}") from trouble
+
+
+def address(cluster: Cluster) -> str:
+    """Where pods reach Prometheus: by the address of its Service, because there may be no DNS in the cluster."""
+    service = cluster.get("service", "prometheus", "monitoring")
+    if service is None:
+        raise Trouble(
+            "there is no Service prometheus in namespace monitoring; say where Prometheus is with --prometheus."
+        )
+    return f"http://{service['spec']['clusterIP']}:9090"
 
 
 def uninstall(cluster: Cluster) -> None:
@@ -59,3 +66,11 @@ def log(cluster: Cluster, *, lines: int = 100_000) -> str:
     now = cluster.kubectl("logs", *chosen, check=False).stdout
     before = cluster.kubectl("logs", *chosen, "--previous", check=False).stdout
     return f"{before}{now}"
+
+
+def _merged(one: Json, other: Json) -> Json:
+    found = dict(one)
+    for key, value in other.items():
+        inner = found.get(key)
+        found[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return found

@@ -35,8 +35,8 @@ class Cluster:
     @classmethod
     def up(cls, name: str, *, context: str = "") -> Cluster:
         """Start it, or complete one that runs."""
-        words: list[str | Path] = [COMMAND, "up", "--name", name, "--gateway", "--prometheus"]
-        words += ["--context", context] if context else []
+        words: list[str | Path] = [COMMAND, "up", "--name", name, "--gateway"]
+        words += ["--context", context] if context else ["--prometheus"]
         run_shown(words, environment=os.environ, log=cache() / "demo" / name / "cluster.log")
         return cls.running(name)
 
@@ -46,7 +46,7 @@ class Cluster:
         script = 'eval "$("$1" env --name "$2")" && env -0'
         said = run(["bash", "-c", script, "bash", COMMAND, name], environment=os.environ).stdout
         environment = dict(line.split("=", 1) for line in said.split("\0") if "=" in line)
-        for wanted in ("KUBECONFIG", "HEADGATE_BIN", "HEADGATE_GATEWAY_URL", "HEADGATE_PROMETHEUS_URL"):
+        for wanted in ("KUBECONFIG", "HEADGATE_BIN", "HEADGATE_GATEWAY_URL"):
             if wanted not in environment:
                 raise Trouble(f"hack/cluster env --name {name} does not give {wanted}; was it started with all parts?")
         environment["PATH"] = f"{environment['HEADGATE_BIN']}:{environment['PATH']}"
@@ -65,11 +65,6 @@ class Cluster:
     def gateway(self) -> str:
         """Where the application's users send their requests: an address of this machine."""
         return self.environment["HEADGATE_GATEWAY_URL"]
-
-    @property
-    def prometheus(self) -> str:
-        """The address of Prometheus, for pods and for this machine; there may be no DNS in the cluster."""
-        return self.environment["HEADGATE_PROMETHEUS_URL"]
 
     # -- kubectl ------------------------------------------------------------------------------------------------------
 

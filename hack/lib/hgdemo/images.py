@@ -18,11 +18,11 @@ _APPLICATION = ROOT / "hack" / "demo-app"
 def operator_tag() -> str:
     """The tag of the operator's image: a digest of all that goes into it, so that a changed source is another image."""
     sources = [ROOT / name for name in ("Dockerfile", "requirements.lock", "pyproject.toml", "LICENSE")]
-    return "src-" + _digest([*sources, *(ROOT / "operator" / "headgate").rglob("*.py")])
+    return "src-" + _digest([*sources, *_package()])
 
 
 def ensure_operator(cluster: Cluster) -> str:
-    """Have the operator's image in the cluster; gives its tag."""
+    """Have the operator's image in the cluster; gives its name and tag."""
     tag = operator_tag()
     archive = _archive(f"headgate-{tag}.tar")
     if not archive.exists():
@@ -33,21 +33,16 @@ def ensure_operator(cluster: Cluster) -> str:
             old.unlink()
         fresh.rename(archive)
     _load(cluster, f"headgate:{tag}", archive)
-    return tag
+    return f"headgate:{tag}"
 
 
 def ensure_application(cluster: Cluster) -> Path:
     """Have the demo application's image in the cluster; gives its program, which is the load generator too."""
-    home = cache() / "demo-app" / _digest([*_APPLICATION.glob("*.go"), _APPLICATION / "go.mod"])
-    program, archive = home / "demo-app", home / "demo-app.tar"
+    program = application_program()
+    archive = program.with_suffix(".tar")
     if not archive.exists():
-        if not shutil.which("go"):
-            raise Trouble("the demo application is written in Go, and there is no `go` on PATH; install Go.")
-        home.mkdir(parents=True, exist_ok=True)
-        build: list[str | Path] = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "."]
-        run(build, environment={**os.environ, "CGO_ENABLED": "0"}, folder=_APPLICATION, timeout=600)
         fresh = archive.with_suffix(".new")
-        image: list[str | Path] = [
+        words: list[str | Path] = [
             COMMAND,
             "image",
             "build-scratch",
@@ -57,9 +52,22 @@ def ensure_application(cluster: Cluster) -> Path:
             "-o",
             fresh,
         ]
-        run(image, environment=os.environ, timeout=120)
+        run(words, environment=os.environ, timeout=120)
         fresh.rename(archive)
     _load(cluster, APPLICATION_IMAGE, archive)
+    return program
+
+
+def application_program() -> Path:
+    """The program of the demo application, built for this machine."""
+    home = cache() / "demo-app" / _digest([*_APPLICATION.glob("*.go"), _APPLICATION / "go.mod"])
+    program = home / "demo-app"
+    if not program.exists():
+        if not shutil.which("go"):
+            raise Trouble("the demo application is written in Go, and there is no `go` on PATH; install Go.")
+        home.mkdir(parents=True, exist_ok=True)
+        words = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(program), "."]
+        run(words, environment={**os.environ, "CGO_ENABLED": "0"}, folder=_APPLICATION, timeout=600)
     return program
 
 
@@ -75,6 +83,10 @@ def _archive(name: str) -> Path:
     folder = cache() / "images"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / name
+
+
+def _package() -> list[Path]:
+    return [file for file in (ROOT / "operator" / "headgate").rglob("*") if file.is_file() and file.suffix != ".pyc"]
 
 
 def _digest(files: Iterable[Path]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hack.lib.hgdemo import judging
 from hack.lib.hgdemo.cluster import ROOT, Cluster
 from hack.lib.hgdemo.judging import Verdict
-from hack.lib.hgdemo.shop import NAME, Shop
+from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.traffic import Traffic, describe
 from hack.lib.hgdemo.view import View
 from hack.lib.hgdemo.waiting import Trouble, run
@@ -40,7 +40,7 @@ class Story:
         """All releases, in order."""
         self.users.start("release-1")
         self.users.flows()
-        with Watch(self.cluster, self.shop.namespace, NAME) as watch:
+        with Watch(self.cluster, self.shop.namespace, self.shop.name) as watch:
             self._adopt(watch)
             self._good(watch)
             self._bad(watch)
@@ -174,7 +174,7 @@ class Story:
             )
 
     def _abort(self, verdict: Verdict) -> None:
-        words = ["abort", NAME, "--namespace", self.shop.namespace, "--reason", "nobody has used it"]
+        words = ["abort", self.shop.name, "--namespace", self.shop.namespace, "--reason", "nobody has used it"]
         self.view.say(f"$ headgate {shlex.join(words)}", style="bold")
         environment = {**self.cluster.environment, "PYTHONPATH": str(ROOT / "operator")}
         command = [sys.executable, "-m", "headgate.cli.main", *words]

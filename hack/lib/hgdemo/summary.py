@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hack.lib.hgdemo.cluster import ROOT, Cluster
 from hack.lib.hgdemo.judging import TIME_TO_SAFE, Verdict
-from hack.lib.hgdemo.shop import NAME, Shop
+from hack.lib.hgdemo.shop import Shop
 
 
 def table(verdicts: list[Verdict]) -> Table:
@@ -69,10 +69,10 @@ def next_steps(console: Console, cluster: Cluster, shop: Shop) -> None:
         "  kubectl get headgate -A",
         "One of them with its evidence and history, as a tree:",
         f"  alias headgate='{python}'",
-        f"  headgate status {NAME} -n {where}",
+        f"  headgate status {shop.name} -n {where}",
         "Be one of its users, and release something yourself:",
         f"  curl -H 'Host: {shop.host}' {cluster.gateway}/",
-        f"  kubectl -n {where} set env deployment/{NAME} VERSION=release-5",
+        f"  kubectl -n {where} set env deployment/{shop.name} VERSION=release-5",
         f"Take it down: hack/cluster down --name {name}",
     )
     for line in lines:

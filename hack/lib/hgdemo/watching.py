@@ -159,18 +159,14 @@ def over(generation: int) -> Callable[[Seen], bool]:
 
 
 def _objects(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a stream, as they come; kubectl prints them over many lines."""
-    decoder = json.JSONDecoder()
+    """The JSON objects of a stream, as they come; each ends with a line."""
     text = ""
     assert process.stdout is not None  # noqa: S101 - it was asked for.
     for line in process.stdout:
         text += line
-        # kubectl indents: a line that is nothing but a brace at its beginning ends an object.
-        if line.rstrip("\n") != "}":
+        try:
+            found = json.loads(text)
+        except json.JSONDecodeError:
             continue
-        rest = text.lstrip()
-        while rest:
-            found, end = decoder.raw_decode(rest)
-            yield found
-            rest = rest[end:].lstrip()
         text = ""
+        yield found

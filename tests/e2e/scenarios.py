@@ -1,0 +1,219 @@
+"""Scenarios that need a namespace each and disturb nobody, so that they run at the same time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hack.lib.hgdemo import judging
+from hack.lib.hgdemo.judging import TIME_TO_SAFE
+from hack.lib.hgdemo.shop import Shop
+from hack.lib.hgdemo.watching import Watch
+from tests.e2e.town import QUICK_GATE, ROLLOUT, Lab, Town, town
+
+Scenario = Callable[[Lab], None]
+HELD_FOR = 6.0
+"""Seconds for which a hold is looked at."""
+
+
+def good_version(lab: Lab) -> None:
+    """A live Deployment is adopted and a good version promoted under load: each step has its share, nothing fails."""
+    with town(lab, "good") as here:
+        since = time.time()
+        end = here.release("v2")
+        assert here.outcome() == ("Promoted", "Healthy"), end.line
+        here.expect_only("v2")
+        here.expect_share("v2", since, weights={20, 50})
+        here.expect_no_failure()
+        here.expect_home()
+        old = next(s.status.stable.pod_hash for s in here.watch.seen if s.status.stable)
+        _until_gone(here, old)
+        here.expect_no_failure()
+
+
+def bad_version(lab: Lab) -> None:
+    """A bad version is taken back by itself; from then on no request reaches it and nothing refers to it."""
+    with town(lab, "bad") as here:
+        end = here.release("v2", fail_ratio=0.2)
+        assert here.outcome() == ("Rejected", "Degraded"), end.line
+        bad = end.status.history[-1].pod_hash
+        assert end.condition("Rejected")[:2] == ("True", "GateFailed")
+        assert "success-rate" in end.status.message, "the message names the check that failed"
+        here.expect_only("release-1")
+        here.expect_home()
+        failed, last = judging.first_failure(here.watch, bad), judging.last_request(here.users.requests, "v2")
+        assert failed is not None, "the failed measurement is on record"
+        assert last is not None, "the bad version was reached at all"
+        assert last - failed < TIME_TO_SAFE, (
+            f"{last - failed:.1f} s from the first failed measurement to the last request"
+        )
+        _until_gone(here, bad)
+        here.expect_no_failure(of="v2")
+
+
+def no_traffic(lab: Lab) -> None:
+    """A version that nobody uses is held, not promoted; when requests come it is judged, and goes on by itself."""
+    with town(lab, "silent") as here:
+        here.users.pause()
+        generation = here.shop.release("v2")
+        held = here.watch.until("held", lambda s: s.status.phase == "Held", timeout=60)
+        assert held.condition("Stalled")[:2] == ("True", "GateHeld"), held.line
+        _stays(here, HELD_FOR, phase="Held", weight=20)
+        here.users.start("again")
+        end = here.watch.at_rest(generation, timeout=120)
+        assert here.outcome() == ("Promoted", "Healthy"), end.line
+        here.expect_only("v2")
+        here.expect_no_failure()
+
+
+def bad_references(lab: Lab) -> None:
+    """A live Rollout that refers to what is not there says so, and nothing moves; its neighbour is released."""
+    with town(lab, "inputs") as here:
+        other = Shop(lab.cluster, "inputs", name="other")
+        other.deploy(1)
+        other.govern({"replicas": 1, "gates": [], "strategy": _strategy("other", [{"setWeight": 50}])}, QUICK_GATE)
+        with Watch(lab.cluster, "inputs", "other") as watch:
+            watch.until("adopted", lambda s: s.status.phase == "Healthy" and bool(s.status.history), timeout=60)
+            before = (here.shop.weights(), here.shop.selected())
+            for change, field, name in (
+                ({"gates": [{"ref": {"name": "missing"}}]}, "spec.gates[0].ref.name", "missing"),
+                (_canary("canaryService", "nowhere"), "canaryService", "nowhere"),
+                (_canary("trafficRouting", {"gatewayAPI": {"httpRoutes": [{"name": "noroute"}]}}), "", "noroute"),
+            ):
+                _edit(here, change)
+                seen = here.watch.until(f"a condition about {name}", _complains(name), timeout=30)
+                _, reason, message = seen.condition("Ready")
+                assert reason == "InvalidSpec", message
+                assert field in message, "the message names the field"
+                assert (here.shop.weights(), here.shop.selected()) == before
+            end = watch.at_rest(other.release("v2"), timeout=60)
+            assert end.status.history[-1].outcome == "Promoted", end.line
+        _edit(here, {"gates": [], "strategy": _strategy("shop", [{"setWeight": 50}])})
+        here.condition("Ready", "Accepted")
+        assert (here.shop.weights(), here.shop.selected()) == before
+        here.expect_only("release-1")
+        here.expect_no_failure()
+
+
+def nonsense_query(lab: Lab) -> None:
+    """A query that Prometheus cannot parse is an error, which never passes: the release is held with the reason."""
+    _unanswerable(lab, "nonsense", _check(template="nonsense"), "QueryRefused")
+
+
+def silent_provider(lab: Lab) -> None:
+    """A provider that does not answer is an error, which never passes: the release is held with the reason."""
+    check = _check(template="request-count", provider="silent", arguments=[{"name": "port", "value": "80"}])
+    _unanswerable(lab, "provider", check, "Unreachable")
+
+
+def deletion(lab: Lab) -> None:
+    """A Rollout that is deleted hands its pods and traffic back to the Deployment without losing a request."""
+    with town(lab, "deletion") as here:
+        here.cluster.delete(ROLLOUT, "shop", "deletion", timeout=120)
+        deployment = here.cluster.get("deployment", "shop", "deletion") or {}
+        assert deployment["spec"]["replicas"] == 2
+        assert deployment["status"].get("availableReplicas") == 2
+        assert set(here.shop.selected().values()) == {""}, "the Services select by the application's own labels again"
+        assert here.shop.weights() == {"shop": 100, "shop-canary": 0}
+        here.expect_only("release-1")
+        here.expect_no_failure()
+        left = here.cluster.all("replicasets,controllerrevisions", "deletion", "headgate.dev/rollout=shop")
+        assert not left, [item["metadata"]["name"] for item in left]
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "a good version is promoted": good_version,
+    "a bad version is taken back": bad_version,
+    "a version without traffic is held": no_traffic,
+    "bad references move nothing": bad_references,
+    "a query that does not parse holds": nonsense_query,
+    "a provider that is down holds": silent_provider,
+    "deletion hands back": deletion,
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _unanswerable(lab: Lab, namespace: str, check: dict[str, Any], reason: str) -> None:
+    with town(lab, namespace, gate={"checks": [check], "consecutiveErrorLimit": 1}) as here:
+        here.shop.release("v2")
+        held = here.watch.until("held", lambda s: s.status.phase == "Held", timeout=60)
+        state, why, message = held.condition("Stalled")
+        assert (state, why) == ("True", "GateHeld"), held.line
+        assert reason in message, message
+        _stays(here, HELD_FOR, phase="Held", weight=20)
+        # A gate that can be asked is for the next attempt; this one has pinned its own, so a person ends it.
+        here.shop.govern({"replicas": 2}, QUICK_GATE)
+        generation = here.shop.release("v3")
+        end = here.watch.at_rest(generation, timeout=120)
+        assert here.outcome() == ("Promoted", "Healthy"), end.line
+        here.expect_only("v3")
+        here.expect_no_failure()
+
+
+def _check(
+    *, template: str, provider: str = "default", arguments: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    query = {"template": template, **({"arguments": arguments} if arguments else {})}
+    return {"name": "success-rate", "prometheus": {"provider": provider, "query": query}, "pass": {"min": 99}}
+
+
+def _strategy(name: str, steps: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "canary": {
+            "stableService": name,
+            "canaryService": f"{name}-canary",
+            "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": name, "rule": "main"}]}},
+            "scaleDownDelaySeconds": 5,
+            "abortScaleDownDelaySeconds": 5,
+            "steps": steps,
+        }
+    }
+
+
+def _canary(field: str, value: Any) -> dict[str, Any]:
+    strategy = _strategy("shop", [{"setWeight": 50}])
+    strategy["canary"][field] = value
+    return {"gates": [], "strategy": strategy}
+
+
+def _complains(name: str) -> Callable[[Seen], bool]:
+    def check(each: Seen) -> bool:
+        status, _, message = each.condition("Ready")
+        return status == "False" and name in message
+
+    return check
+
+
+def _edit(here: Town, change: dict[str, Any]) -> None:
+    here.cluster.patch(ROLLOUT, here.shop.name, here.shop.namespace, {"spec": change})
+
+
+def _stays(here: Town, seconds: float, *, phase: str, weight: int) -> None:
+    """For so long the phase is the same, and the weight neither seen nor wanted above what it is."""
+    since = time.time()
+    while time.time() < since + seconds:
+        last = here.watch.last
+        assert last is not None
+        assert last.status.phase == phase, last.line
+        assert max(last.status.weights.desired, last.status.weights.observed) <= weight, last.line
+        time.sleep(0.2)
+
+
+def _until_gone(here: Town, pod_hash: str) -> None:
+    """Wait until a revision has no pods any more."""
+
+    def gone() -> bool:
+        pods = here.cluster.all("pods", here.shop.namespace, f"headgate.dev/revision={pod_hash}")
+        return not pods
+
+    from hack.lib.hgdemo.waiting import until
+
+    until(
+        f"the end of the pods of {pod_hash}",
+        gone,
+        timeout=90,
+        seen=lambda: here.watch.last.line if here.watch.last else "",
+    )
