@@ -207,6 +207,14 @@ def test_the_operator_can_read_its_configuration(light_cluster: LightCluster) ->
     assert config.workers == OperatorConfig().workers
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("values*.yaml")), ids=lambda path: path.name)
+def test_example_values_are_accepted(light_cluster: LightCluster, path: Path) -> None:
+    """The values that the examples ship pass the chart's schema and are a configuration that the operator accepts."""
+    objects = template(light_cluster, "--values", str(path))
+    rendered = next(o for o in objects if o["kind"] == "ConfigMap")["data"]["config.yaml"]
+    assert OperatorConfig.model_validate(yaml.safe_load(rendered)).query_templates
+
+
 def test_a_changed_configuration_rolls_the_pods(light_cluster: LightCluster) -> None:
     """The operator reads its configuration once, so a change of it must change the pod template."""
     checksums = {
