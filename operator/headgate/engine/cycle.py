@@ -89,7 +89,7 @@ class Cycle:
     async def _carry_through(self, key: Key, snapshot: Snapshot, decision: Decision) -> None:
         action = decision.action
         if action is not None and action.exposure == "lower":
-            await self._act(key, snapshot, action)
+            await self._act(key, snapshot, action, decision.status.decision)
             action = None
         if decision.write:
             written = await self._write(key, snapshot, decision)
@@ -101,7 +101,7 @@ class Cycle:
         for note in decision.events:
             self._parts.recorder.record(snapshot.meta, note)
         if action is not None:
-            await self._act(key, snapshot, action)
+            await self._act(key, snapshot, action, decision.status.decision)
 
     # ------------------------------------------------------------------------------------------------ journal
 
@@ -155,7 +155,7 @@ class Cycle:
 
     # ------------------------------------------------------------------------------------------------ action
 
-    async def _act(self, key: Key, snapshot: Snapshot, action: Action) -> None:
+    async def _act(self, key: Key, snapshot: Snapshot, action: Action, decision: int) -> None:
         parts = self._parts
         barred = parts.ledger.barred_for(key, action)
         if barred > 0:
@@ -191,7 +191,7 @@ class Cycle:
             outcome=str(result.kind),
             reason=result.reason,
             message=result.message,
-            decision=snapshot.status.decision,
+            decision=decision,
             row=outcome.count,
         )
         self._requeue(key, action, result)

@@ -10,6 +10,7 @@ from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
 from headgate.act.transport import ClientTransport, own_namespace
+from headgate.checks.registry import providers_of
 from headgate.engine.operator import Operator
 from headgate.engine.options import Options, default_identity, read_config
 from headgate.handlers.registry import registry
@@ -77,7 +78,7 @@ def main(  # noqa: PLR0913, PLR0917  one parameter for each option
 async def run(options: Options) -> None:
     """Run one process of the operator until it is told to stop."""
     transport = await ClientTransport.connect(options.kubeconfig, options.context)
-    operator = Operator(options, transport, ROUTERS, {})
+    operator = Operator(options, transport, ROUTERS, providers_of(options.config))
     shell = Shell(
         registry=lambda: registry(operator.sources, operator.intake, transport.credentials),
         settings=lambda: settings(operator.sources),

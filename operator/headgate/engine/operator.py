@@ -131,9 +131,10 @@ class Operator:
         self.watches = watches
         self.take_signals()
         app = web.application(health=self.heartbeats.problems, ready=self._not_ready)
-        runner = await web.start(app, port=self.options.port)
-        log.info("serving", port=self.options.port)
+        runner = None
         try:
+            runner = await web.start(app, port=self.options.port)
+            log.info("serving", port=self.options.port)
             self._start("events", self.recorder.run())
             self._start("statistics", self._measure())
             if await self._first_lists():
@@ -147,9 +148,10 @@ class Operator:
                 await self._until_stopped()
         finally:
             await self._stop()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await runner.cleanup()
+            if runner is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        await runner.cleanup()
 
     def take_signals(self) -> None:
         """Let SIGTERM and SIGINT stop the operator; again whenever somebody else took them."""

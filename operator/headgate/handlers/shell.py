@@ -17,6 +17,7 @@ LONGEST_PAUSE = 30.0
 GOOD_SECONDS = 60.0
 """A run of this length was a good one: the next pause is short again."""
 BEAT_SECONDS = 10.0
+STOP_SECONDS = 2.0
 
 log = logger(__name__)
 _inside = contextvars.ContextVar("inside kopf", default=False)
@@ -82,8 +83,9 @@ class Shell:
                 while not task.done():
                     self._beat()
                     await asyncio.wait({task}, timeout=BEAT_SECONDS)
-            finally:
-                task.cancel()
+            except asyncio.CancelledError:
+                await self._end(task)
+                raise
             error = None if task.cancelled() else task.exception()
             asked = self._stop.is_set()
             if time.monotonic() - began > GOOD_SECONDS or asked:
@@ -99,6 +101,12 @@ class Shell:
             self._beat()
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
+
+    async def _end(self, task: Task) -> None:
+        """Let kopf close its connections; it knows a polite request by the flag and takes a moment."""
+        self._stop.set()
+        await asyncio.wait({task}, timeout=STOP_SECONDS)
+        task.cancel()
 
     async def _once(self, stop: asyncio.Event) -> None:
         _inside.set(True)
