@@ -193,6 +193,14 @@ async def test_series_without_a_number(
     assert (await provider.ask(question(step=15.0, window=60.0, reduce="Max"))).no_data == expected
 
 
+def test_long_step_is_not_stale() -> None:
+    """Of a series with a point every ten minutes, the newest may be ten minutes old."""
+    result = [{"values": [[1000, "1"]]}]
+    assert read_range(result, reduce="Last", end=1599, step=600).value == 1.0
+    assert read_range(result, reduce="Last", end=1601, step=600).no_data == "Stale"
+    assert read_range(result, reduce="Last", end=1301, step=15).no_data == "Stale"
+
+
 async def test_sample_comes_along(double: Double, provider: PrometheusProvider) -> None:
     """The second query is asked where the first gave a number."""
     double.behaviour = vector("40")

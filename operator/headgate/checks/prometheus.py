@@ -90,7 +90,7 @@ class PrometheusProvider:
             params=limit,
             timeout=waits,
         )
-        return read_range(result, reduce=query.reduce, end=end)
+        return read_range(result, reduce=query.reduce, end=end, step=query.step)
 
 
 def _failed(question: Question, code: str) -> Answer:

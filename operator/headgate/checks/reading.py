@@ -45,8 +45,10 @@ def read_instant(result: Any) -> Reading:
     return _plain(_point(result[0].get("value"))[1])
 
 
-def read_range(result: Any, *, reduce: Literal["Last", "Mean", "Min", "Max"], end: float) -> Reading:
+def read_range(result: Any, *, reduce: Literal["Last", "Mean", "Min", "Max"], end: float, step: float = 0.0) -> Reading:
     """The one number that is kept of a series up to `end`; points that are NaN say nothing and are left out.
+
+    With a long `step` even the newest point may be as old as that.
 
     Raises:
         MalformedResult: if it is no matrix.
@@ -65,7 +67,7 @@ def read_range(result: Any, *, reduce: Literal["Last", "Mean", "Min", "Max"], en
     points = [_point(value) for value in values]
     if not points:
         return Reading(no_data="NoData")
-    if end - max(at for at, _ in points) > STALE_AFTER:
+    if end - max(at for at, _ in points) > max(STALE_AFTER, step):
         return Reading(no_data="Stale")
     numbers = [value for _, value in points if not math.isnan(value)]
     return _plain(_reduced(numbers, reduce)) if numbers else Reading(no_data="NaN")
