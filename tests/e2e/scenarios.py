@@ -9,7 +9,8 @@ from typing import Any
 from hack.lib.hgdemo import judging
 from hack.lib.hgdemo.judging import TIME_TO_SAFE
 from hack.lib.hgdemo.shop import Shop
-from hack.lib.hgdemo.watching import Watch
+from hack.lib.hgdemo.waiting import until
+from hack.lib.hgdemo.watching import Seen, Watch
 from tests.e2e.town import QUICK_GATE, ROLLOUT, Lab, Town, town
 
 Scenario = Callable[[Lab], None]
@@ -209,11 +210,4 @@ def _until_gone(here: Town, pod_hash: str) -> None:
         pods = here.cluster.all("pods", here.shop.namespace, f"headgate.dev/revision={pod_hash}")
         return not pods
 
-    from hack.lib.hgdemo.waiting import until
-
-    until(
-        f"the end of the pods of {pod_hash}",
-        gone,
-        timeout=90,
-        seen=lambda: here.watch.last.line if here.watch.last else "",
-    )
+    until(f"the end of the pods of {pod_hash}", gone, timeout=90, seen=lambda: str(here.watch.last))

@@ -139,7 +139,6 @@ def _when(failed: list[Request], watch: Watch) -> str:
     lines = [describe(failed)]
     for each in failed[:3]:
         before = [seen for seen in tuple(watch.seen) if seen.at <= each.at]
-        lines.append(
-            f"at {each.at:.2f} {each.version or '-'} {each.failure or each.status}, {before[-1].line if before else 'no Rollout'}"
-        )
+        where = before[-1].line if before else "no Rollout"
+        lines.append(f"at {each.at:.2f} {each.version or '-'} {each.failure or each.status}, {where}")
     return "\n".join(lines)
