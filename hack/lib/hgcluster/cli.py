@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import shutil
 import sys
@@ -52,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, does: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=does, description=does)
-        sub.add_argument("--name", default=os.environ.get("HEADGATE_CLUSTER", "headgate"), help="which cluster")
+        sub.add_argument("--name", default="headgate", help="which cluster (default headgate)")
         return sub
 
     up = command("up", "start a cluster, or complete one that runs")
@@ -105,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _up(arguments: argparse.Namespace) -> None:
     begun = time.monotonic()
+    binaries.folder()  # a wrong KUBEBUILDER_ASSETS shows before anything is made
     with paths.lock(f"cluster-{arguments.name}", f"cluster '{arguments.name}'"):
         cluster = _record(arguments)
         if cluster.local:
@@ -145,6 +145,7 @@ def _record(arguments: argparse.Namespace) -> Cluster:
     cluster.prometheus = cluster.prometheus or arguments.prometheus
     cluster.scrape_interval = arguments.scrape_interval
     cluster.nodes = max(cluster.nodes, arguments.nodes)
+    cluster.bin = str(binaries.folder())  # KUBEBUILDER_ASSETS may be another when `env` is asked
     cluster.save()
     return cluster
 
@@ -221,7 +222,7 @@ def _env(arguments: argparse.Namespace) -> None:
 def _exports(cluster: Cluster) -> list[str]:
     values = {
         "KUBECONFIG": str(cluster.kubeconfig),
-        "HEADGATE_BIN": str(binaries.folder()),
+        "HEADGATE_BIN": cluster.bin or str(binaries.folder()),
         "HEADGATE_CLUSTER": cluster.name,
         "HEADGATE_CLUSTER_MODE": cluster.mode,
     }

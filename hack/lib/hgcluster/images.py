@@ -151,5 +151,7 @@ def read_archive_tags(path: Path) -> list[str]:
             member = tar.extractfile("manifest.json")
             manifest = json.load(member) if member else []
     except (OSError, tarfile.TarError, KeyError, ValueError) as error:
-        raise ui.ClusterError(f"{path} is no docker archive (docker save, hack/cluster image …): {error}") from error
+        raise ui.ClusterError(
+            f"{path} is no docker archive; `hack/cluster image` and `docker save` make one."
+        ) from error
     return [tag for entry in manifest for tag in entry.get("RepoTags") or []]

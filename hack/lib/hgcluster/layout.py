@@ -55,6 +55,7 @@ class Cluster:
     scrape_interval: str = "1s"
     nodes: int = 3
     context: str = ""
+    bin: str = ""
     users: dict[str, list[str]] = field(default_factory=dict)
 
     @property
