@@ -58,9 +58,14 @@ RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/si
 COPY --from=builder /opt/headgate /opt/headgate
 COPY LICENSE /usr/share/doc/headgate/LICENSE
 
+# A user with a name, because libraries ask for it (kopf does at its start) and fail where the number has none. USER answers
+# them also where a platform chooses another number.
+RUN echo 'headgate:x:65532:65532:Headgate:/tmp:/usr/sbin/nologin' >> /etc/passwd && echo 'headgate:x:65532:' >> /etc/group
+
 # HOME is the one place that the chart makes writable. Faults print a traceback even when the interpreter itself dies.
 ENV PATH=/opt/headgate/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
+    USER=headgate \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONFAULTHANDLER=1 \
     PYTHONUNBUFFERED=1
