@@ -1,0 +1,119 @@
+"""An API server in memory, small: objects with resourceVersions, patches with conditions, and faults to order."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonpatch
+import orjson
+
+from headgate.act.transport import Request, Response
+
+Object = dict[str, Any]
+Fault = Callable[[], Response | None]
+"""Gives the answer instead of the server, raises, or gives None to let the request through."""
+
+
+@dataclass
+class FakeAPI:
+    """A `Transport` that is the server itself."""
+
+    objects: dict[str, Object] = field(default_factory=dict)
+    """By path."""
+    log: list[tuple[str, str]] = field(default_factory=list)
+    """Method and path of every request."""
+    faults: list[tuple[str, str, Fault]] = field(default_factory=list)
+    """Method, part of the path, fault; each is used once."""
+    version: int = 100
+    date: float | None = None
+
+    async def send(self, request: Request) -> Response:
+        """Answer as a server would."""
+        path = urlsplit(request.path).path
+        self.log.append((request.method, path))
+        for fault in self.faults:
+            method, part, answer = fault
+            if method == request.method and part in path:
+                self.faults.remove(fault)
+                given = answer()
+                if given is not None:
+                    return given
+                break
+        body = orjson.loads(request.body) if request.body else None
+        code, answered = getattr(self, f"_{request.method.lower()}")(path, body)
+        return Response(code, orjson.dumps(answered), self.date)
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def put(self, path: str, obj: Object) -> Object:
+        """Store an object as somebody else would."""
+        self.version += 1
+        kept = copy.deepcopy(obj)
+        meta = kept.setdefault("metadata", {})
+        parts = path.split("/")
+        meta.setdefault("name", parts[-1])
+        if "namespaces" in parts:
+            meta.setdefault("namespace", parts[parts.index("namespaces") + 1])
+        meta.setdefault("uid", f"uid-{self.version}")
+        meta.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
+        meta["resourceVersion"] = str(self.version)
+        self.objects[path] = kept
+        return copy.deepcopy(kept)
+
+    def written(self, part: str = "") -> list[tuple[str, str]]:
+        """The requests that write, to paths with this part."""
+        return [(m, p) for m, p in self.log if m != "GET" and part in p]
+
+    def fail(self, method: str, part: str, fault: Fault | Exception | tuple[int, str]) -> None:
+        """Order a fault for the next such request."""
+
+        def answer() -> Response | None:
+            if isinstance(fault, Exception):
+                raise fault
+            if isinstance(fault, tuple):
+                code, reason = fault
+                return Response(code, orjson.dumps({"kind": "Status", "reason": reason, "details": {"name": "x"}}))
+            return fault()
+
+        self.faults.append((method, part, answer))
+
+    def _get(self, path: str, _body: Any) -> tuple[int, Object]:
+        if path in self.objects:
+            return 200, self.objects[path]
+        items = [o for p, o in self.objects.items() if p.rpartition("/")[0] == path]
+        if items or path.rpartition("/")[2] in ("rollouts", "pods", "horizontalpodautoscalers"):
+            return 200, {"metadata": {"resourceVersion": str(self.version)}, "items": items}
+        return 404, {"kind": "Status", "reason": "NotFound", "message": "not found"}
+
+    def _post(self, path: str, body: Any) -> tuple[int, Object]:
+        where = f"{path}/{body['metadata']['name']}"
+        if where in self.objects:
+            return 409, {"kind": "Status", "reason": "AlreadyExists", "message": "already exists"}
+        return 201, self.put(where, body)
+
+    def _patch(self, path: str, body: Any) -> tuple[int, Object]:
+        where = path.removesuffix("/status")
+        if where not in self.objects:
+            return 404, {"kind": "Status", "reason": "NotFound", "message": "not found"}
+        before = self.objects[where]
+        if not isinstance(body, list):
+            return 200, self.put(where, before | body)
+        after = jsonpatch.apply_patch(before, body)
+        if after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]:
+            return 409, {"kind": "Status", "reason": "Conflict", "message": "the object has been modified"}
+        return 200, self.put(where, after)
+
+    def _delete(self, path: str, body: Any) -> tuple[int, Object]:
+        before = self.objects.get(path)
+        if before is None:
+            return 404, {"kind": "Status", "reason": "NotFound", "message": "not found"}
+        wanted = (body or {}).get("preconditions") or {}
+        if any(before["metadata"].get(k) != v for k, v in wanted.items()):
+            return 409, {"kind": "Status", "reason": "Conflict", "message": "precondition"}
+        del self.objects[path]
+        return 200, {"kind": "Status", "status": "Success"}
