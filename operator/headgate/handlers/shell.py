@@ -117,6 +117,8 @@ class Shell:
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
             stop_flag=stop,
+            # For peering, which is off. Without one kopf asks for the user's name, and a container's user has none.
+            identity="headgate",  # type: ignore[arg-type]
         )
         # It has just taken the signals; they are the operator's.
         self._on_spawned()
