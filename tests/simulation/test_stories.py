@@ -308,3 +308,61 @@ def test_a_background_gate_must_have_passed_before_the_promotion() -> None:
     assert world.status.stable
     assert world.status.stable.pod_hash != version
     assert world.status.phase == "Held"
+
+
+def adopted(steps: list[dict[str, Any]]) -> World:
+    """A world whose Deployment was adopted."""
+    world = World(1, spec(steps, template=None, workload_ref={"name": "shop"}))
+    world.deployment = 4
+    world.settle(120)
+    world.run_for(60)
+    return world
+
+
+def test_a_deployment_is_adopted_and_shrinks_only_after_its_traffic_is_gone() -> None:
+    """The operator's pods serve before the Deployment's go."""
+    world = adopted([{"setWeight": 50}])
+    assert world.deployment == 0
+    assert world.status.history[-1].outcome == "Adopted"
+    world.check_rest()
+    order = [w for w in world.writes if w.startswith(("SetSelector/shop", "ScaleWorkload"))]
+    assert order[-1] == "ScaleWorkload/shop"
+
+
+def test_deleting_at_rest_gives_the_deployment_its_pods_and_services_back() -> None:
+    """Everything is as it was before the adoption."""
+    world = adopted([{"setWeight": 50}])
+    world.deleting = True
+    world.run_for(120)
+    assert world.gone
+    assert world.deployment == 4
+    assert set(world.selectors.values()) == {""}
+    assert world.plans == {}
+
+
+def test_deleting_in_mid_run_gives_no_traffic_to_a_template_that_nobody_judged() -> None:
+    """The Deployment would run the canary's template: the stable ReplicaSet stays, and nothing refers to the canary."""
+    world = adopted([{"setWeight": 50}, {"pause": {}}])
+    stable = world.status.stable
+    version = world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.deleting = True
+    world.run_for(300)
+    assert world.gone
+    assert stable
+    assert world.deployment == 0
+    assert world.share(version) == 0
+    assert set(world.selectors.values()) == {stable.pod_hash}
+    assert {p.revision for p in world.plans.values()} == {stable.revision}
+    assert {s.pod_hash for s in world.sets.values() if s.replicas} == {stable.pod_hash}
+
+
+def test_a_deployment_that_is_scaled_up_again_and_again_is_not_fought() -> None:
+    """Three times it is put back; then the Rollout says WorkloadContested and leaves it."""
+    world = adopted([{"setWeight": 50}])
+    for _ in range(6):
+        world.deployment = 4
+        world.run_for(60)
+    assert world.deployment == 4
+    stalled = next(c for c in world.status.conditions if c.type == "Stalled")
+    assert (stalled.status, stalled.reason) == ("True", "WorkloadContested")

@@ -111,6 +111,9 @@ class World:
         self.deleting = False
         self.gone = False
         self.sets: dict[str, SimReplicaSet] = {}
+        self.deployment: int | None = None
+        """Replicas of an adopted Deployment, whose pods are ready at once; None without workloadRef."""
+        self.orphaning = False
         self.selectors = {"shop": "", "shop-canary": ""}
         self.service_versions = {"shop": 1, "shop-canary": 1}
         self.selector_changed = {"shop": START, "shop-canary": START}
@@ -146,9 +149,18 @@ class World:
         chosen = self.selectors[service]
         if self.now < self.selector_changed[service] + self.slice_delay:
             return {"stale": 1}
-        return {
+        found = {
             s.pod_hash: self.ready(s) for s in self.sets.values() if (not chosen or s.pod_hash == chosen) and s.pods
         }
+        return found if chosen or not self.deployment else found | {"": self.deployment}
+
+    def _workload(self) -> t.WorkloadView | None:
+        if self.deployment is None:
+            return None
+        count = self.deployment
+        return t.WorkloadView(
+            "shop", found=True, resource_version="1", replicas=count, updated=count, available=count, pods=count
+        )
 
     def snapshot(self) -> t.Snapshot:
         """What the operator sees now."""
@@ -165,6 +177,7 @@ class World:
                 generation=self.generation,
                 created_at=START,
                 deleting=self.deleting,
+                orphaning=self.orphaning,
                 finalizers=self.finalizers,
             ),
             spec=self.spec,
@@ -206,6 +219,8 @@ class World:
                     settled_since=self.settled_seen[1] if settled and self.settled_seen else None,
                 ),
             ),
+            workload=self._workload(),
+            autoscalers=(),
             gates=self.gates,
             actions=tuple(self.people.values()),
             answers=tuple(self.memory.values()),
@@ -346,6 +361,8 @@ class World:
                 self.weight = action.weight
                 self.route_version += 1
                 self.route_written = self.now
+            case t.ScaleWorkload():
+                self.deployment = action.replicas
             case t.AnswerAction():
                 self.answered[action.name] = (action.accepted, action.message)
                 self.people.pop(action.name, None)

@@ -188,7 +188,7 @@ class GateRun(Model):
     extended: bool = False
     verdict: Literal["Running", "Pass", "Fail", "Unknown", "Error"] = "Running"
     held: bool = False
-    """Nothing can be known and the policy is to wait; it goes on asking and begins again with the first answer."""
+    """Nothing can be known and the policy is to wait; it goes on asking and begins again once every check answers."""
     overridden: Annotated[str, Field(max_length=253)] = ""
     """Who let the release go on past this gate while it was held; empty for nobody."""
     decided_at: Time | None = None

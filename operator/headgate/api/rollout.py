@@ -255,6 +255,7 @@ class ConsumedAction(Model):
     uid: Annotated[str, Field(max_length=64)]
     name: Annotated[str, Field(max_length=253)]
     verb: Annotated[str, Field(max_length=16)]
+    author: Annotated[str, Field(max_length=253)] = ""
     accepted: bool
     message: Annotated[str, Field(max_length=512)]
     at: Time

@@ -276,6 +276,8 @@ def _actions(state: RolloutStatus, now: float, marks: Marks) -> Tree | None:
     for action in reversed(state.actions[-RECENT:]):
         sign, style = (marks.done, "green") if action.accepted else (marks.failed, "red")
         text = Text.assemble((f"{sign} ", style), (clean(action.verb), "bold"))
+        if action.author:
+            text.append(f" by {clean(action.author)}")
         text.append("  accepted" if action.accepted else "  refused", style)
         text.append(f"  {clean(action.message)}")
         text.append(f"  {age(action.at, now)} ago ({clean(action.name)})", "dim")

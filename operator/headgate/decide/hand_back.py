@@ -136,7 +136,7 @@ def _workload(cycle: Cycle) -> tuple[Action | None, str] | None:
 def _selectors(cycle: Cycle) -> tuple[Action | None, str] | None:
     snapshot = cycle.snapshot
     if _stays(snapshot):
-        return None
+        return _canary_to_stable(cycle)
     for service in (snapshot.stable_service, snapshot.canary_service):
         if service.found and selected(service):
             return SetSelector(service.name, service.resource_version, ""), ""
@@ -148,12 +148,21 @@ def _selectors(cycle: Cycle) -> tuple[Action | None, str] | None:
     return None
 
 
+def _canary_to_stable(cycle: Cycle) -> tuple[Action | None, str] | None:
+    """Nothing is to refer to a revision that goes."""
+    service, stable = cycle.snapshot.canary_service, cycle.status.stable
+    if stable is None or not service.found or selected(service) == stable.pod_hash:
+        return None
+    return SetSelector(service.name, service.resource_version, stable.pod_hash), ""
+
+
 def _records(cycle: Cycle) -> tuple[Action | None, str] | None:
     """The ControllerRevisions go last: until then no deletion policy can collect serving pods."""
-    snapshot = cycle.snapshot
-    if _stays(snapshot):
-        return None
+    snapshot, stable = cycle.snapshot, cycle.status.stable
+    kept = stable.revision if stable is not None and _stays(snapshot) else ""
     for plan in sorted(snapshot.plans, key=lambda p: p.name):
+        if plan.revision == kept:
+            continue
         return DeletePlan(plan.name, plan.uid, plan.resource_version), ""
     return None
 

@@ -30,6 +30,7 @@ def consume(cycle: Cycle) -> AnswerAction | None:
             uid=action.uid,
             name=action.name[:253],
             verb=action.verb,
+            author=action.author[:253],
             accepted=accepted,
             message=message[:512],
             at=to_time(cycle.now),
@@ -189,7 +190,10 @@ def _undo(cycle: Cycle, action: ActionView) -> Answered:
         now=cycle.now,
     )
     cycle.note("Warning", "Undone", f"going back from {stable.pod_hash} to {goal.pod_hash}: {why}")
-    return True, f"going back to revision {goal.pod_hash}; Git still wants {stable.pod_hash}, revert it there too"
+    still = "; the template still wants what was undone, revert it where it is kept, too"
+    return True, f"going back to revision {goal.pod_hash}" + (
+        still if cycle.snapshot.revision == stable.revision else ""
+    )
 
 
 def _override(cycle: Cycle, action: ActionView) -> Answered:

@@ -110,7 +110,7 @@ def _another_revision(cycle: Cycle, wanted: str) -> None:
         record = RejectedRevision(
             revision=wanted,
             pod_hash=pod_hash,
-            attempt=0,
+            attempt=1,
             reason="ReleaseUnderWay",
             message=f"onNewRevision is Reject, and {run.pod_hash} was being released; retry it when that is over",
             at=to_time(cycle.now),

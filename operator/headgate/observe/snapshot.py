@@ -70,7 +70,10 @@ class Observer:
         meta = views.rollout_meta(obj)
         spec, problem = self.models.usable_spec(obj)
         belonging = owner(namespace, name)
-        sets = tuple(views.replica_set(o, meta.uid) for o in self._store.by("ReplicaSet", BY_ROLLOUT, belonging))
+        sets = tuple(
+            views.replica_set(o, meta.uid, rollout_deleting=meta.deleting)
+            for o in self._store.by("ReplicaSet", BY_ROLLOUT, belonging)
+        )
         hashes = {s.name: s.pod_hash for s in sets}
         workload, template, revision = self._template(obj, namespace, spec)
         canary = spec.strategy.canary

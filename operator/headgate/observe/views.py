@@ -45,8 +45,12 @@ def rollout_meta(obj: Object) -> RolloutMeta:
     )
 
 
-def replica_set(obj: Object, rollout_uid: str) -> ReplicaSetView:
-    """A ReplicaSet with the label of a Rollout."""
+def replica_set(obj: Object, rollout_uid: str, *, rollout_deleting: bool = False) -> ReplicaSetView:
+    """A ReplicaSet with the label of a Rollout.
+
+    While a Rollout is deleted with `--cascade=foreground`, the garbage collector takes it out of the owners, because
+    the record still stands: then the record is what tells that the ReplicaSet is ours.
+    """
     meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     owners = meta.get("ownerReferences") or ()
     failure = next((c for c in status.get("conditions") or () if c.get("type") == "ReplicaFailure"), None)
@@ -57,7 +61,8 @@ def replica_set(obj: Object, rollout_uid: str) -> ReplicaSetView:
         resource_version=meta["resourceVersion"],
         pod_hash=(meta.get("labels") or {}).get(LABEL_REVISION, ""),
         revision=(meta.get("annotations") or {}).get(ANNOTATION_REVISION, ""),
-        owned=any(o.get("controller") and o.get("uid") == rollout_uid for o in owners),
+        owned=any(o.get("controller") and o.get("uid") == rollout_uid for o in owners)
+        or (rollout_deleting and any(o.get("kind") == "ControllerRevision" for o in owners)),
         deleting=bool(meta.get("deletionTimestamp")),
         # Absent means one, says the API.
         replicas=int(spec.get("replicas", 1)),
