@@ -59,7 +59,7 @@ def answers(address: str) -> bool:
 
 def archive() -> Path:
     """The image, made once: the package is unpacked, never installed, so no service of the machine starts."""
-    made = paths.folder("images") / "prometheus-2.tar"
+    made = paths.folder("images") / f"prometheus-{binaries.path('scrapetargets').name}.tar"
     if not made.exists():
         with paths.lock("prometheus", "making the image of Prometheus"):
             home = paths.folder("packages", "prometheus")
