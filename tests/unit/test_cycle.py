@@ -1,0 +1,331 @@
+"""One cycle: what is written in which order, and what follows from each outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from headgate.act.errors import Timeout
+from headgate.decide.types import (
+    Action,
+    Decision,
+    EventNote,
+    OutcomeKind,
+    ScaleReplicaSet,
+    SetFinalizer,
+    SetSelector,
+    Snapshot,
+)
+from headgate.engine.heartbeat import Heartbeats
+from headgate.engine.queue import Key
+from headgate.engine.worker import Worker
+from tests.unit.engine_world import KEY, ROLLOUT, STABLE, World, rollout, service
+
+pytestmark = pytest.mark.looptime
+
+STATUS = ("PATCH", f"{ROLLOUT}/status")
+SELECTOR = ("PATCH", STABLE)
+
+
+def point(snapshot: Snapshot, exposure: str = "raise") -> Action:
+    """An action on the stable Service."""
+    service = snapshot.stable_service
+    return dataclasses.replace(
+        SetSelector(service.name, service.resource_version, "abc"), exposure=exposure  # type: ignore[arg-type]
+    )
+
+
+def deciding(world: World, *, exposure: str = "raise", write: bool = True, events: tuple[EventNote, ...] = ()) -> None:
+    """Let every decision change the journal and point the stable Service at abc, until that is so."""
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        done = snapshot.stable_service.selector.get("headgate.dev/revision") == "abc"
+        status = snapshot.status.model_copy(update={"decision": snapshot.status.decision + (not done)})
+        action = None if done else point(snapshot, exposure)
+        return Decision(status, write=write and not done, action=action, events=events)
+
+    world.decide = decide
+
+
+@pytest.fixture
+async def world() -> World:
+    """A Rollout and its Service."""
+    made = World()
+    made.put("Service", STABLE, service())
+    made.put("Rollout", ROLLOUT, rollout())
+    return made
+
+
+async def test_raising_follows_the_journal(world: World) -> None:
+    """The status of a decision is written before its action is sent."""
+    deciding(world)
+    await world.pass_over()
+    assert world.api.written() == [STATUS, SELECTOR]
+
+
+async def test_raising_does_not_happen_without_the_journal(world: World) -> None:
+    """A status that was not written keeps the action back; the Rollout is read once and comes again."""
+    deciding(world)
+    world.api.fail("PATCH", "status", (409, "Conflict"))
+    await world.pass_over()
+    assert world.api.log == [STATUS, ("GET", ROLLOUT)]
+    await world.pass_over()
+    assert world.api.written() == [STATUS, STATUS, SELECTOR]
+
+
+async def test_lowering_waits_for_nothing(world: World) -> None:
+    """An action that lowers exposure is sent first, and also when the journal cannot be written."""
+    deciding(world, exposure="lower")
+    world.api.fail("PATCH", "status", Timeout("slow"))
+    await world.pass_over()
+    assert world.api.written() == [SELECTOR, STATUS]
+
+
+async def test_an_unchanged_journal_is_not_written(world: World) -> None:
+    """Without a change of the journal there is only the action."""
+    deciding(world, write=False)
+    await world.pass_over()
+    assert world.api.written() == [SELECTOR]
+
+
+async def test_one_action_in_a_cycle_and_the_next_at_once(world: World) -> None:
+    """After an action that was done the key comes again without waiting for an event, and then rests."""
+    deciding(world)
+    began = asyncio.get_running_loop().time()
+    await world.pass_over()
+    await world.pass_over()
+    assert asyncio.get_running_loop().time() == began
+    assert world.snapshots[-1].outcome is not None
+    assert world.snapshots[-1].outcome.kind is OutcomeKind.DONE
+    assert world.queue.statistics().ready == 0
+
+
+async def test_the_answer_of_a_write_is_what_the_next_decision_sees(world: World) -> None:
+    """Nothing waits for the watch, and nothing is read."""
+    deciding(world)
+    await world.pass_over()
+    await world.pass_over()
+    assert world.snapshots[-1].stable_service.selector["headgate.dev/revision"] == "abc"
+    assert world.snapshots[-1].status.decision == 1
+    assert [m for m, _ in world.api.log if m == "GET"] == []
+
+
+async def test_after_a_conflict_the_object_is_read_once(world: World) -> None:
+    """A stale version is refused by the server; one read brings what is there, and the next cycle succeeds."""
+    deciding(world, write=False)
+    world.api.put(STABLE, service({"tier": "web"}) | {"metadata": {"uid": "u2"}})  # Unseen by the watch.
+    await world.pass_over()
+    assert world.api.log == [SELECTOR, ("GET", STABLE)]
+    await world.pass_over()
+    assert world.snapshots[-1].outcome is not None
+    assert world.snapshots[-1].outcome.kind is OutcomeKind.CONFLICT
+    assert world.api.objects[STABLE]["spec"]["selector"]["headgate.dev/revision"] == "abc"
+
+
+async def test_an_unknown_end_is_read_and_not_repeated_blindly(world: World) -> None:
+    """A write whose answer was lost is found done by the read; nothing is written twice."""
+    deciding(world, write=False)
+
+    def lost() -> None:
+        world.api.put(STABLE, world.api.objects[STABLE] | service({"headgate.dev/revision": "abc"}))
+        raise Timeout("no answer")
+
+    world.api.fail("PATCH", "services", lost)  # type: ignore[arg-type]
+    await world.pass_over()
+    await world.pass_over()
+    assert world.api.written() == [SELECTOR]
+    assert world.snapshots[-1].outcome is not None
+    assert world.snapshots[-1].outcome.kind is OutcomeKind.UNKNOWN
+
+
+async def test_a_refusal_is_counted_and_backs_off(world: World) -> None:
+    """The same refusal again and again is tried more and more seldom, whatever events come between."""
+    deciding(world, write=False)
+    for _ in range(8):
+        world.api.fail("PATCH", "services", (403, "Forbidden"))
+    began = asyncio.get_running_loop().time()
+    tried = []
+    while asyncio.get_running_loop().time() - began < 20:
+        before = len(world.api.written())
+        await world.pass_over()
+        if len(world.api.written()) > before:
+            tried.append(asyncio.get_running_loop().time() - began)
+        world.queue.add_after(KEY, 0.5)  # An unrelated event, every half second.
+    assert tried == pytest.approx([0, 1, 3, 7, 15], abs=0.6)
+    assert world.snapshots[-1].outcome is not None
+    assert world.snapshots[-1].outcome.reason == "Forbidden"
+    assert world.snapshots[-1].outcome.count == 5
+
+
+async def test_lowering_that_is_refused_is_tried_more_often(world: World) -> None:
+    """Within ten seconds of refusals lowering is tried every two seconds, so that the other way is taken in time."""
+    deciding(world, write=False, exposure="lower")
+    for _ in range(8):
+        world.api.fail("PATCH", "services", (403, "Forbidden"))
+    began = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() - began < 11:
+        await world.pass_over()
+    last = world.snapshots[-1].outcome
+    assert last is not None
+    assert last.at - last.first_at >= 9
+
+
+async def test_a_replica_that_does_not_lead_does_nothing(world: World) -> None:
+    """Without the Lease there is no decision and no write."""
+    deciding(world)
+    world.may_write = False
+    await world.pass_over()
+    assert world.snapshots == []
+    assert world.api.log == []
+
+
+async def test_the_lease_is_checked_before_each_write(world: World) -> None:
+    """Leadership that ends between decision and write stops the write."""
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        world.may_write = False
+        return Decision(snapshot.status, write=True, action=point(snapshot))
+
+    world.decide = decide
+    await world.pass_over()
+    assert world.api.log == []
+
+
+async def test_events_are_told_after_the_journal(world: World) -> None:
+    """What was not written is not told."""
+    note = EventNote("Normal", "NewRevision", "m")
+    deciding(world, events=(note,))
+    world.api.fail("PATCH", "status", (409, "Conflict"))
+    await world.pass_over()
+    assert world.recorder.notes == []
+    await world.pass_over()
+    assert world.recorder.notes == [note]
+
+
+async def test_the_finalizer_follows_the_status_in_the_same_cycle(world: World) -> None:
+    """A status write gives the Rollout a new version; the action on the same object uses it."""
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        meta = snapshot.meta
+        return Decision(
+            snapshot.status.model_copy(update={"decision": 1}),
+            write=True,
+            action=SetFinalizer(meta.name, meta.resource_version, present=True),
+        )
+
+    world.decide = decide
+    await world.pass_over()
+    assert world.api.written() == [STATUS, ("PATCH", ROLLOUT)]
+    assert world.api.objects[ROLLOUT]["metadata"]["finalizers"] == ["headgate.dev/hand-back"]
+
+
+async def test_a_wake_up_brings_the_key_back(world: World) -> None:
+    """A decision that waits for a time is taken again at that time."""
+    world.decide = lambda s, now: Decision(s.status, write=False, wake_at=now + 30)
+    began = asyncio.get_running_loop().time()
+    await world.pass_over()
+    await world.pass_over()
+    assert asyncio.get_running_loop().time() - began == pytest.approx(30)
+
+
+async def test_an_object_that_is_gone_is_not_written_again(world: World) -> None:
+    """A 404 drops the object from the cache: the next decision sees that it is not there."""
+    deciding(world, write=False)
+    del world.api.objects[STABLE]
+    await world.pass_over()
+    await world.pass_over()
+    assert not world.snapshots[-1].stable_service.found
+
+
+async def test_an_action_that_changes_nothing_is_slowed_down(world: World) -> None:
+    """A decision that wants the same for ever costs the server little."""
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        service = snapshot.stable_service
+        return Decision(
+            snapshot.status, write=False, action=SetSelector(service.name, service.resource_version, "again")
+        )
+
+    world.decide = decide
+    began = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() - began < 60:
+        await world.pass_over()
+    assert len(world.api.written()) < 60
+
+
+async def test_a_poison_object_disturbs_nobody(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A decision that raises is logged once, backs off, and the other Rollouts go on."""
+    other = Key("shop", "other")
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        if snapshot.meta.name == KEY.name:
+            raise ZeroDivisionError("poison")
+        return Decision(snapshot.status, write=False)
+
+    world.decide = decide
+    healthy = rollout()
+    healthy["metadata"] |= {"name": "other", "uid": "other-uid"}
+    world.put("Rollout", ROLLOUT.replace("checkout", "other"), healthy)
+    worker = Worker(0, world.queue, world.cycle, world.ledger, Heartbeats(), now=world.now)
+    task = asyncio.create_task(worker.run())
+    await asyncio.sleep(100)
+    task.cancel()
+    names = [s.meta.name for s in world.snapshots]
+    assert names.count("other") == 1
+    assert names.count(KEY.name) == 7, "1, 2, 4, ... seconds apart"
+    assert len([r for r in caplog.records if "cannot be evaluated" in r.getMessage()]) == 1
+    assert world.api.log == []
+
+
+async def test_a_rollout_of_the_same_name_starts_with_a_clean_slate(world: World) -> None:
+    """What is remembered belongs to a uid, not to a name."""
+    deciding(world, write=False)
+    await world.pass_over()
+    world.intake.gone("Rollout", "shop", "checkout", "rollout-uid")
+    again = rollout()
+    again["metadata"]["uid"] = "second-uid"
+    world.put("Rollout", ROLLOUT, again)
+    await world.pass_over()
+    assert world.snapshots[-1].outcome is None
+
+
+async def test_an_unreadable_journal_stops_everything(world: World) -> None:
+    """A status that cannot be read is never overwritten: whatever was decided without it would be a guess."""
+    broken = rollout() | {"status": {"phase": "NoSuchPhase"}}
+    world.put("Rollout", ROLLOUT, broken)
+    with pytest.raises(Exception, match=r"status\.phase"):
+        await world.pass_over()
+    assert world.api.log == []
+
+
+async def test_an_unreadable_spec_is_a_problem_that_names_the_field(world: World) -> None:
+    """The decision gets the last good spec and a sentence."""
+    await world.pass_over()
+    broken = rollout(replicas="many")
+    broken["metadata"]["generation"] = 2
+    world.put("Rollout", ROLLOUT, broken)
+    await world.pass_over()
+    (problem,) = world.snapshots[-1].problems
+    assert problem.startswith("spec.replicas: ")
+    assert "many" not in problem
+    assert world.snapshots[-1].spec.replicas == 2
+
+
+async def test_scaling_carries_the_version_that_was_seen(world: World) -> None:
+    """A ReplicaSet that somebody else scaled meanwhile is left alone."""
+    path = "/apis/apps/v1/namespaces/shop/replicasets/checkout-abc"
+    labels = {"headgate.dev/rollout": "checkout", "headgate.dev/revision": "abc"}
+    world.put("ReplicaSet", path, {"metadata": {"labels": labels}, "spec": {"replicas": 1}})
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        found = snapshot.replica_sets[0]
+        return Decision(
+            snapshot.status, write=False, action=ScaleReplicaSet(found.name, found.resource_version, 5, 0)
+        )
+
+    world.decide = decide
+    world.api.put(path, world.api.objects[path] | {"spec": {"replicas": 3}})
+    await world.pass_over()
+    assert world.api.objects[path]["spec"]["replicas"] == 3
