@@ -84,14 +84,13 @@ def build(tag: str, folder: Path, dockerfile: Path | None, output: Path) -> None
 def _buildah() -> list[str]:
     # A store of its own: nothing of it shows in the user's, and removing the cache removes it.
     store = paths.folder("buildah")
+    root, fleeting = store / "root", store / "run"
+    fleeting.mkdir(exist_ok=True)
+    # Mounts of its own as well: buildah leaves those of cached layers behind, and these end with the command.
+    private = f'mount -t tmpfs headgate-build "{fleeting}" && exec "$@"'
     return [
-        "buildah",
-        "--root",
-        str(store / "root"),
-        "--runroot",
-        str(store / "run"),
-        "--storage-driver",
-        _driver(store),
+        *("unshare", "--mount", "--", "sh", "-c", private, "sh"),
+        *("buildah", "--root", str(root), "--runroot", str(fleeting), "--storage-driver", _driver(store)),
     ]
 
 
