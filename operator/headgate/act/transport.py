@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -105,6 +107,10 @@ class ClientTransport:
             )
         # Retries are the queue's decision, never the transport's.
         configuration.retries = None
+        # Otherwise each request reads ~/.netrc and the proxy variables anew, in a thread: a tenth of all CPU. A proxy
+        # is looked up once instead, and no file but the kubeconfig has credentials for the API server.
+        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.proxy = configuration.proxy or _proxy_of(str(configuration.host))
         configuration.connection_pool_maxsize = 64
         return cls(configuration)
 
@@ -184,6 +190,14 @@ def own_namespace(default: str = "default") -> str:
         return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text(encoding="utf-8").strip()
     except OSError:
         return default
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for this address."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _epoch(date: str | None) -> float | None:
