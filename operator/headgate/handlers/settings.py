@@ -61,6 +61,9 @@ def settings(sources: Iterable[Source]) -> kopf.OperatorSettings:
     made.watching.connect_timeout = 3.0
     made.watching.chunk_size = 500
     made.persistence.diffbase_storage = NoDiffBase()
+    # kopf takes its own finalizer off every object that has it, and so would write to what others forged it on. This is
+    # a name that the API server accepts on no object.
+    made.persistence.finalizer = "headgate: none"
     for source in sources:
         if source.labels:
             where = source.resource
