@@ -1,4 +1,4 @@
-"""An operator's engine around a server in memory, with a decision to order: for tests of what the engine itself does."""
+"""The engine around a server in memory, with decisions to order: for tests of what the engine itself does."""
 
 from __future__ import annotations
 

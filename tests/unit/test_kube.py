@@ -32,11 +32,11 @@ from tests.unit.fake_api import FakeAPI
     ],
 )
 def test_each_answer_stands_for_one_error(
-    code: int, reason: str, details: dict[str, str], creating: bool, expected: type[errors.ApiError]
+    code: int, reason: str, details: dict[str, str], creating: object, expected: type[errors.ApiError]
 ) -> None:
     """The small tree of errors covers what a server answers."""
     body = {"kind": "Status", "reason": reason, "message": "m", "details": details}
-    error = error_of(code, body, creating=creating)
+    error = error_of(code, body, creating=bool(creating))
     assert type(error) is expected
     assert error.code == code
 

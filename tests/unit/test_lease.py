@@ -121,7 +121,7 @@ async def test_a_leader_survives_one_lost_answer(api: FakeAPI, make: Make) -> No
         api.put(LEASE, api.objects[LEASE])  # The write happened.
         raise Timeout("no answer")
 
-    api.fail("PATCH", "leases", lost)  # type: ignore[arg-type]
+    api.fail("PATCH", "leases", lost)
     await asyncio.sleep(20)
     assert one.may_write()
     assert not ended

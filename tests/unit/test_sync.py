@@ -1,0 +1,131 @@
+"""Filling and sweeping the cache against a server in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from headgate.engine.sources import Source, sources
+from headgate.engine.sync import Sync
+from headgate.traffic.registry import ROUTERS
+from tests.unit.engine_world import KEY, ROLLOUT, ROUTE, STABLE, World, rollout, service
+
+pytestmark = pytest.mark.looptime
+
+WATCHED = tuple(s for s in sources(ROUTERS.values(), ()) if s.kind in ("Rollout", "Service", "HTTPRoute"))
+
+
+@pytest.fixture
+async def world() -> World:
+    """A Rollout and its Service at the server, not in the cache."""
+    made = World()
+    made.api.put(ROLLOUT, rollout())
+    made.api.put(STABLE, service())
+    return made
+
+
+def syncing(world: World, found: list[str] | None = None) -> Sync:
+    """A sync in virtual time; the server lists all namespaces by one path for each."""
+    return Sync(
+        world.kube,
+        world.cache,
+        world.intake,
+        WATCHED,
+        namespaces=("shop",),
+        on_found=(found if found is not None else []).append,
+        monotonic=asyncio.get_running_loop().time,
+        rand=lambda: 0.5,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(sync: Sync) -> AsyncIterator[None]:
+    """Let it sweep."""
+    task = asyncio.create_task(sync.run())
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_the_barrier_opens_after_the_first_lists(world: World) -> None:
+    """All kinds are listed before anything may be decided; one that the cluster does not serve counts as listed."""
+    sync = syncing(world)
+    await sync.first_lists()
+    assert world.cache.synced(s.kind for s in WATCHED)
+    assert world.cache.missing == {"HTTPRoute"}
+    assert world.queue.statistics().ready == 1
+
+
+async def test_the_first_lists_outlast_an_outage(world: World) -> None:
+    """A server that fails is asked again until it answers."""
+    for _ in range(3):
+        world.api.fail("GET", "services", (503, "Unavailable"))
+    await syncing(world).first_lists()
+    assert world.cache.get("Service", "shop", "checkout") is not None
+
+
+async def test_what_vanished_while_nobody_watched_is_swept(world: World) -> None:
+    """A watch that begins anew reports known objects again; what it does not report is dropped after a second."""
+    sync = syncing(world)
+    await sync.first_lists()
+    await world.queue.get()
+    world.queue.done(KEY)
+    async with running(sync):
+        del world.api.objects[STABLE]
+        world.api.version += 1
+        world.intake.event("Rollout", None, world.api.objects[ROLLOUT])
+        world.intake.relisted["Service"] = asyncio.get_running_loop().time()
+        await asyncio.sleep(5)
+        assert world.cache.get("Service", "shop", "checkout") is None
+        assert world.queue.statistics().ready == 1
+
+
+async def test_a_watch_that_hangs_is_made_up_for(world: World) -> None:
+    """What the periodic sweep finds newer than the cache, and the watch does not tell, is read."""
+    sync = syncing(world)
+    await sync.first_lists()
+    async with running(sync):
+        world.api.put(STABLE, service({"tier": "silent"}) | {"metadata": {"uid": "uid-102"}})
+        await asyncio.sleep(800)
+        found = world.cache.get("Service", "shop", "checkout")
+        assert found is not None
+        assert found["spec"]["selector"]["tier"] == "silent"
+
+
+async def test_a_kind_that_appears_is_watched(world: World) -> None:
+    """A router's CRD that is installed later is found, listed, and watched; Rollouts are looked at again."""
+    found: list[str] = []
+    sync = syncing(world, found)
+    await sync.first_lists()
+    await world.queue.get()
+    world.queue.done(KEY)
+    async with running(sync):
+        world.api.put(ROUTE, {"spec": {"rules": []}})
+        await asyncio.sleep(40)
+        assert found == ["HTTPRoute"]
+        assert world.cache.missing == set()
+        assert world.cache.get("HTTPRoute", "shop", "checkout") is not None
+        assert world.queue.statistics().ready == 1
+
+
+async def test_at_rest_a_sweep_is_rare(world: World) -> None:
+    """Nothing changes: one list of names per kind in ten minutes, and nothing else."""
+    sync = syncing(world)
+    await sync.first_lists()
+    async with running(sync):
+        world.cache.missing.clear()
+        world.api.put(ROUTE, {"spec": {"rules": []}})
+        world.intake.take("HTTPRoute", world.api.objects[ROUTE])
+        before = len(world.api.log)
+        await asyncio.sleep(6050)
+        assert len(world.api.log) - before == 10 * len(WATCHED)
+
+
+def test_in_namespaces_no_cluster_kind_is_watched() -> None:
+    """With Roles only, nothing is asked for that a Role cannot grant."""
+    assert [s.kind for s in sources(ROUTERS.values(), ("shop",)) if s.cluster_scoped] == []
+    assert any(s == Source(s.resource, cluster_scoped=True, optional=True) for s in sources(ROUTERS.values(), ()))
