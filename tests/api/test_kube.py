@@ -123,7 +123,7 @@ async def test_a_user_without_rights_is_forbidden(light_cluster: LightCluster) -
     """The message names what was not allowed."""
     if light_cluster.name is None:
         pytest.skip("an existing cluster has no token of ours")
-    other = Kube(await ClientTransport.connect(str(light_cluster.user_config("nobody"))))
+    other = Kube(await ClientTransport.connect(str(light_cluster.user_config("alice"))))
     try:
         with pytest.raises(errors.Forbidden) as caught:
             await other.get(SERVICES, NAMESPACE, "x")
