@@ -17,6 +17,10 @@ from headgate.observe.store import BY_REFERENCE, BY_ROLLOUT, BY_SERVICE, owner, 
 
 Object = dict[str, Any]
 EventType = Literal["ADDED", "MODIFIED", "DELETED"] | None
+CHATTY = frozenset({"ReplicaSet", "EndpointSlice", "Deployment"})
+"""Kinds whose changes come in bursts while pods come and go."""
+BURST_SECONDS = 0.05
+"""A burst is looked at once, this long after it began."""
 BELONGING = ("ReplicaSet", "ControllerRevision", "RolloutAction")
 
 
@@ -86,7 +90,8 @@ class Intake:
         namespace, name = str(meta.get("namespace") or ""), str(meta.get("name") or "")
         before = self._concerned(kind, self._cache.get(kind, namespace, name)) if kind == "Rollout" else set()
         if self._cache.put(kind, obj):
-            self._dirty(before | self._concerned(kind, self._cache.get(kind, namespace, name)))
+            concerned = before | self._concerned(kind, self._cache.get(kind, namespace, name))
+            self._dirty(concerned, BURST_SECONDS if kind in CHATTY else 0.0)
 
     def gone(self, kind: str, namespace: str, name: str, uid: str) -> None:
         """Take that an object is gone."""
@@ -99,9 +104,9 @@ class Intake:
         """Mark every Rollout dirty."""
         self._dirty(Key(o["metadata"]["namespace"], o["metadata"]["name"]) for o in self._cache.all("Rollout"))
 
-    def _dirty(self, keys: Iterable[Key]) -> None:
+    def _dirty(self, keys: Iterable[Key], delay: float = 0.0) -> None:
         for key in sorted(keys):
-            self._queue.add(key)
+            self._queue.add_after(key, delay)
 
     def _concerned(self, kind: str, obj: Object | None) -> set[Key]:
         if obj is None:
