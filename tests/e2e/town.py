@@ -14,6 +14,7 @@ from hack.lib.hgdemo import judging
 from hack.lib.hgdemo.cluster import Cluster
 from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.traffic import Request, Traffic, describe
+from hack.lib.hgdemo.waiting import Trouble
 from hack.lib.hgdemo.watching import Seen, Watch
 
 QUICK_GATE: dict[str, Any] = {"interval": "2s", "initialDelay": "4s", "count": 2, "failureLimit": 0}
@@ -119,6 +120,7 @@ def town(
     shop.deploy(replicas)
     users = Traffic(lab.program, lab.cluster.gateway, shop.host, lab.cluster.folder / namespace / name, rate=rate)
     users.start("all")
+    failed = True
     try:
         users.flows()
         with Watch(lab.cluster, namespace, name) as watch:
@@ -127,10 +129,12 @@ def town(
                 shop.govern({"replicas": replicas, **(rollout or {})}, QUICK_GATE | (gate or {}))
                 here.adopted()
             yield here
+        failed = False
     finally:
         users.pause()
-        if not lab.keep:
-            with contextlib.suppress(Exception):
+        # What went wrong can be looked at, where the cluster is kept.
+        if not (failed and lab.keep):
+            with contextlib.suppress(Trouble):
                 lab.cluster.delete("namespace", namespace, wait=False)
 
 

@@ -113,7 +113,6 @@ class Story:
             verdict.actual = _outcome(held) if held else "nothing"
             return
         verdict.actual = "held"
-        self.view.say(f"It is held: {held.status.message}", style="yellow")
         self._abort(verdict)
         seen = self._follow(watch, "the end of the aborted release", over(generation))
         verdict.seconds = time.time() - began
