@@ -21,7 +21,7 @@ from headgate.decide.types import (
 )
 from headgate.engine.heartbeat import Heartbeats
 from headgate.engine.worker import Worker
-from tests.unit.engine_world import KEY, ROLLOUT, STABLE, World, rollout, service
+from tests.unit.engine_world import KEY, ROLLOUT, ROUTE, STABLE, World, rollout, service
 
 pytestmark = pytest.mark.looptime
 
@@ -328,3 +328,42 @@ async def test_scaling_carries_the_version_that_was_seen(world: World) -> None:
     world.api.put(path, world.api.objects[path] | {"spec": {"replicas": 3}})
     await world.pass_over()
     assert world.api.objects[path]["spec"]["replicas"] == 3
+
+
+async def test_a_restart_does_not_doubt_what_the_journal_saw_served(world: World) -> None:
+    """A route that is served as the journal says is settled since then; one that changed is not."""
+    parent = {"name": "gw"}
+    condition = {"status": "True", "observedGeneration": 1}
+    served = {
+        "metadata": {"generation": 1},
+        "spec": {
+            "parentRefs": [parent],
+            "rules": [
+                {
+                    "backendRefs": [
+                        {"name": "checkout", "port": 80, "weight": 90},
+                        {"name": "checkout-canary", "port": 80, "weight": 10},
+                    ]
+                }
+            ],
+        },
+        "status": {
+            "parents": [
+                {
+                    "parentRef": parent,
+                    "controllerName": "c",
+                    "conditions": [condition | {"type": t} for t in ("Accepted", "ResolvedRefs")],
+                }
+            ]
+        },
+    }
+    world.put("HTTPRoute", ROUTE, served)
+    written = {"weights": {"desired": 10, "applied": True}, "writtenAt": "1970-01-02T00:00:00Z"}
+    world.put("Rollout", ROLLOUT, rollout() | {"status": written})
+    await world.pass_over()
+    assert world.snapshots[-1].routes[0].settled_since == 86400
+    served["spec"]["rules"][0]["backendRefs"][0]["weight"] = 80  # type: ignore[index]
+    unserved = served | {"metadata": {"generation": 2, "uid": "u"}}
+    world.put("HTTPRoute", ROUTE, unserved)
+    await world.pass_over()
+    assert world.snapshots[-1].routes[0].settled_since is None

@@ -66,6 +66,7 @@ class Elector:
         self._deadline = float("-inf")
         self._leading = False
         self._releasing = False
+        self._failure = ""
         self.on_started: list[Callable[[], None]] = []
         self.on_stopped: list[Callable[[], None]] = []
         self.on_turn: list[Callable[[], None]] = []
@@ -91,7 +92,9 @@ class Elector:
             try:
                 await self._turn()
             except ApiError as error:
-                log.warning("lease request failed", reason=error.reason, leading=self._leading)
+                self._failed(error.reason)
+            else:
+                self._failure = ""
             if self._leading and self._monotonic() >= self._deadline:
                 self._stop("the Lease could not be renewed in time")
             for callback in self.on_turn:
@@ -113,6 +116,12 @@ class Elector:
                 await self._write(self._seen, spec, seconds=RELEASE_SECONDS)
         except ApiError as error:
             log.warning("the lease was not released", reason=error.reason)
+
+    def _failed(self, reason: str) -> None:
+        # Once for an outage, not once for a turn.
+        if reason != self._failure:
+            log.warning("lease request failed", reason=reason, leading=self._leading)
+        self._failure = reason
 
     async def _turn(self) -> None:
         if self._seen is None or not self._leading:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from headgate.api.common import to_epoch
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
-from headgate.api.rollout import RolloutSpec
+from headgate.api.rollout import RolloutSpec, RolloutStatus
 from headgate.decide.revision import revision_of
 from headgate.decide.types import (
     ActionView,
@@ -78,10 +79,11 @@ class Observer:
         workload, template, revision = self._template(obj, namespace, spec)
         canary = spec.strategy.canary
         gates, broken = self._gates(namespace, spec)
+        status = self.models.status(obj)
         return Snapshot(
             meta=meta,
             spec=spec,
-            status=self.models.status(obj),
+            status=status,
             config=self._config,
             template=template,
             revision=revision,
@@ -89,7 +91,7 @@ class Observer:
             plans=self._plans_of(belonging),
             stable_service=self._service(namespace, canary.stable_service, hashes),
             canary_service=self._service(namespace, canary.canary_service, hashes),
-            routes=() if problem else self._routes(namespace, meta.uid, spec, now),
+            routes=() if problem else self._routes(namespace, meta.uid, spec, status, now),
             workload=workload,
             gates=gates,
             broken_gates=broken,
@@ -176,7 +178,9 @@ class Observer:
         needed = {r.resource.kind for r in self._routers if r.targets(spec.strategy.canary)}
         return tuple(sorted(needed.intersection(self._store.missing)))
 
-    def _routes(self, namespace: str, uid: str, spec: RolloutSpec, now: float) -> tuple[RouteView, ...]:
+    def _routes(
+        self, namespace: str, uid: str, spec: RolloutSpec, status: RolloutStatus, now: float
+    ) -> tuple[RouteView, ...]:
         canary = spec.strategy.canary
         found = []
         for router in self._routers:
@@ -184,16 +188,28 @@ class Observer:
                 obj = self._store.get(router.resource.kind, namespace, target.name)
                 view = router.read(canary, obj, target)
                 place = (uid, router.key, target.name, target.rule)
-                found.append(replace(view, settled_since=self._since(place, view, obj, now)))
+                found.append(replace(view, settled_since=self._since(place, view, obj, status, now)))
         return tuple(found)
 
-    def _since(self, place: tuple[str, str, str, str], view: RouteView, obj: Object | None, now: float) -> float | None:
+    def _since(
+        self,
+        place: tuple[str, str, str, str],
+        view: RouteView,
+        obj: Object | None,
+        status: RolloutStatus,
+        now: float,
+    ) -> float | None:
         if obj is None or not view.settled:
-            self._settled.pop(place, None)
+            self._settled[place] = (None, now)
             return None
         generation = (obj["metadata"].get("uid"), obj["metadata"].get("generation"))
+        first_sight = place not in self._settled
         seen, since = self._settled.get(place, (None, now))
         if seen != generation:
             since = now
+            weights = status.weights
+            if first_sight and weights.applied and weights.desired == view.weight and status.written_at:
+                # A restart: the journal says that it was served so already, and it is still the same weight.
+                since = min(now, to_epoch(status.written_at))
             self._settled[place] = (generation, since)
         return since
