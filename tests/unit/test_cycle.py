@@ -367,3 +367,22 @@ async def test_a_restart_does_not_doubt_what_the_journal_saw_served(world: World
     world.put("HTTPRoute", ROUTE, unserved)
     await world.pass_over()
     assert world.snapshots[-1].routes[0].settled_since is None
+
+
+async def test_the_last_finalizer_takes_the_rollout_with_it(world: World) -> None:
+    """After it is removed from a deleted Rollout nothing more is decided or written."""
+    going = rollout()
+    going["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["headgate.dev/hand-back"]}
+    world.put("Rollout", ROLLOUT, going)
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        meta = snapshot.meta
+        return Decision(
+            snapshot.status, write=False, action=SetFinalizer(meta.name, meta.resource_version, present=False)
+        )
+
+    world.decide = decide
+    await world.pass_over()
+    await world.pass_over()
+    assert world.api.written() == [("PATCH", ROLLOUT)]
+    assert len(world.snapshots) == 1

@@ -17,7 +17,8 @@ async def set_finalizer(context: Context, action: SetFinalizer) -> Effect:
     obj = await context.kube.json_patch(
         ROLLOUTS, context.namespace, action.name, patch, resource_version=action.resource_version
     )
-    return Effect(ROLLOUTS, obj)
+    # The last finalizer of a deleted object takes the object with it.
+    return Effect(ROLLOUTS, None if context.meta.deleting and not wanted else obj)
 
 
 async def answer(context: Context, action: AnswerAction) -> Effect:
