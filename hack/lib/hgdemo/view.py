@@ -109,7 +109,8 @@ class View:
             "Phase", Text(f"{state.phase}  step {state.step or '-'}", style=PHASE_STYLES.get(state.phase, "cyan"))
         )
         facts.add_row("Why", Text(state.message))
-        applied = "" if state.weights.applied else "  (not yet confirmed by the gateway)"
+        waiting = state.phase == "Progressing" and not state.weights.applied
+        applied = "  (not yet confirmed by the gateway)" if waiting else ""
         facts.add_row("Weight", Text(f"{state.weights.desired}% wanted, {state.weights.observed}% observed{applied}"))
         parts: list[RenderableType] = [Text(), head, Text(), facts, Text(), _users(requests)]
         if state.gates:
@@ -147,7 +148,7 @@ def _gates(runs: list[GateRun]) -> Table:
         table.add_column(name, header_style="dim", overflow="fold")
     for run in runs:
         verdict = "Held" if run.held else run.verdict
-        where = "background" if run.step < 0 else f"step {run.step}"
+        where = "background" if run.step < 0 else f"step {run.step + 1}"
         values = "; ".join(_values(check) for check in run.checks)
         table.add_row(run.name, where, Text(verdict, style=_STYLES.get(run.verdict, "")), values, run.message)
     return table
