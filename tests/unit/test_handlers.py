@@ -1,0 +1,115 @@
+"""kopf as a shell: it only listens, writes nothing, and leaves other people's tasks alone."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+import kopf
+import pytest
+
+from headgate.act.transport import Credentials
+from headgate.engine.sources import sources
+from headgate.handlers.registry import registry
+from headgate.handlers.settings import Endless, NoDiffBase, settings
+from headgate.handlers.shell import Shell
+from headgate.traffic.registry import ROUTERS
+
+SOURCES = sources(ROUTERS.values(), ())
+
+
+class Ear:
+    """An intake that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str | None, str]] = []
+
+    def event(self, kind: str, type_: str | None, obj: dict[str, Any]) -> None:
+        """Remember."""
+        self.heard.append((kind, type_, obj["metadata"]["name"]))
+
+
+async def nobody() -> Credentials:
+    """Credentials of nobody."""
+    return Credentials(server="http://127.0.0.1:1")
+
+
+def made(ear: Ear) -> kopf.OperatorRegistry:
+    """The registry."""
+    return registry(SOURCES, ear, nobody)  # type: ignore[arg-type]
+
+
+def test_nothing_but_event_handlers_is_registered() -> None:
+    """Any other kind of handler writes to the objects, and needs the differences that are switched off."""
+    found = made(Ear())
+    assert len(found._watching.get_all_handlers()) == len(SOURCES)
+    for others in (found._changing, found._spawning, found._indexing, found._webhooks):
+        assert list(others.get_all_handlers()) == []
+    assert isinstance(settings(SOURCES).persistence.diffbase_storage, NoDiffBase)
+
+
+async def test_an_event_goes_to_the_intake_as_it_is() -> None:
+    """Type and object, at once."""
+    ear = Ear()
+    handlers = {str(h.id): h for h in made(ear)._watching.get_all_handlers()}
+    handler: Any = handlers["services"].fn
+    await handler(event={"type": "DELETED", "object": {"metadata": {"name": "s"}}})
+    assert ear.heard == [("Service", "DELETED", "s")]
+
+
+def test_nothing_ends_the_operator_by_itself() -> None:
+    """No posting, no scanning, no kill of the process, and retries without an end but with pauses that are bounded."""
+    found = settings(SOURCES)
+    assert found.process.ultimate_exiting_timeout is None
+    assert not found.posting.enabled
+    assert found.scanning.disabled
+    pauses = list(itertools.islice(Endless(), 1000))
+    assert 0 < min(pauses) <= max(pauses) < 20
+
+
+def test_labels_narrow_the_watches_at_the_server() -> None:
+    """Only ReplicaSets of ours are watched."""
+    found = settings(SOURCES).watching.label_selectors
+    assert found["apps", "v1", "replicasets"] == "headgate.dev/rollout"
+    assert ("apps", "v1", "deployments") not in found
+
+
+async def test_tasks_of_others_survive_the_end_of_kopf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When kopf ends it cancels what it started, not what the operator started meanwhile, and it starts again."""
+    runs: list[int] = []
+    inner: list[asyncio.Task[Any]] = []
+    outer: list[asyncio.Task[Any]] = []
+    ended = asyncio.Event()
+
+    async def spawn_tasks(**_: Any) -> list[asyncio.Task[Any]]:
+        runs.append(1)
+        return []
+
+    async def run_tasks(_tasks: Any, *, ignored: Any) -> None:
+        inner.append(asyncio.create_task(asyncio.sleep(3600)))
+        await asyncio.sleep(0)
+        outer.append(started.result())
+        assert inner[0] not in ignored
+        assert outer[0] in ignored
+        ended.set()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn_tasks)
+    monkeypatch.setattr(kopf, "run_tasks", run_tasks)
+    started: asyncio.Future[asyncio.Task[Any]] = asyncio.get_running_loop().create_future()
+    watches = Shell(
+        registry=lambda: made(Ear()),
+        settings=lambda: settings(SOURCES),
+        namespaces=(),
+        on_spawned=lambda: None,
+        on_ended=lambda: None,
+        beat=lambda: None,
+    )
+    running = asyncio.create_task(watches.run())
+    started.set_result(asyncio.create_task(asyncio.sleep(3600)))
+    await ended.wait()
+    for task in (running, *inner, *outer):
+        task.cancel()
+    await asyncio.gather(running, *inner, *outer, return_exceptions=True)
+    assert runs == [1]
