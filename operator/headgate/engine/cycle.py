@@ -23,6 +23,7 @@ from headgate.engine.intake import Intake
 from headgate.engine.ledger import CONFLICTS, Entry, Ledger
 from headgate.engine.queue import Key, WorkQueue
 from headgate.engine.reads import Reads
+from headgate.engine.telling import tell
 from headgate.observe.reading import Unreadable
 from headgate.observe.snapshot import Known, Observer
 from headgate.telemetry import metrics
@@ -119,7 +120,7 @@ class Cycle:
         parts.intake.take("Rollout", written)
         parts.checks.recorded(key, snapshot.answers)
         self._parts.ledger.of(key).conflicts = 0
-        self._tell(key, snapshot, decision)
+        tell(key, snapshot.status, decision.status, decision.waiting)
         if decision.action is None:
             parts.queue.forget(key)
         return written
@@ -182,8 +183,8 @@ class Cycle:
         if result.namespace_terminating:
             parts.reads.found(key).namespace_terminating = True
         outcome = parts.ledger.note(key, action, result.kind, result.reason, result.message, parts.now())
-        tell = log.info if result.kind is OutcomeKind.DONE else log.warning
-        tell(
+        report = log.info if result.kind is OutcomeKind.DONE else log.warning
+        report(
             "write",
             rollout=str(key),
             action=action.key,
@@ -254,30 +255,6 @@ class Cycle:
     def _kinds(action: Action) -> tuple[str, ...]:
         resource, _ = carry.FAMILIES[type(action)]
         return (resource.kind if resource else str(getattr(action, "kind", "")),)
-
-    # ------------------------------------------------------------------------------------------------ telling
-
-    def _tell(self, key: Key, snapshot: Snapshot, decision: Decision) -> None:
-        before, after = snapshot.status, decision.status
-        metrics.rollout_is(*key, phase=after.phase, weight=after.weights.observed)
-        for entry in after.history:
-            if entry not in before.history:
-                metrics.rollout_completed(entry.outcome)
-        if after.decision == before.decision:
-            return
-        log.info(
-            "decided",
-            rollout=str(key),
-            decision=after.decision,
-            phase=after.phase,
-            step=after.step,
-            stable=after.stable.pod_hash if after.stable else "",
-            current=after.current.pod_hash if after.current else "",
-            attempt=after.current.attempt if after.current else 0,
-            weight=after.weights.desired,
-            why=after.message,
-            waiting=decision.waiting,
-        )
 
 
 __all__ = ["Cycle", "Decide", "Parts", "Unreadable"]
