@@ -1,4 +1,7 @@
-"""When somebody else keeps rewriting what the operator wrote: put it back three times, then hold and say so."""
+"""When somebody else keeps rewriting what the operator wrote: put it back three times, then hold and say so.
+
+The hold ends when a person resumes, or with the next attempt.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from headgate.api.common import to_epoch, to_time
 from headgate.decide import journal
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import observed_weight
+from headgate.decide.types import SetSelector
 
 LIMIT = 3
 """Rewrites that are undone before the Rollout is held."""
@@ -30,11 +34,23 @@ def watch(cycle: Cycle, desired: int) -> None:
                 "verdict": "Running",
                 "held": False,
                 "decided_at": None,
-                "message": "the weight was rewritten by somebody else, so the gate begins again",
+                "message": "the weight was rewritten by somebody else; the gate begins again once it is served",
+                # Without checks: it has not begun.
                 "checks": [],
             }
         )
         cycle.status = journal.put_gate(cycle.status, fresh)
+
+
+def watch_selectors(cycle: Cycle) -> None:
+    """Count a rewrite of the stable Service's selector while its weight was served: the next move puts it back."""
+    action = cycle.move.action
+    if (
+        isinstance(action, SetSelector)
+        and action.name == cycle.snapshot.stable_service.name
+        and cycle.snapshot.status.weights.applied
+    ):
+        count(cycle)
 
 
 def count(cycle: Cycle) -> bool:
@@ -56,8 +72,8 @@ def contested(cycle: Cycle) -> str:
         return ""
     names = ", ".join(f"{r.kind} {r.name}" for r in cycle.snapshot.routes)
     message = (
-        f"somebody else rewrote the weights of {names} {count} times; find who writes it (kubectl get -o yaml "
-        "--show-managed-fields), let the operator own the weights, then retry or change the template"
+        f"somebody else rewrote the weights of {names}, or a Service's selector, {count} times; find who does "
+        "(kubectl get -o yaml --show-managed-fields), let the operator own weights and selectors, then resume"
     )
     cycle.stall("TrafficContested", message)
     return message
@@ -70,6 +86,19 @@ def workload_contested(cycle: Cycle) -> bool:
         return False
     cycle.stall(
         "WorkloadContested",
-        "somebody else keeps scaling the adopted Deployment up; remove spec.replicas from what is synced, or ignore it",
+        "somebody else keeps scaling the adopted Deployment up; remove spec.replicas from what is synced, or ignore "
+        "it there, then resume",
     )
     return True
+
+
+def forgive(cycle: Cycle) -> bool:
+    """A person says that it is over: count anew. False if nothing was contested."""
+    weights, workload = cycle.status.weights, cycle.status.workload
+    fought = weights.reasserted > LIMIT
+    if fought:
+        cycle.change(weights=weights.model_copy(update={"reasserted": 0, "applied": False}))
+    if workload is not None and workload.reasserted > LIMIT:
+        cycle.change(workload=workload.model_copy(update={"reasserted": 0}))
+        fought = True
+    return fought

@@ -7,9 +7,9 @@ get traffic that nobody has judged: then the stable ReplicaSet stays, and an Eve
 from __future__ import annotations
 
 from headgate.api.common import FINALIZER, to_epoch, to_time
-from headgate.decide import journal
+from headgate.decide import conditions, journal, problems
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import replica_set, selected
+from headgate.decide.mover import lowering_fails, replica_set, selected
 from headgate.decide.types import (
     Action,
     Decision,
@@ -40,6 +40,7 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
             observed_generation=snapshot.meta.generation,
         )
     action, waiting = _next(cycle)
+    _tell(cycle, action, waiting)
     write = journal.journal_key(cycle.status) != journal.journal_key(snapshot.status)
     status = cycle.status
     if write and not snapshot.namespace_terminating:
@@ -54,8 +55,28 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
     )
 
 
+def _tell(cycle: Cycle, action: Action | None, waiting: str) -> None:
+    """Say what keeps the Rollout from going, once it has lasted too long."""
+    outcome = cycle.snapshot.outcome
+    stuck = problems.refusal(outcome) if outcome and action and outcome.action == action.key else ""
+    stuck = stuck or ("" if _patient(cycle) else waiting)
+    if not stuck:
+        return
+    rows: list[conditions.Row] = [
+        (c.type, c.status, c.reason, c.message) for c in cycle.status.conditions if c.type != "Stalled"
+    ]
+    rows.append(("Stalled", "True", "HandBackStuck", stuck))
+    cycle.change(
+        message=f"handing traffic and replicas back: {stuck}"[:1024],
+        conditions=journal.merge_conditions(cycle.status.conditions, rows, cycle.snapshot.meta.generation, cycle.now),
+    )
+
+
 def _next(cycle: Cycle) -> tuple[Action | None, str]:
     snapshot = cycle.snapshot
+    if snapshot.contenders:
+        # Route and Services are an older Rollout's: only what is our own goes.
+        return _records(cycle) or (_let_go(cycle), "")
     lowered = _traffic_home(cycle)
     if lowered is not None:
         return lowered
@@ -78,7 +99,13 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
     service = snapshot.stable_service
     if stable is not None and service.found and selected(service) not in ("", stable.pod_hash):
         return SetSelector(service.name, service.resource_version, stable.pod_hash, exposure="lower"), ""
+    canary = snapshot.canary_service
+    exposed = stable is not None and canary.found and selected(canary) not in ("", stable.pod_hash)
     for route in snapshot.routes:
+        helpless = route.problem or lowering_fails(snapshot, route)
+        if stable is not None and exposed and route.found and route.weight > 0 and helpless:
+            # The weight cannot be written, so what is behind it changes, before its pods go.
+            return SetSelector(canary.name, canary.resource_version, stable.pod_hash, exposure="lower"), ""
         if route.found and not route.problem and route.weight > 0:
             lower = SetWeight(
                 route.router, route.kind, route.name, route.rule, route.resource_version, 0, exposure="lower"

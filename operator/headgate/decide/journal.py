@@ -85,11 +85,14 @@ def end_run(status: RolloutStatus, outcome: Ending, message: str, now: float) ->
 
 
 def back_to_stable(status: RolloutStatus, now: float) -> RolloutStatus:
-    """Nothing is released any more; what is stable is what is wanted from traffic."""
+    """Nothing is released any more; what is stable is what traffic wants, so it counts as taken back no more."""
     time = to_time(now)
+    stable = status.stable.revision if status.stable else ""
     return change(
         status,
         current=status.stable,
+        target=status.target if status.target and status.target.revision == stable else None,
+        rejected=[r for r in status.rejected if r.revision != stable],
         current_step_index=0,
         step_started_at=time,
         progress_since=time,
@@ -122,20 +125,16 @@ def promote(status: RolloutStatus, message: str, now: float, outcome: Ending = "
         return status
     ended = end_run(status, outcome, message, now)
     stable = run.model_copy(update={"since": to_time(now), "fast": False})
-    return back_to_stable(
-        change(
-            ended,
-            stable=stable,
-            rejected=[r for r in ended.rejected if r.revision != run.revision],
-        ),
-        now,
-    )
+    return back_to_stable(change(ended, stable=stable), now)
 
 
 def put_gate(status: RolloutStatus, run: GateRun) -> RolloutStatus:
-    """The status with this gate run in the place of its earlier state."""
-    kept = [g for g in status.gates if (g.name, g.step) != (run.name, run.step)]
-    return change(status, gates=[*kept, run][-GATES_LIMIT:])
+    """The status with this gate run in the place of its earlier state; runs of steps that are over make room first."""
+    gates = [*(g for g in status.gates if (g.name, g.step) != (run.name, run.step)), run]
+    while len(gates) > GATES_LIMIT:
+        over = (i for i, g in enumerate(gates) if g.step not in (-1, status.current_step_index))
+        del gates[next(over, 0)]
+    return change(status, gates=gates)
 
 
 def journal_key(status: RolloutStatus) -> tuple[Any, ...]:

@@ -122,11 +122,17 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
 
 def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
     stable, canary = snapshot.stable_service, snapshot.canary_service
-    if goal.proven and stable.found and selected(stable) not in ("", goal.stable) and available(snapshot, goal.stable):
+    if goal.proven and _strays(stable, goal.stable) and available(snapshot, goal.stable):
         return Move(SetSelector(stable.name, stable.resource_version, goal.stable, exposure="lower"))
     weight = goal.weight if selected(canary) == goal.canary else 0
-    for route in snapshot.routes:
-        if not route.found or route.problem or route.weight <= weight:
+    # A place that refuses is tried again and does not keep the others waiting.
+    for route in sorted(snapshot.routes, key=lambda r: _set_weight(r, weight, "lower").key in snapshot.barred):
+        if not route.found or route.weight <= weight:
+            continue
+        if route.problem:
+            # Its weight cannot be written, so what is behind it changes.
+            if goal.proven and canary.found and selected(canary) != goal.stable:
+                return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
             continue
         if selected(canary) == goal.stable and not goal.hold:
             # The canary Service serves what is to stay: its share may move only to a stable Service that can take it.
@@ -135,17 +141,24 @@ def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
             waiting = _not_serving(stable, goal.stable, snapshot.spec.replicas, "stable Service")
             if waiting:
                 return Move(waiting=waiting, short_of=goal.stable)
-        if _weight_refused(snapshot, route) and goal.proven and selected(canary) != goal.stable:
+        if lowering_fails(snapshot, route) and goal.proven and canary.found and selected(canary) != goal.stable:
             return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
         return Move(_set_weight(route, weight, "lower"))
     return None
 
 
-def _weight_refused(snapshot: Snapshot, route: RouteView) -> bool:
+def _strays(service: ServiceView, pod_hash: str) -> bool:
+    """The Service sends requests elsewhere than to this revision: it selects another, or all, and has such pods."""
+    chosen = selected(service)
+    return service.found and chosen != pod_hash and (bool(chosen) or not holds_only(service, pod_hash))
+
+
+def lowering_fails(snapshot: Snapshot, route: RouteView) -> bool:
+    """The weight could not be lowered for too long: it is refused, or a webhook in front of it is down."""
     outcome = snapshot.outcome
     return (
         outcome is not None
-        and outcome.kind is OutcomeKind.REFUSED
+        and outcome.kind in (OutcomeKind.REFUSED, OutcomeKind.UNKNOWN)
         and outcome.action == _set_weight(route, 0, "lower").key
         and outcome.at - outcome.first_at >= REFUSED_WEIGHT_PATIENCE
     )
@@ -186,7 +199,8 @@ def _create(snapshot: Snapshot, pod_hash: str, replicas: int) -> Move | None:
         return Move(waiting=f"waiting for the record of revision {pod_hash}")
     first = anchor(snapshot, plan.revision) or plan
     name = f"{snapshot.meta.name}-{pod_hash}"
-    blocker = next((r for r in snapshot.replica_sets if r.name == name), None)
+    # One that carries our label is watched, so its end will be heard of. Any other is tried again, and refused.
+    blocker = next((r for r in snapshot.replica_sets if r.name == name and r.pod_hash), None)
     if blocker is not None:
         return Move(waiting=f"waiting for ReplicaSet {name} of an earlier owner to go")
     return Move(
@@ -209,7 +223,7 @@ def _canary_selector(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     service = snapshot.canary_service
     if selected(service) == goal.canary:
         return None
-    waiting = _unsettled(snapshot, 0, now)
+    waiting = unsettled(snapshot, 0, now)
     if waiting is not None:
         return waiting
     return Move(SetSelector(service.name, service.resource_version, goal.canary))
@@ -246,9 +260,9 @@ def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
         if waiting or stable_waiting:
             return Move(waiting=waiting or stable_waiting, short_of=goal.canary if waiting else goal.stable)
         return Move(_set_weight(route, goal.weight, "raise"))
-    unsettled = _unsettled(snapshot, goal.weight, now)
-    if unsettled is not None:
-        return unsettled
+    waits = unsettled(snapshot, goal.weight, now)
+    if waits is not None:
+        return waits
     if goal.stable == goal.canary and stable_waiting:
         return Move(waiting=stable_waiting, short_of=goal.stable)
     return None
@@ -263,7 +277,8 @@ def _not_serving(service: ServiceView, pod_hash: str, wanted: int, name: str) ->
     return ""
 
 
-def _unsettled(snapshot: Snapshot, weight: int, now: float) -> Move | None:
+def unsettled(snapshot: Snapshot, weight: int, now: float) -> Move | None:
+    """What is waited for until every router serves this weight; None if all do."""
     settle = snapshot.config.route_settle_seconds
     for route in snapshot.routes:
         label = f"{route.kind} {route.name}"
@@ -296,7 +311,10 @@ def _still_serving(snapshot: Snapshot, goal: Goal, pod_hash: str, now: float) ->
         for service in (snapshot.stable_service, snapshot.canary_service):
             if selected(service) == pod_hash or service.ready.get(pod_hash, 0):
                 return Move(waiting=f"waiting for the Service {service.name} to leave {pod_hash}")
-    drained_at = max((r.settled_since or now for r in snapshot.routes), default=0.0) + snapshot.config.drain_seconds
+    moments = [r.settled_since or now for r in snapshot.routes]
+    # A selector that was switched drains, too, and no route tells of that.
+    moments += [snapshot.stable_service.since, snapshot.canary_service.since]
+    drained_at = max(moments) + snapshot.config.drain_seconds
     if now < drained_at:
         return Move(waiting=f"letting connections to {pod_hash} drain", settle_at=drained_at)
     return None

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from headgate.api.common import to_time
 from headgate.api.rollout import ConsumedAction, PersonPause, RejectedRevision, RevisionRef, Step
-from headgate.decide import journal
+from headgate.decide import contest, journal
 from headgate.decide.cycle import Cycle
+from headgate.decide.planning import next_attempt
 from headgate.decide.types import ActionView, AnswerAction
 
 REMEMBERED = 10
@@ -15,39 +16,56 @@ Answered = tuple[bool, str]
 
 
 def consume(cycle: Cycle) -> AnswerAction | None:
-    """Take or refuse the oldest action that has no answer, and give back the answer to write.
+    """Take or refuse the oldest action that is new, and give back the oldest answer that can be written.
 
-    An action that the journal knows already is answered again and has no second effect.
+    An action that the journal knows already is answered again and has no second effect. An answer that cannot be
+    written keeps nobody from being heard: the next abort is taken all the same.
     """
     pending = sorted(cycle.snapshot.actions, key=lambda a: (a.created_at, a.uid))
-    if not pending:
-        return None
-    action = pending[0]
-    known = next((a for a in cycle.status.actions if a.uid == action.uid), None)
-    if known is None:
-        accepted, message = _take(cycle, action)
-        known = ConsumedAction(
-            uid=action.uid,
-            name=action.name[:253],
-            verb=action.verb,
-            author=action.author[:253],
-            accepted=accepted,
-            message=message[:512],
-            at=to_time(cycle.now),
-        )
-        cycle.change(actions=[*cycle.status.actions, known][-REMEMBERED:])
-        word = "accepted" if accepted else "refused"
-        cycle.note(
-            "Normal" if accepted else "Warning",
-            "ActionAccepted" if accepted else "ActionRefused",
-            f"{action.verb} by {action.author} {word}: {message}",
-        )
-    return AnswerAction(action.name, action.resource_version, known.accepted, known.message)
+    taken = {a.uid for a in cycle.status.actions}
+    fresh = next((a for a in pending if a.uid not in taken), None)
+    # The journal remembers only so many; what is still without an answer must not be forgotten, or it counts twice.
+    if fresh is not None and sum(a.uid in taken for a in pending) < REMEMBERED:
+        _record(cycle, fresh)
+    known = {a.uid: a for a in cycle.status.actions}
+    for action in pending:
+        if action.uid in known:
+            done = known[action.uid]
+            answer = AnswerAction(action.name, action.resource_version, done.accepted, done.message)
+            if answer.key not in cycle.snapshot.barred:
+                return answer
+    return None
+
+
+def _record(cycle: Cycle, action: ActionView) -> None:
+    accepted, message = _take(cycle, action)
+    known = ConsumedAction(
+        uid=action.uid,
+        name=action.name[:253],
+        verb=action.verb,
+        author=action.author[:253],
+        accepted=accepted,
+        message=message[:512],
+        at=to_time(cycle.now),
+    )
+    unanswered = {a.uid for a in cycle.snapshot.actions}
+    actions = [*cycle.status.actions, known]
+    while len(actions) > REMEMBERED:
+        del actions[next((i for i, a in enumerate(actions) if a.uid not in unanswered), 0)]
+    cycle.change(actions=actions)
+    word = "accepted" if accepted else "refused"
+    cycle.note(
+        "Normal" if accepted else "Warning",
+        "ActionAccepted" if accepted else "ActionRefused",
+        f"{action.verb} by {action.author} {word}: {message}",
+    )
 
 
 def _take(cycle: Cycle, action: ActionView) -> Answered:
-    if cycle.problems and action.verb not in ("abort", "pause"):
-        return False, f"the Rollout cannot be worked with now: {cycle.problems[0].message}"
+    # The way back needs no gate, so a gate that is missing does not bar it.
+    problems = [p for p in cycle.problems if p.blocks_running or action.verb != "undo"]
+    if problems and action.verb not in ("abort", "pause"):
+        return False, f"the Rollout cannot be worked with now: {problems[0].message}"
     handler = _VERBS.get(action.verb)
     if handler is None:
         return False, f"{action.verb} is not known to this version of the operator"
@@ -106,6 +124,8 @@ def _resume(cycle: Cycle, action: ActionView) -> Answered:
     stale = _stale(cycle, action)
     if stale:
         return False, stale
+    if contest.forgive(cycle):
+        return True, "going on; what somebody else rewrote is written again"
     if cycle.status.paused is None:
         if cycle.snapshot.spec.paused:
             return False, "spec.paused is true; set it to false where the Rollout is kept, e.g. in Git"
@@ -138,16 +158,17 @@ def _retry(cycle: Cycle, action: ActionView) -> Answered:
             f"you saw revision {action.pod_hash} attempt {action.attempt}, the one that was taken back is "
             f"{record.pod_hash} attempt {record.attempt}; look again"
         )
+    attempt = next_attempt(cycle.snapshot, cycle.status, record.revision)
     cycle.status = journal.begin_run(
         cycle.status,
         revision=record.revision,
         pod_hash=record.pod_hash,
-        attempt=record.attempt + 1,
+        attempt=attempt,
         fast=False,
         now=cycle.now,
     )
     cycle.change(rejected=[r for r in cycle.status.rejected if r.revision != record.revision], target=None)
-    return True, f"attempt {record.attempt + 1} of revision {record.pod_hash} begins"
+    return True, f"attempt {attempt} of revision {record.pod_hash} begins"
 
 
 def _undo(cycle: Cycle, action: ActionView) -> Answered:
@@ -163,14 +184,20 @@ def _undo(cycle: Cycle, action: ActionView) -> Answered:
     ]
     if action.to_revision:
         older = [h for h in older if h.pod_hash == action.to_revision]
+    else:
+        # What was taken back is gone back to only by name: a second undo must not bring the first one's cause again.
+        older = [h for h in older if journal.is_rejected(status, h.revision) is None]
     goal = next((h for h in older if any(p.revision == h.revision for p in cycle.snapshot.plans)), None)
     if goal is None:
         wanted = action.to_revision or "an older promoted revision"
         return False, f"{wanted} is not in the history any more, so there is nothing to go back to"
     why = f"undone by {action.author}" + (f": {action.reason}" if action.reason else "")
-    attempts = [h.attempt for h in status.history if h.revision == goal.revision]
     target = RevisionRef(
-        revision=goal.revision, pod_hash=goal.pod_hash, attempt=max(attempts) + 1, since=to_time(cycle.now), fast=True
+        revision=goal.revision,
+        pod_hash=goal.pod_hash,
+        attempt=next_attempt(cycle.snapshot, status, goal.revision),
+        since=to_time(cycle.now),
+        fast=True,
     )
     undone = RejectedRevision(
         revision=stable.revision,

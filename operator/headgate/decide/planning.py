@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from headgate.api.rollout import RevisionRef
+from headgate.api.rollout import RevisionRef, RolloutStatus
 from headgate.decide.types import CreatePlan, Plan, PlanView, Snapshot
 
 
 def find_plan(snapshot: Snapshot, run: RevisionRef) -> PlanView | None:
     """The record of an attempt."""
     return next((p for p in snapshot.plans if (p.revision, p.attempt) == (run.revision, run.attempt)), None)
+
+
+def next_attempt(snapshot: Snapshot, status: RolloutStatus, revision: str) -> int:
+    """The number of the next try of a revision: none that was ever recorded is used again, whatever became of it."""
+    known = [h.attempt for h in status.history if h.revision == revision]
+    known += [r.attempt for r in status.rejected if r.revision == revision]
+    known += [r.attempt for r in (status.stable, status.current) if r is not None and r.revision == revision]
+    known += [p.attempt for p in snapshot.plans if p.revision == revision]
+    return max(known, default=0) + 1
 
 
 def plan_of_spec(snapshot: Snapshot) -> Plan:

@@ -8,7 +8,14 @@ from typing import Any
 
 from headgate.api.common import GROUP
 from headgate.decide.queries import problems_of
-from headgate.decide.types import ServiceView, Snapshot
+from headgate.decide.types import Outcome, OutcomeKind, ServiceView, Snapshot
+
+CONFLICT = "Conflict"
+"""An older Rollout claims the same: this one writes nothing at all."""
+REFUSALS = 3
+"""Refusals of one write in a row after which a person is told."""
+FAILURES = 6
+"""Failures of one write in a row that are no refusals (a server or a webhook that is down), likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +37,21 @@ def find(snapshot: Snapshot) -> list[Problem]:
         Problem("KindMissing", f"the cluster does not serve {kind}; install its CRD, the Rollout goes on by itself")
         for kind in snapshot.missing_kinds
     ]
-    found += [Problem("Conflict", text) for text in snapshot.contenders]
+    found += [Problem(CONFLICT, text) for text in snapshot.contenders]
     found += _workload(snapshot)
     found += _services(snapshot)
     found += [Problem("InvalidSpec", route.problem) for route in snapshot.routes if route.problem]
     found += _gates(snapshot)
     return found
+
+
+def refusal(outcome: Outcome) -> str:
+    """What does not succeed again and again; empty if it was not tried often enough to say so."""
+    if outcome.kind is OutcomeKind.REFUSED and outcome.count >= REFUSALS:
+        return f"{outcome.action} is refused: {outcome.message}"
+    if outcome.kind is OutcomeKind.UNKNOWN and outcome.count >= FAILURES:
+        return f"{outcome.action} fails again and again: {outcome.message}"
+    return ""
 
 
 def _workload(snapshot: Snapshot) -> list[Problem]:

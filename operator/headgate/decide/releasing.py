@@ -8,7 +8,7 @@ from headgate.api.rollout import RevisionRef, Step
 from headgate.decide import canary, contest, journal, resting
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import advance, begin
-from headgate.decide.mover import Goal, next_move, observed_weight, selected
+from headgate.decide.mover import Goal, next_move, observed_weight, selected, unsettled
 from headgate.decide.planning import find_plan, pin
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
@@ -50,7 +50,8 @@ def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
     cycle.move = next_move(cycle.snapshot, goal, cycle.now)
     if cycle.move.action is not None and cycle.move.action.exposure == "lower":
         return cycle.move.action
-    if cycle.problems:
+    # Gates that are missing bar an attempt that would need them, not the way back.
+    if any(p.blocks_running or not run.fast for p in cycle.problems):
         return None
     return pin(cycle.snapshot, run)
 
@@ -132,6 +133,8 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -
     if weights.desired != desired:
         cycle.change(weights=weights.model_copy(update={"desired": desired}))
     cycle.move = next_move(cycle.snapshot, goal, cycle.now)
+    if not promoting:
+        contest.watch_selectors(cycle)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -232,9 +235,11 @@ def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
         cycle.note("Normal", "Promoted", f"revision {run.pod_hash} is stable")
         return
     cycle.change(phase="Promoting", message=_with_cause(cycle, f"promoting: {cycle.move.waiting or 'switching'}"))
-    if not flipped and canary.deadline_passed(cycle):
-        if run.fast:
-            cycle.stall("ProgressDeadlineExceeded", f"the way back takes long: {cycle.move.waiting}")
+    if canary.deadline_passed(cycle):
+        if run.fast or flipped:
+            what = "the way back" if run.fast else "the promotion"
+            text = f"{what} takes long: {cycle.move.waiting}; see to it, or abort to go back to the stable revision"
+            cycle.stall("ProgressDeadlineExceeded", text)
         else:
             _too_slow(cycle, "the promotion", cycle.move.waiting)
 
@@ -277,6 +282,20 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
         spec = plan.background_gates.get(gate.name) if gate.step == -1 else plan.step_gates.get(gate.name)
         if spec is None:
             continue
+        if not gate.checks:
+            # It was stopped because the weight was not the right one; its window begins when that is served.
+            if not _serves_desired(cycle):
+                continue
+            gate = begin(  # noqa: PLW2901  the same gate, from here on
+                gate.name,
+                spec,
+                step=gate.step,
+                pod_hash=gate.pod_hash,
+                attempt=gate.attempt,
+                now=cycle.now,
+                window=gate.window,
+            )
+            cycle.status = journal.put_gate(cycle.status, gate)
         step: Step | None = plan.steps[index] if gate.step >= 0 and index < len(plan.steps) else None
         progress = advance(
             gate,
@@ -298,6 +317,11 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
             _reject(cycle, "GateFailed", f"{gate.name}: {progress.run.message}")
             return True
     return False
+
+
+def _serves_desired(cycle: Cycle) -> bool:
+    """The routers serve the weight that the step allows."""
+    return unsettled(cycle.snapshot, cycle.status.weights.desired, cycle.now) is None
 
 
 def _begin_gates_in_place(cycle: Cycle, plan: Plan, run: RevisionRef, index: int) -> None:

@@ -9,7 +9,7 @@ from headgate.decide.cycle import Cycle
 from headgate.decide.mover import Goal, next_move, observed_weight, selected
 from headgate.decide.planning import find_plan, pin
 from headgate.decide.retention import keep_until, sweep
-from headgate.decide.types import Action, ScaleWorkload, SetSelector
+from headgate.decide.types import Action, OutcomeKind, ScaleWorkload, SetSelector
 
 
 def initialize(cycle: Cycle) -> Action | None:
@@ -83,7 +83,7 @@ def rest(cycle: Cycle) -> Action | None:
     if (
         isinstance(cycle.move.action, SetSelector)
         and snapshot.status.weights.applied
-        and snapshot.status.phase == "Healthy"
+        and snapshot.status.phase in ("Healthy", "Degraded")
     ):
         contest.count(cycle)
     _phase(cycle)
@@ -133,10 +133,13 @@ def shrink_workload(cycle: Cycle) -> Action | None:
     if cycle.now < drained:
         cycle.wake(drained)
         return None
-    again = status.workload.adopted
+    outcome, action = cycle.snapshot.outcome, ScaleWorkload(workload.name, workload.resource_version, 0)
+    # A write that failed was nobody else's scaling.
+    failed = outcome is not None and outcome.action == action.key and outcome.kind is not OutcomeKind.DONE
+    again = status.workload.adopted and not failed
     cycle.change(
         workload=status.workload.model_copy(
             update={"adopted": True, "reasserted": status.workload.reasserted + (1 if again else 0)}
         )
     )
-    return ScaleWorkload(workload.name, workload.resource_version, 0)
+    return action

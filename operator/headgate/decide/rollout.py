@@ -12,11 +12,11 @@ from headgate.decide import hand_back, journal, people, problems, releasing, res
 from headgate.decide.conditions import describe_world
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import available, observed_weight, replica_set
+from headgate.decide.planning import next_attempt
 from headgate.decide.revision import pod_hash_of
 from headgate.decide.types import (
     Action,
     Decision,
-    OutcomeKind,
     ReadKind,
     ReadQuestion,
     SetFinalizer,
@@ -25,8 +25,6 @@ from headgate.decide.types import (
 
 PATIENCE = 10.0
 """Seconds after which the causes of missing pods are looked up."""
-REFUSALS = 3
-"""Refusals of one write in a row after which a person is told."""
 
 
 def decide(snapshot: Snapshot, now: float) -> Decision:
@@ -37,18 +35,31 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
     if snapshot.meta.deleting:
         return hand_back.decide(snapshot, now)
     cycle = Cycle(snapshot, now, snapshot.status, problems=problems.find(snapshot))
+    claim = None
     if not cycle.problems and FINALIZER not in snapshot.meta.finalizers:
-        finalizer = SetFinalizer(snapshot.meta.name, snapshot.meta.resource_version, present=True)
-        return Decision(status=snapshot.status, write=False, action=finalizer, waiting="claiming the Rollout")
-    answer: Action | None = people.consume(cycle)
+        claim = SetFinalizer(snapshot.meta.name, snapshot.meta.resource_version, present=True)
+        if snapshot.status.current is None:
+            if _explain_refusal(cycle, claim):
+                return finish(cycle, claim)
+            return Decision(status=snapshot.status, write=False, action=claim, waiting="claiming the Rollout")
+    answer = people.consume(cycle)
     _choose_revision(cycle)
-    action = _stage(cycle)
+    wanted = _stage(cycle)
+    if any(p.reason == problems.CONFLICT for p in cycle.problems):
+        wanted = None  # It is another's: putting anything right here would be a fight over somebody's traffic.
     _explain_missing_pods(cycle)
-    _explain_refusal(cycle)
-    # Lowering goes before everything; a person's answer before what can wait.
-    if answer is not None and (action is None or action.exposure != "lower"):
-        action = answer
-    return finish(cycle, action)
+    _explain_refusal(cycle, wanted, claim, answer)
+    return finish(cycle, _first(snapshot, wanted, claim, answer))
+
+
+def _first(snapshot: Snapshot, wanted: Action | None, claim: Action | None, answer: Action | None) -> Action | None:
+    """Lowering goes before everything; a claim that was lost and a person's answer before what can wait.
+
+    What failed lately and is not tried again yet keeps nothing else waiting.
+    """
+    lowering = wanted if wanted is not None and wanted.exposure == "lower" else None
+    found = [a for a in (lowering, claim, answer, wanted) if a is not None]
+    return next((a for a in found if a.key not in snapshot.barred), found[0] if found else None)
 
 
 def _stage(cycle: Cycle) -> Action | None:
@@ -90,7 +101,7 @@ def _towards(cycle: Cycle, wanted: str, stable: str, run: RevisionRef | None) ->
         if run is not None:
             _leave(cycle, "Reverted", "the template is that of the stable revision again")
     elif journal.is_rejected(status, wanted):
-        if run is not None and run.revision != wanted:
+        if run is not None and run.revision != wanted and cycle.snapshot.spec.on_new_revision == "Supersede":
             _leave(cycle, "Superseded", "the template is that of a revision that was taken back earlier")
     elif run is None:
         if not cycle.problems:
@@ -103,14 +114,18 @@ def _another_revision(cycle: Cycle, wanted: str) -> None:
     """The template changed in mid-run."""
     policy = cycle.snapshot.spec.on_new_revision
     run = cycle.status.current
-    if run is None or policy == "Queue":
+    if run is None:
+        return
+    if not any(p.revision == run.revision for p in cycle.snapshot.plans):
+        policy = "Supersede"  # Nothing of it was recorded yet, and its template is not to be had any more.
+    if policy == "Queue":
         return
     pod_hash = pod_hash_of(wanted)
     if policy == "Reject":
         record = RejectedRevision(
             revision=wanted,
             pod_hash=pod_hash,
-            attempt=1,
+            attempt=next_attempt(cycle.snapshot, cycle.status, wanted),
             reason="ReleaseUnderWay",
             message=f"onNewRevision is Reject, and {run.pod_hash} was being released; retry it when that is over",
             at=to_time(cycle.now),
@@ -131,8 +146,6 @@ def _leave(cycle: Cycle, outcome: journal.Ending, message: str) -> None:
 def _begin(cycle: Cycle, wanted: str) -> None:
     snapshot, status = cycle.snapshot, cycle.status
     pod_hash, collision = _free_hash(snapshot, wanted)
-    attempts = [h.attempt for h in status.history if h.revision == wanted]
-    attempts += [p.attempt for p in snapshot.plans if p.revision == wanted]
     promoted = any(h.revision == wanted and h.outcome in ("Promoted", "Adopted") for h in status.history)
     there = replica_set(snapshot, pod_hash)
     fast = bool(promoted and there and 0 < snapshot.spec.replicas <= min(there.replicas, available(snapshot, pod_hash)))
@@ -146,7 +159,7 @@ def _begin(cycle: Cycle, wanted: str) -> None:
         ),
         revision=wanted,
         pod_hash=pod_hash,
-        attempt=max(attempts, default=0) + 1,
+        attempt=next_attempt(snapshot, status, wanted),
         fast=fast,
         now=cycle.now,
     )
@@ -182,6 +195,7 @@ def _may_begin_first(cycle: Cycle) -> bool:
     if snapshot.autoscalers is None:
         cycle.reads.append(ReadQuestion(ReadKind.AUTOSCALERS, workload.name))
         cycle.adoption_wait = f"looking for autoscalers of Deployment {workload.name}"
+        cycle.wake(cycle.now + 30)  # The read may fail, and nothing would tell.
         return False
     if snapshot.autoscalers:
         name = snapshot.autoscalers[0].name
@@ -226,11 +240,15 @@ def _explain_missing_pods(cycle: Cycle) -> None:
         cycle.wake(cycle.now + journal.EVIDENCE_INTERVAL)
 
 
-def _explain_refusal(cycle: Cycle) -> None:
+def _explain_refusal(cycle: Cycle, *wanted: Action | None) -> bool:
+    """Tell a person about a write that is still wanted and does not succeed."""
     outcome = cycle.snapshot.outcome
-    if outcome is None or outcome.kind is not OutcomeKind.REFUSED or outcome.count < REFUSALS:
-        return
-    cycle.stall(outcome.reason or "WriteRefused", f"{outcome.action} is refused: {outcome.message}")
+    if outcome is None or outcome.action not in [a.key for a in wanted if a is not None]:
+        return False
+    text = problems.refusal(outcome)
+    if text:
+        cycle.stall(outcome.reason or "WriteRefused", text)
+    return bool(text)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -244,6 +262,8 @@ def finish(cycle: Cycle, action: Action | None) -> Decision:
     _count(cycle)
     describe_world(cycle)
     after = cycle.status
+    if after != before:
+        after = journal.bounded(after)
     urgent = journal.journal_key(after) != journal.journal_key(before)
     stale = after != before
     write = urgent
@@ -255,7 +275,7 @@ def finish(cycle: Cycle, action: Action | None) -> Decision:
     if urgent:
         after = journal.change(after, decision=before.decision + 1)
     if write:
-        after = journal.bounded(journal.change(after, written_at=to_time(cycle.now)))
+        after = journal.change(after, written_at=to_time(cycle.now))
     wakes = [w for w in cycle.wakes if w > cycle.now]
     if cycle.move.settle_at is not None:
         wakes.append(cycle.move.settle_at)

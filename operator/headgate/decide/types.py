@@ -72,6 +72,8 @@ class ServiceView:
     selector: Mapping[str, str] = field(default_factory=dict)
     ready: Mapping[str, int] = field(default_factory=dict)
     """Serving endpoints by pod hash; pods of nobody that this Rollout knows count under the empty string."""
+    since: float = 0.0
+    """Since when this process has seen it hold pods of just these revisions; drain delays run from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +244,8 @@ class Snapshot:
     pod_causes: Mapping[str, str] = field(default_factory=dict)
     """pod hash to why its pods do not come up, as a sentence; only what was asked for."""
     outcome: Outcome | None = None
+    barred: frozenset[str] = frozenset()
+    """Keys of actions that failed lately and are not tried again yet."""
     namespace_terminating: bool = False
 
 

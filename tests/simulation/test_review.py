@@ -1,0 +1,526 @@
+"""Stories of what goes wrong around a Rollout: other writers, refusals, odd moments. Each could page somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from headgate.api.rollout import ConsumedAction, RejectedRevision
+from headgate.decide import types as t
+from headgate.decide.journal import SIZE_LIMIT, running
+from headgate.decide.rollout import decide
+from tests.simulation.world import GATE, World, spec
+
+pytestmark = pytest.mark.simulation
+
+PAUSED: list[dict[str, Any]] = [{"setWeight": 50}, {"pause": {}}]
+
+
+class Stubborn(World):
+    """A world in which some writes do not succeed, and in which what is seen can be changed."""
+
+    def __init__(self, seed: int, rollout: Any) -> None:
+        super().__init__(seed, rollout)
+        self.refuses: dict[str, t.OutcomeKind] = {}
+        """Beginning of an action's key to how it ends, without effect."""
+        self.lens: Callable[[t.Snapshot], t.Snapshot] = lambda s: s
+        self.rows: dict[str, t.Outcome] = {}
+        self.held_since: dict[str, tuple[object, float]] = {}
+
+    def snapshot(self) -> t.Snapshot:
+        """What the operator sees, with the drain clock of each Service."""
+        seen = super().snapshot()
+        barred = frozenset(k for k, row in self.rows.items() if self.now < row.at + 1)
+        seen = replace(seen, stable_service=self._timed(seen.stable_service))
+        seen = replace(seen, canary_service=self._timed(seen.canary_service))
+        return self.lens(replace(seen, barred=barred))
+
+    def _timed(self, view: t.ServiceView) -> t.ServiceView:
+        holds = frozenset(h for h, n in view.ready.items() if n)
+        was, since = self.held_since.get(view.name, (None, self.now))
+        self.held_since[view.name] = (holds, since if was == holds else self.now)
+        return replace(view, since=self.held_since[view.name][1])
+
+    def _act(self, action: t.Action, status: Any) -> None:
+        kind = next((k for key, k in self.refuses.items() if action.key.startswith(key)), None)
+        if kind is None:
+            self.rows.pop(action.key, None)
+            super()._act(action, status)
+            return
+        row = self.rows.get(action.key)
+        if row is not None and self.now < row.at + 1:
+            return
+        first = row.first_at if row else self.now
+        self.outcome = t.Outcome(action.key, kind, "Forbidden", "no", self.now, first, row.count + 1 if row else 1)
+        self.rows[action.key] = self.outcome
+        self.tell(f"{action.key}: {kind}")
+
+    def run_for(self, length: float) -> None:
+        """Let time pass in steps of a second, with few turns in each."""
+        end = self.now + length
+        while self.now < end and not self.gone:
+            for _ in range(20):
+                if not self.turn():
+                    break
+            self.advance(min(end, self.now + 1))
+
+
+def settled(rollout: Any) -> Stubborn:
+    """A world whose first revision is stable."""
+    world = Stubborn(1, rollout)
+    world.settle(120)
+    return world
+
+
+def stalled(world: World) -> tuple[str, str]:
+    """Status and reason of the condition Stalled."""
+    found = next(c for c in world.status.conditions if c.type == "Stalled")
+    return found.status, found.reason
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# A template that changes in mid-run
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def test_reject_leaves_the_release_under_way_alone() -> None:
+    """onNewRevision Reject refuses the new revision and goes on with the old one, to its end."""
+    world = settled(spec(PAUSED, on_new_revision="Reject"))
+    second = world.release("v2")
+    world.settle(120, until=("Paused",))
+    third = world.release("v3")
+    world.run_for(60)
+    assert world.share(second) == 50
+    assert [r.pod_hash for r in world.status.rejected] == [third]
+    world.person("promote")
+    world.settle(120)
+    assert world.status.stable
+    assert world.status.stable.pod_hash == second
+    world.person("retry", pod_hash=third, attempt=world.status.rejected[-1].attempt)
+    world.run_for(30)
+    world.person("promote")
+    world.settle(120)
+    assert world.status.stable.pod_hash == third
+
+
+def test_queue_waits_also_for_a_revision_that_was_taken_back() -> None:
+    """The release under way ends before the wish for something that stays rejected counts."""
+    world = settled(spec(PAUSED, on_new_revision="Queue"))
+    world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.person("abort")
+    world.settle(120)
+    third = world.release("v3")
+    world.settle(120, until=("Paused",))
+    world.release("v2")
+    world.run_for(30)
+    assert world.share(third) == 50
+
+
+@pytest.mark.parametrize("policy", ["Queue", "Reject"])
+def test_a_template_that_changes_before_its_record_exists_does_not_get_stuck(policy: str) -> None:
+    """The template of a run that was never recorded is lost, so the next one takes its place at once."""
+    world = settled(spec(PAUSED, on_new_revision=policy))
+    world.refuses["CreatePlan"] = t.OutcomeKind.REFUSED
+    world.release("v2")
+    world.run_for(5)
+    assert running(world.status)
+    world.refuses.clear()
+    third = world.release("v3")
+    world.run_for(60)
+    assert world.share(third) == 50
+
+
+def test_no_attempt_is_numbered_twice() -> None:
+    """A retry of a revision that was refused while another was released gets a number and a record of its own."""
+    world = settled(spec(PAUSED, on_new_revision="Reject"))
+    first = world.status.stable
+    for version in ("v2", "v3"):
+        world.release(version)
+        world.settle(120, until=("Paused",))
+        if version == "v3":
+            world.release("v1")
+            world.run_for(30)
+        world.person("promote")
+        world.settle(120)
+    record = world.status.rejected[-1]
+    assert first
+    assert record.revision == first.revision
+    world.person("retry", pod_hash=record.pod_hash, attempt=record.attempt)
+    world.run_for(30)
+    run = running(world.status)
+    assert run
+    assert run.revision == first.revision
+    tries = [(h.revision, h.attempt) for h in world.status.history] + [(run.revision, run.attempt)]
+    assert len(tries) == len(set(tries))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Other writers
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def rewrite(world: World, service: str, pod_hash: str) -> None:
+    """Somebody sets a Service's selector."""
+    world.selectors[service] = pod_hash
+    world.service_versions[service] += 1
+    world.selector_changed[service] = world.now
+
+
+def test_a_stable_selector_that_is_dropped_in_mid_run_is_put_back_even_while_paused() -> None:
+    """A Service that selects every pod gives the canary more than its step allows; taking that back needs no resume."""
+    world = settled(spec(PAUSED))
+    stable = world.status.stable
+    assert stable
+    version = world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.person("pause")
+    world.run_for(5)
+    rewrite(world, "shop", "")
+    assert world.share(version) == 100
+    world.run_for(10)
+    assert world.selectors["shop"] == stable.pod_hash
+    assert world.share(version) == 50
+
+
+def test_a_selector_that_is_rewritten_again_and_again_is_told() -> None:
+    """Also in mid-run: after three times it is a matter for a person."""
+    world = settled(spec(PAUSED))
+    world.release("v2")
+    world.settle(120, until=("Paused",))
+    for _ in range(6):
+        world.run_for(60)
+        rewrite(world, "shop", "")
+    world.run_for(10)
+    assert stalled(world) == ("True", "TrafficContested")
+
+
+def test_what_was_contested_goes_on_when_a_person_resumes() -> None:
+    """A hold has a way out that needs no new release."""
+    world = settled(spec(PAUSED))
+    world.run_for(60)
+    for _ in range(6):
+        world.weight = 30
+        world.route_version += 1
+        world.route_written = world.now
+        world.run_for(60)
+    assert stalled(world) == ("True", "TrafficContested")
+    name = world.person("resume")
+    world.run_for(60)
+    assert world.answered[name][0]
+    assert stalled(world)[0] == "False"
+    world.check_rest()
+
+
+def test_a_younger_rollout_writes_nothing_to_what_an_older_one_claims() -> None:
+    """Two that put the same Service right would flap production."""
+    world = settled(spec(PAUSED))
+    world.run_for(60)
+    world.lens = lambda s: replace(s, contenders=('Service "shop" is claimed by Rollout "old"',))
+    rewrite(world, "shop", "another")
+    before = len([w for w in world.writes if w != "status"])
+    world.run_for(60)
+    assert len([w for w in world.writes if w != "status"]) == before
+    world.deleting = True
+    world.run_for(30)
+    assert world.gone
+    assert world.selectors["shop"] == "another"
+
+
+def test_a_gate_begins_again_only_when_its_weight_is_served_again() -> None:
+    """What is measured at another weight than the step's proves nothing."""
+    steps: list[dict[str, Any]] = [{"setWeight": 50}, {"gate": {"ref": {"name": "golden"}, "duration": "120s"}}]
+    world = settled(spec(steps))
+    world.gateway_delay = 20.0
+    world.release("v2")
+    for _ in range(200):
+        world.run_for(1)
+        if world.status.gates and world.status.gates[0].checks[0].asked:
+            break
+    world.weight = 5
+    world.route_version += 1
+    world.route_written = world.now
+    world.run_for(2)
+    wrong = [a for a in world.memory.values() if "/2/" in a.question]
+    world.run_for(15)
+    assert not wrong
+    assert not [k for k in [*world.memory, *world.pending] if k[0].split("/")[-2] == "2"], "asked before it was served"
+    world.settle(400)
+    assert world.status.stable
+    assert world.status.stable.revision != world.status.history[0].revision
+
+
+def test_writes_of_our_own_that_fail_are_nobodys_scaling() -> None:
+    """A Deployment whose scaling is refused is not contested, and the journal is not written for each try."""
+    world = Stubborn(1, spec(PAUSED, template=None, workload_ref={"name": "shop"}))
+    world.deployment = 4
+    world.refuses["ScaleWorkload"] = t.OutcomeKind.CONFLICT
+    world.run_for(120)
+    world.refuses.clear()
+    world.run_for(30)
+    assert world.deployment == 0
+    assert world.status.workload
+    assert world.status.workload.reasserted == 0
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Writes that do not succeed
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_cannot_be_written_keeps_no_abort_waiting() -> None:
+    """One RolloutAction that a policy bars from its answer must not make the Rollout deaf."""
+    world = settled(spec(PAUSED))
+    version = world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.refuses["AnswerAction/"] = t.OutcomeKind.REFUSED
+    world.person("resume")
+    world.run_for(10)
+    world.person("abort", created_at=world.now)
+    world.run_for(10)
+    assert world.share(version) == 0
+    world.run_for(60)
+    world.check_rest()
+
+
+def test_an_answer_that_cannot_be_written_holds_no_release_up() -> None:
+    """What a release has to write goes before an answer that was refused."""
+    world = settled(spec([{"setWeight": 50}, {"pause": {"duration": "30s"}}]))
+    world.refuses["AnswerAction/"] = t.OutcomeKind.REFUSED
+    world.person("resume")
+    version = world.release("v2")
+    world.run_for(240)
+    assert world.status.stable
+    assert world.status.stable.pod_hash == version
+
+
+@pytest.mark.parametrize("kind", [t.OutcomeKind.REFUSED, t.OutcomeKind.UNKNOWN])
+def test_a_weight_that_cannot_be_lowered_leads_to_the_selector(kind: t.OutcomeKind) -> None:
+    """Refused by a policy or failed by a webhook that is down: the bad version loses its traffic all the same."""
+    world = settled(spec(PAUSED))
+    version = world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.refuses["SetWeight/"] = kind
+    world.person("abort")
+    world.run_for(20)
+    assert world.share(version) == 0
+    assert stalled(world)[0] == "True"
+
+
+def test_a_route_that_became_unusable_does_not_keep_a_bad_version_exposed() -> None:
+    """Its weight cannot be written, so the canary Service is pointed at stable."""
+    world = settled(spec(PAUSED))
+    version = world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.lens = lambda s: replace(s, routes=tuple(replace(r, problem="HTTPRoute shop: a third one") for r in s.routes))
+    world.person("abort")
+    world.run_for(10)
+    assert world.share(version) == 0
+
+
+def test_deleting_with_an_unusable_route_leaves_no_share_without_pods() -> None:
+    """The Service behind the canary's share goes to stable before the canary's pods go."""
+    world = settled(spec(PAUSED))
+    version = world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.lens = lambda s: replace(s, routes=tuple(replace(r, problem="HTTPRoute shop: a third one") for r in s.routes))
+    world.deleting = True
+    while world.share(version):
+        assert world.turn()
+        assert all(s.replicas for s in world.sets.values() if s.pod_hash == version)
+    world.run_for(300)
+    assert world.gone
+
+
+def test_a_refusal_that_is_over_is_not_told_any_more() -> None:
+    """Nobody is called for a write that is not wanted now."""
+    world = settled(spec(PAUSED))
+    world.refuses["CreateReplicaSet/"] = t.OutcomeKind.REFUSED
+    world.release("v2")
+    world.run_for(30)
+    assert stalled(world) == ("True", "Forbidden")
+    world.release("v1")
+    world.run_for(60)
+    assert world.status.phase == "Healthy"
+    assert stalled(world) == ("False", "NotStalled")
+
+
+def test_a_claim_that_is_refused_is_told() -> None:
+    """A Rollout that cannot get its finalizer says so instead of saying nothing."""
+    world = Stubborn(1, spec(PAUSED))
+    world.refuses["SetFinalizer/"] = t.OutcomeKind.REFUSED
+    world.run_for(30)
+    assert stalled(world) == ("True", "Forbidden")
+    world.refuses.clear()
+    world.settle(120)
+    assert world.status.phase == "Healthy"
+
+
+def test_a_finalizer_that_was_taken_away_keeps_no_abort_waiting() -> None:
+    """Lowering goes before claiming."""
+    world = settled(spec(PAUSED))
+    version = world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.finalizers = ()
+    world.refuses["SetFinalizer/"] = t.OutcomeKind.REFUSED
+    world.person("abort")
+    world.run_for(10)
+    assert world.share(version) == 0
+
+
+def test_a_deletion_that_is_refused_is_told() -> None:
+    """A Rollout that cannot go says which write is refused."""
+    world = settled(spec(PAUSED))
+    world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.refuses["SetWeight/"] = t.OutcomeKind.REFUSED
+    world.deleting = True
+    world.run_for(30)
+    assert "SetWeight" in world.status.message
+    assert stalled(world)[0] == "True"
+
+
+def test_a_promotion_that_stands_still_after_the_switch_is_told() -> None:
+    """From the switch of the stable Service on the deadline takes nothing back, but a person hears of it."""
+    world = settled(spec([{"setWeight": 50}], progress_deadline_seconds=60))
+    version = world.release("v2")
+    for _ in range(600):
+        world.run_for(0.2)
+        if world.selectors["shop"] == version:
+            break
+    world.lens = lambda s: replace(s, stable_service=replace(s.stable_service, ready={version: 1}))
+    world.run_for(120)
+    assert world.status.phase == "Promoting"
+    assert stalled(world) == ("True", "ProgressDeadlineExceeded")
+
+
+def test_looking_for_autoscalers_is_tried_again() -> None:
+    """A read that failed is heard of by nobody, so the core comes back to it."""
+    world = Stubborn(1, spec(PAUSED, template=None, workload_ref={"name": "shop"}))
+    world.deployment = 4
+    world.lens = lambda s: replace(s, autoscalers=None)
+    world.turn()
+    world.turn()
+    assert world.wake_at is not None
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The way back
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def test_undo_needs_no_gate() -> None:
+    """A QualityGate that somebody deleted does not bar the way back."""
+    world = settled(spec([{"setWeight": 50}], gates=True))
+    first = world.status.stable
+    assert first
+    world.release("v2")
+    world.settle(300)
+    world.gates = {}
+    name = world.person("undo")
+    world.run_for(120)
+    assert world.answered[name][0], world.answered[name]
+    assert world.status.stable
+    assert world.status.stable.pod_hash == first.pod_hash
+
+
+def test_a_second_undo_does_not_bring_back_what_the_first_one_undid() -> None:
+    """Pressed twice in the night, it goes further back or says that there is nothing."""
+    world = settled(spec([{"setWeight": 50}]))
+    world.release("v2")
+    world.settle(200)
+    world.person("undo")
+    world.settle(200)
+    back = world.status.stable
+    name = world.person("undo")
+    world.run_for(60)
+    assert not world.answered[name][0]
+    assert world.status.stable == back
+
+
+def test_an_undo_that_is_aborted_leaves_the_stable_revision_healthy() -> None:
+    """What serves was not taken back, and says nothing of the kind."""
+    world = settled(spec([{"setWeight": 50}]))
+    world.release("v2")
+    world.settle(200)
+    world.run_for(120)
+    stable = world.status.stable
+    world.person("undo")
+    world.turn()
+    world.person("abort")
+    world.settle(200)
+    assert world.status.stable == stable
+    assert world.status.target is None
+    assert world.status.phase == "Healthy"
+
+
+def test_after_a_switch_of_the_selector_the_old_pods_drain() -> None:
+    """A way back moves no weight, so the route says nothing of when the requests left."""
+    rollout = spec([{"setWeight": 50}])
+    canary = rollout.strategy.canary.model_copy(
+        update={"scale_down_delay_seconds": 60, "abort_scale_down_delay_seconds": 0}
+    )
+    rollout = rollout.model_copy(update={"strategy": rollout.strategy.model_copy(update={"canary": canary})})
+    world = settled(rollout)
+    second = world.release("v2")
+    world.settle(200)
+    world.run_for(20)
+    now = canary.model_copy(update={"scale_down_delay_seconds": 0})
+    world.change_spec(strategy=rollout.strategy.model_copy(update={"canary": now}))
+    world.release("v1")
+    left = None
+    for _ in range(600):
+        world.run_for(0.1)
+        left = left if left is not None or world.share(second) or second in world.endpoints("shop") else world.now
+        if not any(s.replicas for s in world.sets.values() if s.pod_hash == second):
+            break
+    assert left is not None
+    assert world.now - left >= 5
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Bounds
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def test_many_gates_push_no_background_gate_out() -> None:
+    """What judges from the first weight to the end keeps its failures, however many steps have gates of their own."""
+    steps: list[dict[str, Any]] = [{"setWeight": 50}]
+    steps += [{"gate": {"ref": {"name": "golden"}, "count": 1}} for _ in range(30)]
+    world = settled(spec(steps))
+    world.gates = {"golden": GATE, "slow": GATE.model_copy(update={"interval": "1h"})}
+    world.change_spec(gates=spec(PAUSED, gates=True).gates)
+    slow = world.spec.gates[0].model_copy(update={"ref": world.spec.gates[0].ref.model_copy(update={"name": "slow"})})
+    world.change_spec(gates=[slow])
+    world.release("v2")
+    world.settle(900)
+    began = {g.name: g.started_at for g in world.status.gates if g.step == -1}
+    assert began["slow"] < min(g.started_at for g in world.status.gates if g.step > 10)
+
+
+def test_a_status_that_was_cut_is_not_written_for_ever() -> None:
+    """At rest a status at its limit is compared as it would be written."""
+    world = settled(spec(PAUSED))
+    world.run_for(60)
+    first = world.status.history[0]
+    record = RejectedRevision(
+        revision="v1-other", pod_hash="other", attempt=1, reason="Aborted", message="m" * 1024, at=first.finished_at
+    )
+    action = ConsumedAction(
+        uid="u", name="n" * 253, verb="abort", author="a" * 253, accepted=True, message="m" * 512, at=first.finished_at
+    )
+    full = world.status.model_copy(
+        update={
+            "history": [first.model_copy(update={"message": "m" * 512})] * 10,
+            "rejected": [record] * 10,
+            "actions": [action] * 10,
+            "conditions": [c.model_copy(update={"message": "m" * 1024}) for c in world.status.conditions],
+        }
+    )
+    once = decide(replace(world.snapshot(), status=full), world.now + 60).status
+    again = decide(replace(world.snapshot(), status=once), world.now + 200)
+    assert len(again.status.model_dump_json(by_alias=True, exclude_none=True)) <= SIZE_LIMIT
+    assert not again.write
