@@ -1,6 +1,7 @@
-"""The cluster that all tests of this folder share."""
+"""What the tests of this folder share: the cluster, the operator as a process, and namespaces of their own."""
 
 import fcntl
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -8,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.api import operator_process
 from tests.api.cluster import LightCluster
+from tests.api.kube import Kube, proxied
+from tests.api.operator_process import OperatorProcess
 
 MOST_RUNS = 4
 """Test runs that one machine can do at the same time."""
@@ -32,3 +36,44 @@ def light_cluster() -> Iterator[LightCluster]:
                 cluster.stop()
             return
     pytest.fail(f"{MOST_RUNS} test runs are under way on this machine; wait for one of them to end.")
+
+
+CONFIG = {
+    "routeSettleSeconds": 0.1,
+    "drainSeconds": 0.2,
+    # Nobody listens there.
+    "metricProviders": {"down": {"address": "http://127.0.0.1:9", "timeoutSeconds": 1}},
+    "queryTemplates": {
+        "errors": {"query": 'sum(errors{namespace="{{namespace}}",service="{{canaryService}}"})'},
+        "slow": {"query": 'histogram_quantile({{quantile}}, sum(latency{service="{{canaryService}}"}))'},
+    },
+}
+_spaces = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def kube(light_cluster: LightCluster) -> Iterator[Kube]:
+    """Yield the API server for tests that look often."""
+    with proxied(light_cluster) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def operator(light_cluster: LightCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """Yield a running operator that manages all namespaces, with the chart's rights and no others."""
+    if light_cluster.name is None:
+        pytest.skip("the operator's user is known by a token, which an existing cluster does not have")
+    operator_process.install(light_cluster)
+    process = OperatorProcess(light_cluster, tmp_path_factory.mktemp("operator"), CONFIG)
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def namespace(kube: Kube, operator: OperatorProcess) -> Iterator[str]:  # noqa: ARG001  it hands back what is deleted
+    """Yield a namespace of the test's own, which is deleted afterwards."""
+    name = f"operator-{next(_spaces)}"
+    kube.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    kube.delete(f"/api/v1/namespaces/{name}")
