@@ -82,13 +82,13 @@ def main() -> int:
 
 
 def _set_up(arguments: argparse.Namespace, progress: Progress) -> tuple[Cluster, Path]:
-    with progress.step("Starting Kubernetes, a gateway and Prometheus", "20 s; the first time 12 min"):
+    with progress.step("Starting Kubernetes, a gateway and Prometheus", "15 s; the first time 12 min"):
         cluster = Cluster.up(arguments.name, context=arguments.context)
     with progress.step("Building the demo application", "2 s; the first time 15 s"):
         program = images.application_program() if arguments.app_image else images.ensure_application(cluster)
-    with progress.step("Building the operator's image", "5 s; the first time 3 min"):
+    with progress.step("Building the operator's image", "15 s; 2 min where it has to be built"):
         image = arguments.operator_image or images.ensure_operator(cluster)
-    with progress.step("Installing Headgate by its Helm chart", "15 s"):
+    with progress.step("Installing Headgate by its Helm chart", "10 s"):
         chart.install(cluster, image, prometheus=arguments.prometheus)
     return cluster, program
 
