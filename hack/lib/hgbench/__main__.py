@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from hack.lib.hgbench import report
+from hack.lib.hgbench import gateway, report
 from hack.lib.hgbench.audit import AuditLog
 from hack.lib.hgbench.client import Client
 from hack.lib.hgbench.cluster import Cluster, Trouble
@@ -62,14 +62,15 @@ async def _fleet(cluster: Cluster, arguments: argparse.Namespace) -> Figures:
             _say("clearing away what an earlier run left")
             with _running(cluster, arguments.folder) as operator:
                 operator.wait_ready(60)
-                await fleet.remove(300)
-        with _running(cluster, arguments.folder) as operator:
-            figures = await _measure(fleet, operator, audit, arguments)
-            if arguments.keep:
-                _say("deleting the fleet's namespaces")
-                began = time.monotonic()
-                gone = await fleet.remove(600)
-                _say(f"{gone} Rollouts and their namespaces were gone after {time.monotonic() - began:.1f} s")
+                await fleet.remove(600)
+        async with gateway.answering(client):
+            with _running(cluster, arguments.folder) as operator:
+                figures = await _measure(fleet, operator, audit, arguments)
+                if arguments.keep:
+                    _say("deleting the fleet's namespaces")
+                    began = time.monotonic()
+                    gone = await fleet.remove(600)
+                    _say(f"{gone} Rollouts and their namespaces were gone after {time.monotonic() - began:.1f} s")
         return figures
 
 

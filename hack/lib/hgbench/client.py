@@ -22,15 +22,14 @@ ERRORS = 400
 class Client:
     """The administrator's connection; use it as a context manager."""
 
-    def __init__(self, kubeconfig: Path, connections: int = 16) -> None:
+    def __init__(self, kubeconfig: Path, connections: int = 32) -> None:
         config = json.loads(kubeconfig.read_text())
         cluster = config["clusters"][0]["cluster"]
         trust = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
         self._session = aiohttp.ClientSession(
             base_url=cluster["server"],
             headers={"Authorization": f"Bearer {config['users'][0]['user']['token']}"},
-            # One more for the watch, which stays open.
-            connector=aiohttp.TCPConnector(ssl=trust, limit=connections + 1),
+            connector=aiohttp.TCPConnector(ssl=trust, limit=connections),
             timeout=aiohttp.ClientTimeout(total=None, connect=60),
         )
 
@@ -54,6 +53,12 @@ class Client:
     async def patch(self, path: str, patch: Mapping[str, Any]) -> Json:
         """Change an object by a merge patch."""
         return await self._answer("PATCH", path, patch, {"Content-Type": "application/merge-patch+json"})
+
+    async def try_patch(self, path: str, patch: Mapping[str, Any]) -> None:
+        """Change an object by a merge patch, if it is still there."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        async with self._session.patch(path, data=orjson.dumps(patch), headers=headers) as answer:
+            await answer.read()
 
     async def delete(self, path: str) -> None:
         """Delete an object, if it is there."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from hack.lib.hgbench.client import Client, Json
 from hack.lib.hgbench.cluster import Trouble
+from hack.lib.hgbench.gateway import OFF
 
 WEIGHTS = (20, 40, 60, 80, 100)
 REPLICAS = 2
@@ -62,7 +63,7 @@ class Member:
         return {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
-            "metadata": self._meta(self.name),
+            "metadata": self._meta(self.name) | {"annotations": OFF},
             "spec": {
                 "parentRefs": [{"name": "headgate-gateway", "namespace": "gateway-system"}],
                 "hostnames": [f"{self.name}.example"],
