@@ -28,13 +28,12 @@ def consume(cycle: Cycle) -> AnswerAction | None:
     if fresh is not None and sum(a.uid in taken for a in pending) < REMEMBERED:
         _record(cycle, fresh)
     known = {a.uid: a for a in cycle.status.actions}
-    for action in pending:
-        if action.uid in known:
-            done = known[action.uid]
-            answer = AnswerAction(action.name, action.resource_version, done.accepted, done.message)
-            if answer.key not in cycle.snapshot.barred:
-                return answer
-    return None
+    answers = [
+        AnswerAction(a.name, a.resource_version, known[a.uid].accepted, known[a.uid].message)
+        for a in pending
+        if a.uid in known
+    ]
+    return min(answers, key=lambda a: a.key in cycle.snapshot.barred, default=None)
 
 
 def _record(cycle: Cycle, action: ActionView) -> None:

@@ -128,6 +128,19 @@ class Cache:
         self._reindex(kind, key, None)
         return before
 
+    def forget(self, kind: str) -> list[Object]:
+        """Drop all objects of a kind that the server does not know any more.
+
+        Nothing says that they are gone: a server that starts knows no custom kinds for a moment, and then they are back
+        as they were. So they leave no tombstones.
+        """
+        found = self.all(kind)
+        for obj in found:
+            key = (str(obj["metadata"].get("namespace") or ""), str(obj["metadata"]["name"]))
+            del self._objects[kind][key]
+            self._reindex(kind, key, None)
+        return found
+
     def missing_from(self, kind: str, listed: Mapping[tuple[str, str], str], version: int, scope: str) -> list[Object]:
         """The objects that a list (name to uid, at a version, of one namespace or "" for all) says are gone.
 

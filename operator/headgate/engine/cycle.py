@@ -7,7 +7,7 @@ journal of the same decision was written; one that lowers exposure is sent first
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from headgate.act import carry, status
@@ -73,7 +73,8 @@ class Cycle:
             return  # Everything is marked dirty when this replica leads.
         now = parts.now()
         entry = self._entry(key)
-        snapshot = parts.observer.snapshot(key.namespace, key.name, now, self._known(key, entry))
+        barred = parts.ledger.barred(key)
+        snapshot = parts.observer.snapshot(key.namespace, key.name, now, self._known(key, entry, barred))
         if snapshot is None:
             self._forget(key)
             return
@@ -81,6 +82,8 @@ class Cycle:
         entry.poison = ""
         if decision.wake_at is not None:
             parts.queue.add_after(key, max(CONFLICT_PAUSE, decision.wake_at - now))
+        for remaining in barred.values():
+            parts.queue.add_after(key, remaining)  # The decision may have taken something else in its place.
         if snapshot.meta.deleting and not snapshot.namespace_terminating:
             parts.reads.ask_namespace(key)
         await self._carry_through(key, snapshot, decision)
@@ -228,10 +231,11 @@ class Cycle:
         entry.uid = uid or entry.uid
         return entry
 
-    def _known(self, key: Key, entry: Entry) -> Known:
+    def _known(self, key: Key, entry: Entry, barred: Iterable[str]) -> Known:
         found = self._parts.reads.found(key)
         return Known(
             outcome=entry.outcome,
+            barred=frozenset(barred),
             answers=self._parts.checks.answers(key),
             autoscalers=found.autoscalers,
             pod_causes=found.pod_causes,

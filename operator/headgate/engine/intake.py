@@ -100,6 +100,12 @@ class Intake:
         if self._cache.remove(kind, namespace, name, uid) is not None:
             self._dirty(concerned)
 
+    def lost(self, kind: str) -> None:
+        """Take that a whole kind is not served, for now or for ever."""
+        concerned = {key for obj in self._cache.all(kind) for key in self._concerned(kind, obj)}
+        self._cache.forget(kind)
+        self._dirty(concerned)
+
     def all_dirty(self) -> None:
         """Mark every Rollout dirty."""
         self._dirty(Key(o["metadata"]["namespace"], o["metadata"]["name"]) for o in self._cache.all("Rollout"))

@@ -203,6 +203,10 @@ class Elector:
 
     def _lead(self, began: float) -> None:
         # From when the request was *sent*: the others count from when they see its effect, which is later.
+        lapsed = self._leading and self._monotonic() >= self._deadline
+        if lapsed:
+            # What was looked at meanwhile was not written; beginning anew marks everything dirty.
+            self._stop("the Lease was renewed late")
         self._deadline = began + DURATION - MARGIN
         if not self._leading:
             self._leading = True

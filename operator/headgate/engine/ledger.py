@@ -14,6 +14,8 @@ CONFLICTS = 3
 HASTE = 2.0
 HASTY = 10
 """Lowering exposure is tried this often with at most `HASTE` seconds between, before it backs off like the rest."""
+ROW_SECONDS = 2 * LONGEST_BACKOFF
+"""A failure longer ago than this has nothing to do with the next one."""
 REPEATS = 10
 """The same action done so often within `REPEAT_SECONDS` is slowed down, whoever is to blame."""
 REPEAT_SECONDS = 10.0
@@ -27,6 +29,8 @@ class Entry:
     outcome: Outcome | None = None
     barred: dict[str, float] = field(default_factory=dict)
     """Action key to the monotonic time before which it is not tried again."""
+    rows: dict[str, Outcome] = field(default_factory=dict)
+    """Action key to its last failure in an unbroken row; what else was done in between does not break it."""
     conflicts: int = 0
     poison: str = ""
     """What was last logged about it being undecidable."""
@@ -56,27 +60,33 @@ class Ledger:
         """Seconds for which this action is not to be tried again; 0 if it may be."""
         return max(0.0, self.of(key).barred.get(action.key, 0.0) - self._monotonic())
 
+    def barred(self, key: Key) -> dict[str, float]:
+        """Keys of the actions that are not to be tried again yet, and for how many seconds."""
+        entry, now = self.of(key), self._monotonic()
+        entry.barred = {k: until for k, until in entry.barred.items() if until > now}
+        return {k: until - now for k, until in entry.barred.items()}
+
     def note(self, key: Key, action: Action, kind: OutcomeKind, reason: str, message: str, at: float) -> Outcome:
-        """Remember an outcome; equal refusals in a row are counted."""
+        """Remember an outcome; failures of one action in a row are counted."""
         entry = self.of(key)
-        last = entry.outcome
-        again = (
-            last is not None
-            and kind in (OutcomeKind.REFUSED, OutcomeKind.UNKNOWN)
-            and (last.action, last.kind, last.reason) == (action.key, kind, reason)
-        )
-        count = last.count + 1 if last and again else 1
+        failed = kind in (OutcomeKind.REFUSED, OutcomeKind.UNKNOWN)
+        entry.rows = {k: row for k, row in entry.rows.items() if at - row.at < ROW_SECONDS}
+        last = entry.rows.get(action.key) if failed else None
+        count = last.count + 1 if last else 1
         entry.outcome = Outcome(
             action=action.key,
             kind=kind,
             reason=reason,
             message=message,
             at=at,
-            first_at=last.first_at if last and again else at,
+            first_at=last.first_at if last else at,
             count=count,
         )
         entry.barred.pop(action.key, None)
-        if kind in (OutcomeKind.REFUSED, OutcomeKind.UNKNOWN):
+        if kind is OutcomeKind.DONE:
+            entry.rows.pop(action.key, None)
+        if failed:
+            entry.rows[action.key] = entry.outcome
             delay = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(count - 1, 30))
             if action.exposure == "lower" and count <= HASTY:
                 delay = min(delay, HASTE)

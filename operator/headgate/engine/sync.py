@@ -155,9 +155,7 @@ class Sync:
     def _lost(self, kind: str) -> None:
         log.warning("a kind is not served any more", kind=kind)
         self._cache.missing.add(kind)
-        for obj in self._cache.all(kind):
-            meta = obj["metadata"]
-            self._intake.gone(kind, str(meta.get("namespace") or ""), meta["name"], meta["uid"])
+        self._intake.lost(kind)
         self._intake.all_dirty()
 
     def _compare(self, kind: str, where: tuple[str, str], version: int) -> None:

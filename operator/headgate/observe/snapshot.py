@@ -17,6 +17,7 @@ from headgate.decide.types import (
     AutoscalerView,
     Outcome,
     PlanView,
+    RolloutMeta,
     RouteView,
     ServiceView,
     Snapshot,
@@ -36,6 +37,7 @@ class Known:
     """What this process knows about one Rollout and no object holds."""
 
     outcome: Outcome | None = None
+    barred: frozenset[str] = frozenset()
     answers: Sequence[Answer] = ()
     autoscalers: tuple[AutoscalerView, ...] | None = None
     pod_causes: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +60,8 @@ class Observer:
         self._templates: Once[str] = Once()
         self._settled: dict[tuple[str, str, str, str], tuple[object, float]] = {}
         """Since when a claimed place is seen as served, by Rollout and place, for one generation of its object."""
+        self._held: dict[tuple[str, str], tuple[frozenset[str], float]] = {}
+        """Since when a Service is seen to hold pods of just these revisions, by Rollout and Service."""
 
     def snapshot(self, namespace: str, name: str, now: float, known: Known) -> Snapshot | None:
         """Everything that a decision may depend on; None if there is no such Rollout.
@@ -89,8 +93,8 @@ class Observer:
             revision=revision,
             replica_sets=sets,
             plans=self._plans_of(belonging),
-            stable_service=self._service(namespace, canary.stable_service, hashes),
-            canary_service=self._service(namespace, canary.canary_service, hashes),
+            stable_service=self._service(meta, canary.stable_service, hashes, now),
+            canary_service=self._service(meta, canary.canary_service, hashes, now),
             routes=() if problem else self._routes(namespace, meta.uid, spec, status, now),
             workload=workload,
             gates=gates,
@@ -103,6 +107,7 @@ class Observer:
             autoscalers=known.autoscalers,
             pod_causes=dict(known.pod_causes),
             outcome=known.outcome,
+            barred=known.barred,
             namespace_terminating=known.namespace_terminating,
         )
 
@@ -112,6 +117,8 @@ class Observer:
         self._templates.drop(uid)
         for place in [p for p in self._settled if p[0] == uid]:
             del self._settled[place]
+        for held in [p for p in self._held if p[0] == uid]:
+            del self._held[held]
 
     def _template(
         self, rollout: Object, namespace: str, spec: RolloutSpec
@@ -139,9 +146,15 @@ class Observer:
         revision = self._templates.get(view.uid, view.generation, lambda: revision_of(view.template))
         return view, revision
 
-    def _service(self, namespace: str, name: str, hashes: Mapping[str, str]) -> ServiceView:
-        slices = self._store.by("EndpointSlice", BY_SERVICE, owner(namespace, name))
-        return views.service(name, self._store.get("Service", namespace, name), slices, hashes)
+    def _service(self, meta: RolloutMeta, name: str, hashes: Mapping[str, str], now: float) -> ServiceView:
+        slices = self._store.by("EndpointSlice", BY_SERVICE, owner(meta.namespace, name))
+        view = views.service(name, self._store.get("Service", meta.namespace, name), slices, hashes)
+        holds, place = frozenset(view.ready), (meta.uid, name)
+        seen, since = self._held.get(place, (None, now))
+        if seen != holds:
+            since = now
+            self._held[place] = (holds, since)
+        return replace(view, since=since)
 
     def _plans_of(self, belonging: str) -> tuple[PlanView, ...]:
         found = []

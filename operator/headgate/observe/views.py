@@ -117,11 +117,18 @@ def workload(name: str, obj: Object | None) -> WorkloadView:
 
 
 def plan(obj: Object) -> PlanView | None:
-    """What a ControllerRevision pins (written by `act/records`); None if it is none of ours."""
+    """What a ControllerRevision pins (written by `act/records`); None if it is none of ours, or cannot be read."""
     data = orjson.loads(obj["packed"])
     if not isinstance(data, Mapping) or "plan" not in data:
         return None
-    meta, raw = obj["metadata"], data["plan"]
+    try:
+        return _plan(obj["metadata"], data)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # Somebody else's with our label must not keep the Rollout from being looked at.
+
+
+def _plan(meta: Object, data: Object) -> PlanView:
+    raw = data["plan"]
     return PlanView(
         name=meta["name"],
         uid=meta["uid"],

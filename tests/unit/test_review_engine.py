@@ -1,0 +1,186 @@
+"""What the engine must survive without forgetting anybody: blips, late renewals, rows of failures, strange records."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import orjson
+import pytest
+
+from headgate.act.errors import Unavailable
+from headgate.act.kube import Kube
+from headgate.act.transport import Request, Response
+from headgate.decide.types import AnswerAction, Decision, Outcome, OutcomeKind, SetSelector, SetWeight, Snapshot
+from headgate.engine.lease import Elector
+from headgate.engine.ledger import Ledger
+from headgate.engine.queue import Key
+from headgate.engine.sources import sources
+from headgate.engine.sync import Sync
+from headgate.observe import views
+from headgate.traffic.registry import ROUTERS
+from tests.unit.engine_world import KEY, ROLLOUT, ROUTE, STABLE, World, rollout, service
+from tests.unit.fake_api import FakeAPI
+
+pytestmark = pytest.mark.looptime
+
+SLICE = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/checkout-1"
+
+
+@pytest.fixture
+async def world() -> World:
+    """A Rollout and its Service."""
+    made = World()
+    made.put("Service", STABLE, service())
+    made.put("Rollout", ROLLOUT, rollout())
+    return made
+
+
+async def test_a_kind_that_was_not_served_for_a_moment_comes_back_whole(world: World) -> None:
+    """A server that starts answers 404 for custom kinds; the same objects must not count as deleted afterwards."""
+    watched = tuple(s for s in sources(ROUTERS.values(), ()) if s.kind in ("Rollout", "HTTPRoute"))
+    sync = Sync(
+        world.kube,
+        world.cache,
+        world.intake,
+        watched,
+        namespaces=("shop",),
+        monotonic=asyncio.get_running_loop().time,
+        rand=lambda: 0.5,
+    )
+    world.api.put(ROUTE, {"spec": {"rules": []}})
+    await sync.first_lists()
+    for part in ("rollouts", "httproutes"):
+        world.api.fail("GET", part, (404, "NotFound"))
+    await sync.sweep("Rollout")
+    await sync.sweep("HTTPRoute")
+    assert world.cache.count("HTTPRoute") == 0
+    task = asyncio.create_task(sync.run())
+    await asyncio.sleep(60)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert world.cache.get("HTTPRoute", "shop", "checkout") is not None
+    assert world.cache.get("Rollout", *KEY) is not None
+    assert world.queue.statistics().ready == 1
+
+
+async def test_a_lease_that_is_renewed_late_begins_anew() -> None:
+    """What was looked at between the deadline and the renewal was not written, so all of it comes again."""
+    api = FakeAPI()
+    loop = asyncio.get_running_loop()
+    elector = Elector(
+        Kube(api),
+        namespace="system",
+        name="headgate",
+        identity="one",
+        now=lambda: 1e9 + loop.time(),
+        monotonic=loop.time,
+    )
+    started: list[float] = []
+    elector.on_started.append(lambda: started.append(loop.time()))
+    task = asyncio.create_task(elector.run())
+    await asyncio.sleep(0.1)
+    assert len(started) == 1
+    answer, renewals = api.send, iter((0.0, 2.9))
+
+    async def slow(request: Request) -> Response:
+        if request.method != "PATCH":
+            return await answer(request)
+        wait = next(renewals, None)
+        if wait == 0.0:
+            raise Unavailable("the server starts again")
+        given = await answer(request)
+        await asyncio.sleep(wait or 0.0)
+        return given
+
+    api.send = slow  # type: ignore[method-assign]
+    for _ in range(100):
+        await asyncio.sleep(0.1)
+        if not elector.may_write():
+            break
+    assert elector.leading, "nobody else may have it yet"
+    await asyncio.sleep(3)
+    task.cancel()
+    assert elector.may_write()
+    assert len(started) == 2
+
+
+def noted(ledger: Ledger, action: SetWeight | AnswerAction, kind: OutcomeKind, reason: str, at: float) -> Outcome:
+    """An outcome of one Rollout."""
+    return ledger.note(Key("shop", "checkout"), action, kind, reason, "", at)
+
+
+async def test_what_is_done_in_between_does_not_break_a_row_of_failures() -> None:
+    """A weight that cannot be lowered is one story, whatever words the refusals use."""
+    ledger = Ledger(monotonic=asyncio.get_running_loop().time)
+    weight = SetWeight("gatewayAPI", "HTTPRoute", "checkout", "", "1", 0, exposure="lower")
+    answer = AnswerAction("abort-1", "1", accepted=True, message="")
+    noted(ledger, weight, OutcomeKind.UNKNOWN, "Timeout", 100)
+    noted(ledger, answer, OutcomeKind.REFUSED, "Forbidden", 101)
+    noted(ledger, weight, OutcomeKind.UNKNOWN, "Unavailable", 105)
+    noted(ledger, answer, OutcomeKind.DONE, "", 106)
+    last = noted(ledger, weight, OutcomeKind.REFUSED, "Invalid", 111)
+    assert (last.first_at, last.count) == (100, 3)
+    noted(ledger, weight, OutcomeKind.DONE, "", 112)
+    assert noted(ledger, weight, OutcomeKind.REFUSED, "Invalid", 113).count == 1
+    assert noted(ledger, weight, OutcomeKind.REFUSED, "Invalid", 5000).count == 1, "long ago is another story"
+
+
+async def test_a_barred_action_is_told_to_the_core_and_comes_again(world: World) -> None:
+    """The core takes something else meanwhile; nothing but the clock says when the first may be tried again."""
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        found = snapshot.stable_service
+        action = SetSelector(found.name, found.resource_version, "abc")
+        return Decision(snapshot.status, write=False, action=None if action.key in snapshot.barred else action)
+
+    world.decide = decide
+    world.api.fail("PATCH", "services", (403, "Forbidden"))
+    await world.pass_over()
+    world.queue.add(KEY)
+    await world.pass_over()
+    assert world.snapshots[-1].barred == {"SetSelector/checkout"}
+    await world.pass_over()
+    assert world.snapshots[-1].barred == frozenset()
+    assert world.cache.get("Service", "shop", "checkout")["spec"]["selector"]["headgate.dev/revision"] == "abc"  # type: ignore[index]
+
+
+async def test_a_service_tells_since_when_it_holds_what_it_holds(world: World) -> None:
+    """The drain delay of a selector runs from when the slices follow, not from the route's last change."""
+    world.put("ReplicaSet", "/apis/apps/v1/namespaces/shop/replicasets/checkout-abc", replica_set())
+    world.put("EndpointSlice", SLICE, endpoints("checkout-abc-11111"))
+    await world.pass_over()
+    began = world.snapshots[-1].stable_service.since
+    await asyncio.sleep(10)
+    world.put("EndpointSlice", SLICE, endpoints("checkout-abc-11111", "checkout-abc-22222"))
+    await world.pass_over()
+    assert world.snapshots[-1].stable_service.since == began
+    world.put("EndpointSlice", SLICE, endpoints())
+    await world.pass_over()
+    assert world.snapshots[-1].stable_service.since >= began + 10
+
+
+def replica_set() -> dict[str, object]:
+    """A ReplicaSet of the Rollout."""
+    return {
+        "metadata": {"labels": {"headgate.dev/rollout": "checkout", "headgate.dev/revision": "abc"}},
+        "spec": {"replicas": 1},
+    }
+
+
+def endpoints(*pods: str) -> dict[str, object]:
+    """A slice of the stable Service."""
+    return {
+        "metadata": {"labels": {"kubernetes.io/service-name": "checkout"}},
+        "endpoints": [{"targetRef": {"kind": "Pod", "name": pod}} for pod in pods],
+    }
+
+
+@pytest.mark.parametrize(
+    "data", [{"plan": 1}, {"plan": {}}, {"plan": {"steps": [{"setWeight": 101}]}, "revision": "r"}, {"plan": None}]
+)
+async def test_a_record_that_cannot_be_read_is_none_of_ours(data: object) -> None:
+    """Anybody may put our label on a ControllerRevision; that must not keep the Rollout from being looked at."""
+    meta = {"name": "x", "uid": "u", "resourceVersion": "1"}
+    assert views.plan({"metadata": meta, "packed": orjson.dumps(data)}) is None
