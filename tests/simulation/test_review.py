@@ -407,6 +407,34 @@ def test_looking_for_autoscalers_is_tried_again() -> None:
     assert world.wake_at is not None
 
 
+def test_scaling_at_rest_is_no_outage() -> None:
+    """Until the ReplicaSet's controller has seen a new number its counts are old, not zero."""
+    world = settled(spec(PAUSED))
+    world.run_for(60)
+    world.lens = lambda s: replace(s, replica_sets=tuple(replace(r, settled=False) for r in s.replica_sets))
+    world.run_for(60)
+    assert next(c for c in world.status.conditions if c.type == "Available").status == "True"
+
+
+def test_the_cause_of_missing_pods_goes_with_it() -> None:
+    """What kept the pods from coming up is not told any more when they are up."""
+    world = settled(spec(PAUSED))
+    world.run_for(60)
+    stable = world.status.stable
+    assert stable
+    world.lens = lambda s: replace(
+        s,
+        replica_sets=tuple(replace(r, available=0, ready=0) for r in s.replica_sets),
+        stable_service=replace(s.stable_service, ready={}),
+        pod_causes={stable.pod_hash: "4 of 4 pods: ImagePullBackOff"},
+    )
+    world.run_for(60)
+    assert "ImagePullBackOff" in world.status.hold_message
+    world.lens = lambda s: s
+    world.run_for(60)
+    assert not world.status.hold_message
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # The way back
 # --------------------------------------------------------------------------------------------------------------------
@@ -425,6 +453,21 @@ def test_undo_needs_no_gate() -> None:
     assert world.answered[name][0], world.answered[name]
     assert world.status.stable
     assert world.status.stable.pod_hash == first.pod_hash
+
+
+@pytest.mark.parametrize("verb", ["resume", "promote"])
+def test_a_gate_that_is_missing_bars_no_hand_on_the_attempt_that_has_its_own(verb: str) -> None:
+    """The attempt under way has pinned its gates; only the next one needs them."""
+    world = settled(spec([*PAUSED, {"setWeight": 60}, {"gate": {"ref": {"name": "golden"}}}]))
+    world.release("v2")
+    world.settle(120, until=("Paused",))
+    if verb == "resume":
+        world.person("pause")
+        world.run_for(5)
+    world.gates = {}
+    name = world.person(verb)
+    world.run_for(5)
+    assert world.answered[name][0], world.answered[name]
 
 
 def test_a_second_undo_does_not_bring_back_what_the_first_one_undid() -> None:
@@ -479,6 +522,41 @@ def test_after_a_switch_of_the_selector_the_old_pods_drain() -> None:
             break
     assert left is not None
     assert world.now - left >= 5
+
+
+def test_while_paused_the_deployment_is_left_alone() -> None:
+    """A pause removes no capacity, whoever scaled what up meanwhile."""
+    world = Stubborn(1, spec(PAUSED, template=None, workload_ref={"name": "shop"}))
+    world.deployment = 4
+    world.settle(120)
+    world.run_for(60)
+    world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.person("pause")
+    world.run_for(5)
+    world.deployment = 4
+    world.run_for(60)
+    assert world.deployment == 4
+
+
+def test_deleting_the_whole_application_leaves_nothing_behind() -> None:
+    """Where the Deployment and the Service are gone too, no ReplicaSet is kept for anybody."""
+    world = Stubborn(1, spec(PAUSED, template=None, workload_ref={"name": "shop"}))
+    world.deployment = 4
+    world.settle(120)
+    world.run_for(60)
+    world.lens = lambda s: replace(
+        s,
+        workload=t.WorkloadView("shop", found=False),
+        template=None,
+        revision="",
+        stable_service=t.ServiceView("shop", found=False),
+        canary_service=t.ServiceView("shop-canary", found=False),
+    )
+    world.deleting = True
+    world.run_for(120)
+    assert world.gone
+    assert world.plans == {}
 
 
 # --------------------------------------------------------------------------------------------------------------------

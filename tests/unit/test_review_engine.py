@@ -65,6 +65,33 @@ async def test_a_kind_that_was_not_served_for_a_moment_comes_back_whole(world: W
     assert world.queue.statistics().ready == 1
 
 
+async def test_a_sweep_that_failed_is_tried_again_soon(world: World) -> None:
+    """What vanished in an outage is reported by no watch; the next regular sweep is ten minutes away."""
+    loop = asyncio.get_running_loop()
+    watched = tuple(s for s in sources(ROUTERS.values(), ()) if s.kind in ("Rollout", "Service"))
+    sync = Sync(
+        world.kube,
+        world.cache,
+        world.intake,
+        watched,
+        namespaces=("shop",),
+        monotonic=loop.time,
+        rand=lambda: 0.5,
+    )
+    await sync.first_lists()
+    task = asyncio.create_task(sync.run())
+    await asyncio.sleep(2)
+    del world.api.objects[ROLLOUT]
+    for _ in range(2):
+        world.api.fail("GET", "rollouts", Unavailable("an outage"))
+    world.intake.relisted["Rollout"] = 0.0
+    await asyncio.sleep(60)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert world.cache.get("Rollout", *KEY) is None
+
+
 async def test_a_lease_that_is_renewed_late_begins_anew() -> None:
     """What was looked at between the deadline and the renewal was not written, so all of it comes again."""
     api = FakeAPI()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headgate.decide import journal
 from headgate.decide.canary import held_gate
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import available
+from headgate.decide.mover import replica_set
 
 Row = tuple[str, str, str, str]
 
@@ -75,7 +75,9 @@ def _available(cycle: Cycle) -> Row:
     stable, wanted = cycle.status.stable, cycle.snapshot.spec.replicas
     if stable is None:
         return ("Available", "False", "NoStableRevision", "no revision is stable yet")
-    there = available(cycle.snapshot, stable.pod_hash)
+    # Also while its controller has not seen the last change: that is no outage.
+    found = replica_set(cycle.snapshot, stable.pod_hash)
+    there = found.available if found else 0
     text = f"{there} of {wanted} pods of the stable revision {stable.pod_hash} are available"
     return ("Available", "True" if there >= wanted else "False", "Enough" if there >= wanted else "TooFewPods", text)
 

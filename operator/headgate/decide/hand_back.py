@@ -144,7 +144,9 @@ def _returns_to_workload(snapshot: Snapshot) -> bool:
 def _stays(snapshot: Snapshot) -> bool:
     """The stable ReplicaSet goes on serving after the Rollout is gone."""
     adopted = snapshot.spec.workload_ref is not None and snapshot.status.stable is not None
-    return snapshot.meta.orphaning or (adopted and not _returns_to_workload(snapshot))
+    # Where Deployment and Service went, too, the whole application goes, and nobody is left to be served.
+    whole = (snapshot.workload is None or not snapshot.workload.found) and not snapshot.stable_service.found
+    return snapshot.meta.orphaning or (adopted and not whole and not _returns_to_workload(snapshot))
 
 
 def _workload(cycle: Cycle) -> tuple[Action | None, str] | None:

@@ -61,8 +61,8 @@ def _record(cycle: Cycle, action: ActionView) -> None:
 
 
 def _take(cycle: Cycle, action: ActionView) -> Answered:
-    # The way back needs no gate, so a gate that is missing does not bar it.
-    problems = [p for p in cycle.problems if p.blocks_running or action.verb != "undo"]
+    # What concerns the next attempt only, such as a gate that is missing, bars nothing but a retry.
+    problems = [p for p in cycle.problems if p.blocks_running or action.verb == "retry"]
     if problems and action.verb not in ("abort", "pause"):
         return False, f"the Rollout cannot be worked with now: {problems[0].message}"
     handler = _VERBS.get(action.verb)

@@ -34,7 +34,9 @@ def release(cycle: Cycle) -> Action | None:
         _step(cycle, plan, run)
     if journal.running(cycle.status) is None:
         return resting.rest(cycle)
-    return cycle.move.action or resting.shrink_workload(cycle)
+    if cycle.move.action is not None or hold_reason(cycle):
+        return cycle.move.action
+    return resting.shrink_workload(cycle)
 
 
 def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:

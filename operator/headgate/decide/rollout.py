@@ -227,6 +227,8 @@ def _may_begin_first(cycle: Cycle) -> bool:
 def _explain_missing_pods(cycle: Cycle) -> None:
     pod_hash = cycle.move.short_of
     if not pod_hash:
+        if cycle.status.hold_message:
+            cycle.change(hold_message="")
         return
     found = replica_set(cycle.snapshot, pod_hash)
     cause = cycle.snapshot.pod_causes.get(pod_hash, "") or (found.failure if found else "")

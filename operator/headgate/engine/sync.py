@@ -20,6 +20,8 @@ from headgate.telemetry.logs import logger
 TICK = 1.0
 DEBOUNCE = 1.0
 SWEEP_EVERY = 600.0
+SWEEP_AGAIN = 15.0
+"""Seconds after which a sweep that failed is tried again: what vanished in an outage is told by nobody else."""
 PROBE_EVERY = 30.0
 GRACE = 10.0
 """Seconds that a watch may be behind a list before single objects are read."""
@@ -107,7 +109,10 @@ class Sync:
                 return
             except ApiError as error:
                 log.warning("sweep failed", kind=kind, reason=error.reason)
+                self._due[kind] = self._monotonic() + SWEEP_AGAIN
                 return
+            finally:
+                self._beat()
             listed = {}
             for item in listing.items:
                 meta = item["metadata"]
@@ -174,6 +179,7 @@ class Sync:
             if known is not None and version_of(known) >= version:
                 continue
             read += 1
+            self._beat()
             try:
                 self._intake.take(kind, await self._kube.get(self._sources[kind].resource, namespace or None, name))
             except ApiError:
