@@ -383,6 +383,18 @@ def test_a_deletion_that_is_refused_is_told() -> None:
     assert stalled(world)[0] == "True"
 
 
+def test_a_namespace_goes_although_the_rights_in_it_went_first() -> None:
+    """In a namespace that is deleted a refusal counts as done; nothing may keep it for ever."""
+    world = settled(spec(PAUSED))
+    world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.lens = lambda s: replace(s, namespace_terminating=True)
+    world.refuses["SetWeight/"] = t.OutcomeKind.REFUSED
+    world.deleting = True
+    world.run_for(30)
+    assert world.gone
+
+
 def test_a_promotion_that_stands_still_after_the_switch_is_told() -> None:
     """From the switch of the stable Service on the deadline takes nothing back, but a person hears of it."""
     world = settled(spec([{"setWeight": 50}], progress_deadline_seconds=60))
@@ -468,6 +480,20 @@ def test_a_gate_that_is_missing_bars_no_hand_on_the_attempt_that_has_its_own(ver
     name = world.person(verb)
     world.run_for(5)
     assert world.answered[name][0], world.answered[name]
+
+
+def test_a_template_that_goes_back_needs_no_gate_either() -> None:
+    """A revert in Git, while the old pods are still there, is a way back like an undo."""
+    world = settled(spec([{"setWeight": 50}, {"gate": {"ref": {"name": "golden"}, "count": 1}}]))
+    first = world.status.stable
+    assert first
+    world.release("v2")
+    world.settle(300)
+    world.gates = {}
+    world.release("v1")
+    world.run_for(20)
+    assert world.status.stable
+    assert world.status.stable.pod_hash == first.pod_hash
 
 
 def test_a_second_undo_does_not_bring_back_what_the_first_one_undid() -> None:

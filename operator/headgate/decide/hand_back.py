@@ -15,6 +15,7 @@ from headgate.decide.types import (
     Decision,
     DeletePlan,
     EventNote,
+    OutcomeKind,
     ScaleReplicaSet,
     ScaleWorkload,
     SetFinalizer,
@@ -78,7 +79,7 @@ def _next(cycle: Cycle) -> tuple[Action | None, str]:
         # Route and Services are an older Rollout's: only what is our own goes.
         return _records(cycle) or (_let_go(cycle), "")
     lowered = _traffic_home(cycle)
-    if lowered is not None:
+    if lowered is not None and not (snapshot.namespace_terminating and _forbidden(snapshot, lowered[0])):
         return lowered
     if snapshot.namespace_terminating:
         return _let_go(cycle), ""
@@ -87,6 +88,15 @@ def _next(cycle: Cycle) -> tuple[Action | None, str]:
         if found is not None:
             return found
     return _let_go(cycle), ""
+
+
+def _forbidden(snapshot: Snapshot, action: Action | None) -> bool:
+    """It was refused: in a namespace that goes, the right to it may have gone first."""
+    if action is None:
+        return False
+    outcome = snapshot.outcome
+    refused = outcome is not None and outcome.kind is OutcomeKind.REFUSED and outcome.action == action.key
+    return refused or action.key in snapshot.barred
 
 
 def _patient(cycle: Cycle) -> bool:

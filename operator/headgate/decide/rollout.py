@@ -103,11 +103,27 @@ def _towards(cycle: Cycle, wanted: str, stable: str, run: RevisionRef | None) ->
     elif journal.is_rejected(status, wanted):
         if run is not None and run.revision != wanted and cycle.snapshot.spec.on_new_revision == "Supersede":
             _leave(cycle, "Superseded", "the template is that of a revision that was taken back earlier")
+    elif not _may_begin(cycle, wanted):
+        return
     elif run is None:
-        if not cycle.problems:
-            _begin(cycle, wanted)
-    elif run.revision != wanted and not cycle.problems:
+        _begin(cycle, wanted)
+    elif run.revision != wanted:
         _another_revision(cycle, wanted)
+
+
+def _may_begin(cycle: Cycle, wanted: str) -> bool:
+    """Whether an attempt may begin; a gate that is missing bars it, but not the way back, which needs none."""
+    if any(p.blocks_running for p in cycle.problems):
+        return False
+    return not cycle.problems or _is_way_back(cycle, wanted, _free_hash(cycle.snapshot, wanted)[0])
+
+
+def _is_way_back(cycle: Cycle, wanted: str, pod_hash: str) -> bool:
+    """The revision was promoted before and still has all its pods."""
+    snapshot = cycle.snapshot
+    promoted = any(h.revision == wanted and h.outcome in ("Promoted", "Adopted") for h in cycle.status.history)
+    there = replica_set(snapshot, pod_hash)
+    return bool(promoted and there and 0 < snapshot.spec.replicas <= min(there.replicas, available(snapshot, pod_hash)))
 
 
 def _another_revision(cycle: Cycle, wanted: str) -> None:
@@ -146,9 +162,7 @@ def _leave(cycle: Cycle, outcome: journal.Ending, message: str) -> None:
 def _begin(cycle: Cycle, wanted: str) -> None:
     snapshot, status = cycle.snapshot, cycle.status
     pod_hash, collision = _free_hash(snapshot, wanted)
-    promoted = any(h.revision == wanted and h.outcome in ("Promoted", "Adopted") for h in status.history)
-    there = replica_set(snapshot, pod_hash)
-    fast = bool(promoted and there and 0 < snapshot.spec.replicas <= min(there.replicas, available(snapshot, pod_hash)))
+    fast = _is_way_back(cycle, wanted, pod_hash)
     cycle.status = journal.begin_run(
         journal.change(
             status,
