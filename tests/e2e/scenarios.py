@@ -123,6 +123,20 @@ def deletion(lab: Lab) -> None:
         assert not left, [item["metadata"]["name"] for item in left]
 
 
+def deletion_in_mid_release(lab: Lab) -> None:
+    """Deleted in the middle of a release, traffic goes to the stable version only: nobody has judged the template's."""
+    with town(lab, "cut-short") as here:
+        here.shop.release("v2")
+        here.watch.until("weight 20 is served", lambda s: s.status.weights.observed == 20, timeout=60)
+        here.cluster.delete(ROLLOUT, "shop", "cut-short", timeout=120)
+        here.expect_only("release-1")
+        assert here.shop.weights() == {"shop": 100, "shop-canary": 0}
+        events = here.cluster.all("events", "cut-short")
+        said = [event["message"] for event in events if event["involvedObject"]["kind"] == "Rollout"]
+        assert any("Deployment" in message for message in said), f"an Event says how to go on: {said}"
+        here.expect_no_failure()
+
+
 SCENARIOS: dict[str, Scenario] = {
     "a good version is promoted": good_version,
     "a bad version is taken back": bad_version,
@@ -131,6 +145,7 @@ SCENARIOS: dict[str, Scenario] = {
     "a query that does not parse holds": nonsense_query,
     "a provider that is down holds": silent_provider,
     "deletion hands back": deletion,
+    "deletion in the middle of a release": deletion_in_mid_release,
 }
 
 

@@ -18,7 +18,7 @@ LONGEST = 400
 @pytest.fixture(scope="module")
 def running(request: pytest.FixtureRequest, lab: Lab) -> Iterator[dict[str, Future[None]]]:
     """Start all the scenarios that were asked for; each test waits for its own."""
-    wanted = [item.callspec.params["name"] for item in request.session.items if hasattr(item, "callspec")]
+    wanted = [item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")]
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         yield {name: pool.submit(SCENARIOS[name], lab) for name in dict.fromkeys(wanted) if name in SCENARIOS}
 
