@@ -126,8 +126,8 @@ def _traffic(cycle: Cycle) -> Row:
     weights = cycle.status.weights
     if cycle.stalled and cycle.stalled[0] == "TrafficContested":
         return ("TrafficInSync", "False", *cycle.stalled)
-    if cycle.move.reached:
-        return ("TrafficInSync", "True", "Served", f"the router serves weight {weights.desired}")
+    if cycle.move.served:
+        return ("TrafficInSync", "True", "Served", f"the router serves weight {weights.observed}")
     return ("TrafficInSync", "False", "Waiting", cycle.move.waiting or "a change is under way")
 
 

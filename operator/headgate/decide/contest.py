@@ -6,6 +6,7 @@ The hold ends when a person resumes, or with the next attempt.
 from __future__ import annotations
 
 from headgate.api.common import to_epoch, to_time
+from headgate.api.gate import GateRun
 from headgate.decide import journal
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import observed_weight
@@ -27,19 +28,24 @@ def watch(cycle: Cycle, desired: int) -> None:
     for run in cycle.status.gates:
         if run.verdict == "Fail" or (run.step >= 0 and run.step != cycle.status.current_step_index):
             continue
-        fresh = run.model_copy(
-            update={
-                "window": run.window + 1,
-                "started_at": to_time(cycle.now),
-                "verdict": "Running",
-                "held": False,
-                "decided_at": None,
-                "message": "the weight was rewritten by somebody else; the gate begins again once it is served",
-                # Without checks: it has not begun.
-                "checks": [],
-            }
-        )
-        cycle.status = journal.put_gate(cycle.status, fresh)
+        stop(cycle, run)
+
+
+def stop(cycle: Cycle, run: GateRun) -> None:
+    """Let a gate begin again once its weight is served: what it saw was another one."""
+    stopped = run.model_copy(
+        update={
+            "window": run.window + 1,
+            "started_at": to_time(cycle.now),
+            "verdict": "Running",
+            "held": False,
+            "decided_at": None,
+            "message": "the weight is not the step's any more; the gate begins again once that is served",
+            # Without checks: it has not begun.
+            "checks": [],
+        }
+    )
+    cycle.status = journal.put_gate(cycle.status, stopped)
 
 
 def watch_selectors(cycle: Cycle) -> None:

@@ -81,7 +81,11 @@ def end_run(status: RolloutStatus, outcome: Ending, message: str, now: float) ->
         finished_at=to_time(now),
         message=message[:512],
     )
-    return change(status, history=[*status.history, entry][-HISTORY_LIMIT:], paused=None, hold_message="")
+    # What was judging still will never say anything; what was decided is evidence.
+    decided = [g for g in status.gates if g.verdict != "Running"]
+    return change(
+        status, history=[*status.history, entry][-HISTORY_LIMIT:], gates=decided, paused=None, hold_message=""
+    )
 
 
 def back_to_stable(status: RolloutStatus, now: float) -> RolloutStatus:

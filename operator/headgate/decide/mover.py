@@ -60,6 +60,8 @@ class Move:
     action: Action | None = None
     waiting: str = ""
     reached: bool = False
+    served: bool = False
+    """The router serves the goal's weight, whatever else is still to come; under a hold, too."""
     short_of: str = ""
     """Pod hash whose pods are waited for."""
     settle_at: float | None = None
@@ -110,14 +112,15 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
         return lowering
     if goal.hold:
         growth = None if goal.frozen else _capacity_up(snapshot, goal, now)
-        return growth if growth and growth.action else Move(waiting=goal.hold_reason)
+        held = growth if growth and growth.action else Move(waiting=goal.hold_reason)
+        return replace(held, served=unsettled(snapshot, goal.weight, now) is None)
     for stage in (_capacity_up, _canary_selector, _stable_selector, _raise):
         move = stage(snapshot, goal, now)
         if move is not None:
             return move
     # What is left over may go in its own time; it is no part of being there.
     left_over = _capacity_down(snapshot, goal, now)
-    return replace(left_over, reached=True) if left_over is not None else Move(reached=True)
+    return replace(left_over or Move(), reached=True, served=True)
 
 
 def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:

@@ -284,8 +284,12 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
         spec = plan.background_gates.get(gate.name) if gate.step == -1 else plan.step_gates.get(gate.name)
         if spec is None:
             continue
+        if gate.step >= 0 and gate.checks and observed_weight(cycle.snapshot) != cycle.status.weights.desired:
+            # Also where nobody is blamed for it, as under a hold, which leaves a lower weight as it is.
+            contest.stop(cycle, gate)
+            continue
         if not gate.checks:
-            # It was stopped because the weight was not the right one; its window begins when that is served.
+            # It was stopped; its window begins when the step's weight is served.
             if not _serves_desired(cycle):
                 continue
             gate = begin(  # noqa: PLW2901  the same gate, from here on

@@ -328,6 +328,6 @@ def _count(cycle: Cycle) -> None:
 
 
 def _weights(cycle: Cycle, status: RolloutStatus) -> Weights:
-    return status.weights.model_copy(
-        update={"observed": observed_weight(cycle.snapshot), "applied": cycle.move.reached}
-    )
+    observed = observed_weight(cycle.snapshot)
+    applied = cycle.move.served and observed == status.weights.desired
+    return status.weights.model_copy(update={"observed": observed, "applied": applied})

@@ -15,6 +15,10 @@ def judge(answer: Answer, check: Check) -> tuple[Verdict, str]:
     """
     if answer.error:
         return "Error", answer.error[:64]
+    # A share of nothing is no number either: what lacks is the sample, and that is what a person can see to.
+    sample = answer.sample
+    if check.min_sample is not None and sample is not None and sample < check.min_sample.min:
+        return "Unknown", "NotEnoughData"
     if answer.no_data:
         return "Unknown", answer.no_data[:64]
     if answer.value is None:
