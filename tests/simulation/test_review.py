@@ -253,6 +253,29 @@ def test_a_gate_begins_again_only_when_its_weight_is_served_again() -> None:
     assert world.status.stable.revision != world.status.history[0].revision
 
 
+def test_a_gate_proves_nothing_by_a_weight_that_was_lowered_under_a_pause() -> None:
+    """A hold leaves a lower weight as it is; the gate waits until its own weight is served."""
+    steps: list[dict[str, Any]] = [{"setWeight": 50}, {"gate": {"ref": {"name": "golden"}, "duration": "120s"}}]
+    world = settled(spec(steps))
+    world.release("v2")
+    for _ in range(200):
+        world.run_for(1)
+        if world.status.gates and world.status.gates[0].checks[0].asked:
+            break
+    world.person("pause")
+    world.run_for(60)
+    world.weight = 5
+    world.route_version += 1
+    world.route_written = world.now
+    world.run_for(300)
+    assert world.weight == 5
+    assert world.status.gates[0].verdict == "Running"
+    world.person("resume")
+    world.settle(400)
+    assert world.status.stable
+    assert world.status.stable.revision != world.status.history[0].revision
+
+
 def test_writes_of_our_own_that_fail_are_nobodys_scaling() -> None:
     """A Deployment whose scaling is refused is not contested, and the journal is not written for each try."""
     world = Stubborn(1, spec(PAUSED, template=None, workload_ref={"name": "shop"}))
