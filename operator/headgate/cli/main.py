@@ -161,7 +161,7 @@ async def _watch(ctx: click.Context, name: str, patience: float | None, *, until
 VERBS: dict[Verb, str] = {
     "promote": "End the pause at the present step: the release goes on.",
     "pause": "Stop where it is. Failing gates still take the version back.",
-    "resume": "End a pause that was asked for by `pause`.",
+    "resume": "End a pause that was asked for by `pause`, or a hold because somebody else rewrote the traffic.",
     "abort": "Take the version that is being released back: all traffic to the stable one.",
     "retry": "Try a version again that was taken back.",
     "undo": "Go back to a version that was stable before.",
