@@ -31,6 +31,27 @@ class NoDiffBase(kopf.DiffBaseStorage):
         """Store nothing."""
 
 
+class NoProgress(kopf.ProgressStorage):
+    """Stores no progress of handlers: event handlers have none. What kopf comes with copies and cleans each object."""
+
+    def fetch(self, *, key: Any, body: kopf.Body) -> kopf.ProgressRecord | None:  # noqa: ARG002
+        """There is none."""
+        return None
+
+    def store(self, *, key: Any, record: kopf.ProgressRecord, body: kopf.Body, patch: kopf.Patch) -> None:
+        """Store nothing."""
+
+    def purge(self, *, key: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        """Nothing was stored."""
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        """Write nothing."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """Nothing is to be taken out."""
+        return essence
+
+
 class Endless(Iterable[float]):
     """Pauses between the tries of one request, growing and jittered, without an end.
 
@@ -61,6 +82,7 @@ def settings(sources: Iterable[Source]) -> kopf.OperatorSettings:
     made.watching.connect_timeout = 3.0
     made.watching.chunk_size = 500
     made.persistence.diffbase_storage = NoDiffBase()
+    made.persistence.progress_storage = NoProgress()
     # kopf takes its own finalizer off every object that has it, and so would write to what others forged it on. This is
     # a name that the API server accepts on no object.
     made.persistence.finalizer = "headgate: none"
