@@ -276,6 +276,21 @@ def test_a_gate_proves_nothing_by_a_weight_that_was_lowered_under_a_pause() -> N
     assert world.status.stable.revision != world.status.history[0].revision
 
 
+def test_a_record_that_was_deleted_in_mid_run_promotes_nobody() -> None:
+    """A plan that is made anew may be shorter than the old one; its steps were not taken, so it begins at the first."""
+    world = settled(spec([{"setWeight": 20}, {"pause": {}}, {"setWeight": 80}]))
+    version = world.release("v2")
+    world.settle(120, until=("Paused",))
+    for name in [n for n, p in world.plans.items() if p.pod_hash == version]:
+        del world.plans[name]
+    world.change_spec(strategy=spec([{"pause": {}}]).strategy)
+    world.run_for(60)
+    assert world.status.stable
+    assert world.status.stable.pod_hash != version
+    assert world.share(version) == 0
+    assert world.status.phase == "Paused"
+
+
 def test_writes_of_our_own_that_fail_are_nobodys_scaling() -> None:
     """A Deployment whose scaling is refused is not contested, and the journal is not written for each try."""
     world = Stubborn(1, spec(PAUSED, template=None, workload_ref={"name": "shop"}))

@@ -9,7 +9,7 @@ from headgate.decide import canary, contest, journal, resting
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import advance, begin
 from headgate.decide.mover import Goal, next_move, observed_weight, selected, unsettled
-from headgate.decide.planning import find_plan, pin
+from headgate.decide.planning import find_plan, next_attempt, pin
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
 from headgate.decide.types import Action, Plan
@@ -40,6 +40,18 @@ def release(cycle: Cycle) -> Action | None:
 
 
 def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
+    if cycle.status.current_step_index or cycle.status.gates:
+        # The record was there and is gone. What the spec says now is another plan, and its steps were not taken.
+        cycle.status = journal.begin_run(
+            cycle.status,
+            revision=run.revision,
+            pod_hash=run.pod_hash,
+            attempt=next_attempt(cycle.snapshot, cycle.status, run.revision),
+            fast=run.fast,
+            now=cycle.now,
+        )
+        cycle.note("Warning", "RecordLost", f"the record of revision {run.pod_hash} is gone, so its steps begin anew")
+        run = cycle.status.current or run
     first = canary.allowance(tuple(cycle.snapshot.spec.strategy.canary.steps), 0, cycle.snapshot.spec.replicas)
     desired = 0 if run.fast else first.weight
     cycle.change(
