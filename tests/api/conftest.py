@@ -13,6 +13,7 @@ from tests.api import operator_process
 from tests.api.cluster import LightCluster
 from tests.api.kube import Kube, proxied
 from tests.api.operator_process import OperatorProcess
+from tests.api.prometheus import Prometheus, serving
 
 MOST_RUNS = 4
 """Test runs that one machine can do at the same time."""
@@ -38,15 +39,10 @@ def light_cluster() -> Iterator[LightCluster]:
     pytest.fail(f"{MOST_RUNS} test runs are under way on this machine; wait for one of them to end.")
 
 
-CONFIG = {
-    "routeSettleSeconds": 0.1,
-    "drainSeconds": 0.2,
-    # Nobody listens there.
-    "metricProviders": {"down": {"address": "http://127.0.0.1:9", "timeoutSeconds": 1}},
-    "queryTemplates": {
-        "errors": {"query": 'sum(errors{namespace="{{namespace}}",service="{{canaryService}}"})'},
-        "slow": {"query": 'histogram_quantile({{quantile}}, sum(latency{service="{{canaryService}}"}))'},
-    },
+TEMPLATES = {
+    "errors": {"query": 'sum(errors{namespace="{{namespace}}",service="{{canaryService}}"})'},
+    "slow": {"query": 'histogram_quantile({{quantile}}, sum(latency{service="{{canaryService}}"}))'},
+    "broken": {"query": 'sum(errors{namespace="{{namespace}}"}'},
 }
 _spaces = itertools.count(1)
 
@@ -58,13 +54,32 @@ def kube(light_cluster: LightCluster) -> Iterator[Kube]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def prometheus() -> Iterator[Prometheus]:
+    """Yield a Prometheus that answers what a test wants."""
+    with serving() as found:
+        yield found
+
+
 @pytest.fixture(scope="module")
-def operator(light_cluster: LightCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+def operator(
+    light_cluster: LightCluster, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
     """Yield a running operator that manages all namespaces, with the chart's rights and no others."""
     if light_cluster.name is None:
         pytest.skip("the operator's user is known by a token, which an existing cluster does not have")
     operator_process.install(light_cluster)
-    process = OperatorProcess(light_cluster, tmp_path_factory.mktemp("operator"), CONFIG)
+    config = {
+        "routeSettleSeconds": 0.1,
+        "drainSeconds": 0.2,
+        "metricProviders": {
+            "up": {"address": prometheus.address, "timeoutSeconds": 5},
+            # Nobody listens there.
+            "down": {"address": "http://127.0.0.1:9", "timeoutSeconds": 1},
+        },
+        "queryTemplates": TEMPLATES,
+    }
+    process = OperatorProcess(light_cluster, tmp_path_factory.mktemp("operator"), config)
     process.start()
     yield process
     process.stop()

@@ -47,6 +47,21 @@ def replica_sets(namespace: str, name: str = "") -> str:
     return f"/apis/apps/v1/namespaces/{namespace}/replicasets" + (f"/{name}" if name else "")
 
 
+def gate(name: str, template: str = "errors", provider: str = "up", **spec: Any) -> Json:
+    """Return a QualityGate with one check: at most 1."""
+    check = {
+        "name": "check",
+        "prometheus": {"provider": provider, "query": {"template": template}},
+        "pass": {"max": 1},
+    }
+    return {
+        "apiVersion": "headgate.dev/v1alpha1",
+        "kind": "QualityGate",
+        "metadata": {"name": name},
+        "spec": {"interval": "1s", "checks": [check]} | spec,
+    }
+
+
 @dataclass
 class Shop:
     """An application in a namespace that is there already."""

@@ -13,26 +13,11 @@ from headgate.api.common import to_epoch
 from tests.api.cluster import until
 from tests.api.kube import Json, Kube, Refused
 from tests.api.operator_process import OperatorProcess
-from tests.api.shop import Shop, gates, replica_sets, rollouts, routes, services
+from tests.api.shop import Shop, gate, gates, replica_sets, rollouts, routes, services
 
 SPACE = "operator-refusals"
 ROUTES = "spec.strategy.canary.trafficRouting.gatewayAPI.httpRoutes"
 STEP = "spec.strategy.canary.steps[1].gate.ref.name"
-
-
-def gate(name: str, template: str = "errors", provider: str = "down", **spec: Any) -> Json:
-    """Return a QualityGate with one check."""
-    check = {
-        "name": "check",
-        "prometheus": {"provider": provider, "query": {"template": template}},
-        "pass": {"max": 1},
-    }
-    return {
-        "apiVersion": "headgate.dev/v1alpha1",
-        "kind": "QualityGate",
-        "metadata": {"name": name},
-        "spec": {"interval": "1s", "checks": [check]} | spec,
-    }
 
 
 def gated(name: str) -> list[Json]:
@@ -184,7 +169,7 @@ def test_schema_refuses_an_empty_gate(kube: Kube, namespace: str) -> None:
 
 def test_gate_that_cannot_ask_holds(kube: Kube, namespace: str) -> None:
     """A provider that is down never passes a gate: the release is held at its weight, and says why."""
-    kube.create(gates(namespace), gate("golden", consecutiveErrorLimit=0))
+    kube.create(gates(namespace), gate("golden", provider="down", consecutiveErrorLimit=0))
     shop = Shop(kube, namespace, steps=[*gated("golden"), {"setWeight": 100}])
     first = shop.deploy_healthy()
     shop.change(2)
@@ -196,6 +181,18 @@ def test_gate_that_cannot_ask_holds(kube: Kube, namespace: str) -> None:
     phase, message = shop.act("override")
     assert (phase, "golden" in message) == ("Accepted", True)
     shop.expect_promoted(2)
+
+
+def test_query_that_does_not_parse_holds(kube: Kube, namespace: str) -> None:
+    """A template that Prometheus refuses never passes a gate: the release is held, and says `QueryRefused`."""
+    kube.create(gates(namespace), gate("golden", template="broken", provider="up", consecutiveErrorLimit=0))
+    shop = Shop(kube, namespace, steps=gated("golden"))
+    first = shop.deploy_healthy()
+    shop.change(2)
+    shop.expect_phase("Held")
+    run = shop.status()["gates"][0]
+    assert run["checks"][0]["measurements"][-1]["reason"] == "QueryRefused"
+    assert (shop.weight(), shop.selected()) == (50, first)
 
 
 def test_second_claim_is_refused_and_the_first_undisturbed(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.api.kube import Json, Kube
-from tests.api.shop import CANARY, STABLE, Shop, replica_sets, routes, services
+from tests.api.prometheus import Prometheus
+from tests.api.shop import CANARY, STABLE, Shop, gate, gates, replica_sets, routes, services
 
 PAUSED: list[Json] = [{"setWeight": 50}, {"pause": {}}]
 
@@ -161,6 +162,37 @@ def test_way_back_by_git_is_a_release_that_is_left(kube: Kube, namespace: str) -
     assert shop.selected(CANARY) == first
     shop.expect("the version that was left is scaled to 0", lambda: shop.pods_of(second) == 0)
     assert shop.condition("Rejected")["status"] == "False"
+
+
+def test_gate_passes_and_the_evidence_is_kept(kube: Kube, namespace: str, prometheus: Prometheus) -> None:
+    """A gate that passes lets the version through, and the status keeps the number, the query and the rule."""
+    prometheus.values[namespace] = 0.25
+    kube.create(gates(namespace), gate("golden"))
+    shop = Shop(kube, namespace, steps=[{"setWeight": 50}, {"gate": {"ref": {"name": "golden"}}}, {"pause": {}}])
+    shop.deploy_healthy()
+    shop.change(2)
+    shop.expect_at(2, step=2, weight=50)
+    run = shop.status()["gates"][0]
+    check = run["checks"][0]
+    assert (run["verdict"], check["measurements"][-1]["value"], check["rule"]) == ("Pass", 0.25, "<= 1")
+    assert f'namespace="{namespace}"' in check["query"]
+    assert shop.act("promote")[0] == "Accepted"
+    shop.expect_promoted(2)
+
+
+def test_gate_fails_and_the_version_is_taken_back(kube: Kube, namespace: str, prometheus: Prometheus) -> None:
+    """A gate that fails takes the version back at once, says with which number, and the old version serves alone."""
+    prometheus.values[namespace] = 7.0
+    kube.create(gates(namespace), gate("golden"))
+    shop = Shop(kube, namespace, steps=[{"setWeight": 50}, {"gate": {"ref": {"name": "golden"}}}])
+    first = shop.deploy_healthy()
+    second = shop.change(2)
+    shop.expect_phase("Degraded")
+    assert (shop.weight(), shop.selected(STABLE), shop.selected(CANARY)) == (0, first, first)
+    message = shop.expect_condition("Rejected", "True", "GateFailed")
+    assert second in message
+    assert "golden" in message
+    shop.expect("the version that was taken back is scaled to 0", lambda: shop.pods_of(second) == 0)
 
 
 def test_route_that_no_gateway_answers_does_not_count(kube: Kube, namespace: str) -> None:
