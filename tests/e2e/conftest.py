@@ -33,6 +33,9 @@ def lab() -> Iterator[Lab]:
         image = images.ensure_operator(cluster)
         chart.install(cluster, image, replicas=2, more=VALUES)
         yield Lab(cluster, program, image, keep)
+        # The pods that are left have seen whole releases and outages; those that were killed cannot be asked any more.
+        crashed = [line for line in chart.log(cluster).splitlines() if "Traceback" in line or '"exception"' in line]
+        assert not crashed, f"the operator logged {len(crashed)} exceptions, the first: {crashed[0][:1000]}"
     finally:
         if cluster is not None:
             _keep_log(cluster)
