@@ -548,6 +548,24 @@ def test_a_second_undo_does_not_bring_back_what_the_first_one_undid() -> None:
     assert world.status.stable == back
 
 
+def test_ten_failures_do_not_push_the_way_back_out_of_the_history() -> None:
+    """The version before the present one is what an undo wants most after a bad night."""
+    world = settled(spec([{"setWeight": 50}, {"gate": {"ref": {"name": "golden"}, "count": 1}}]))
+    first = world.status.stable
+    assert first
+    world.release("v2")
+    world.settle(300)
+    for number in range(3, 15):
+        world.release(f"v{number}", quality=50.0)
+        world.settle(300)
+    assert len(world.status.history) == 10
+    name = world.person("undo")
+    world.run_for(120)
+    assert world.answered[name][0], world.answered[name]
+    assert world.status.stable
+    assert world.status.stable.pod_hash == first.pod_hash
+
+
 def test_an_undo_that_is_aborted_leaves_the_stable_revision_healthy() -> None:
     """What serves was not taken back, and says nothing of the kind."""
     world = settled(spec([{"setWeight": 50}]))

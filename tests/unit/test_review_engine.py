@@ -188,6 +188,17 @@ async def test_a_service_tells_since_when_it_holds_what_it_holds(world: World) -
     assert world.snapshots[-1].stable_service.since >= began + 10
 
 
+async def test_a_spec_that_became_unreadable_still_shows_the_traffic(world: World) -> None:
+    """What was routed by the last good spec can be taken back while the new one is put right."""
+    await world.pass_over()
+    changed = rollout(replicas="many")
+    changed["metadata"]["generation"] = 2
+    world.put("Rollout", ROLLOUT, changed)
+    await world.pass_over()
+    assert world.snapshots[-1].problems
+    assert [r.name for r in world.snapshots[-1].routes] == ["checkout"]
+
+
 def replica_set() -> dict[str, object]:
     """A ReplicaSet of the Rollout."""
     return {

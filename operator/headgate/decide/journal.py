@@ -11,6 +11,8 @@ from headgate.api.rollout import HistoryEntry, RejectedRevision, RevisionRef, Ro
 EVIDENCE_INTERVAL = 30.0
 """Seconds between two status writes that only evidence (counts, measurements, messages) causes."""
 HISTORY_LIMIT = 10
+WAYS_BACK = 3
+"""Revisions that were promoted last and stay in the history, whatever failed since."""
 SIZE_LIMIT = 32 * 1024
 """Bytes of JSON that a status may have."""
 GATES_LIMIT = 16
@@ -83,9 +85,16 @@ def end_run(status: RolloutStatus, outcome: Ending, message: str, now: float) ->
     )
     # What was judging still will never say anything; what was decided is evidence.
     decided = [g for g in status.gates if g.verdict != "Running"]
-    return change(
-        status, history=[*status.history, entry][-HISTORY_LIMIT:], gates=decided, paused=None, hold_message=""
-    )
+    return change(status, history=_remembered([*status.history, entry]), gates=decided, paused=None, hold_message="")
+
+
+def _remembered(history: list[HistoryEntry]) -> list[HistoryEntry]:
+    """The newest entries; ten failures in a row do not push out what an undo could go back to."""
+    while len(history) > HISTORY_LIMIT:
+        ways_back = [i for i, entry in enumerate(history) if entry.outcome in ("Promoted", "Adopted")][-WAYS_BACK:]
+        oldest = next(i for i in range(len(history)) if i not in ways_back)
+        history = [*history[:oldest], *history[oldest + 1 :]]
+    return history
 
 
 def back_to_stable(status: RolloutStatus, now: float) -> RolloutStatus:

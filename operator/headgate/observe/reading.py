@@ -95,7 +95,7 @@ class Models:
     def usable_spec(self, rollout: Mapping[str, Any]) -> tuple[RolloutSpec, str]:
         """The spec; if it cannot be read the last good one, or one that says nothing, and what is wrong."""
         found, problem = self.spec(rollout)
-        return found or self._good.last(rollout["metadata"]["uid"]) or _nothing(), problem
+        return found or self._good.last(rollout["metadata"]["uid"]) or NOTHING, problem
 
     def status(self, rollout: Mapping[str, Any]) -> RolloutStatus:
         """The journal.
@@ -143,3 +143,7 @@ def _nothing() -> RolloutSpec:
     routing = TrafficRouting(gateway_api=GatewayAPI(http_routes=[HTTPRouteRef(name="unreadable")]))
     canary = Canary(stable_service="unreadable", canary_service="unreadable-2", traffic_routing=routing, steps=[Step()])
     return RolloutSpec(replicas=0, strategy=Strategy(canary=canary))
+
+
+NOTHING = _nothing()
+"""Stands where no spec was ever readable."""

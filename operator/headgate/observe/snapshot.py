@@ -24,7 +24,7 @@ from headgate.decide.types import (
     WorkloadView,
 )
 from headgate.observe import views
-from headgate.observe.reading import Models, Once
+from headgate.observe.reading import NOTHING, Models, Once
 from headgate.observe.references import References
 from headgate.observe.store import BY_ROLLOUT, BY_SERVICE, Store, owner
 from headgate.traffic.protocol import Router
@@ -95,7 +95,8 @@ class Observer:
             plans=self._plans_of(belonging),
             stable_service=self._service(meta, canary.stable_service, hashes, now),
             canary_service=self._service(meta, canary.canary_service, hashes, now),
-            routes=() if problem else self._routes(namespace, meta.uid, spec, status, now),
+            # With a spec that was readable before, traffic can still be lowered.
+            routes=() if spec is NOTHING else self._routes(namespace, meta.uid, spec, status, now),
             workload=workload,
             gates=gates,
             broken_gates=broken,
