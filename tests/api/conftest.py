@@ -3,6 +3,7 @@
 import fcntl
 import itertools
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,8 @@ TEMPLATES = {
     "broken": {"query": 'sum(errors{namespace="{{namespace}}"}'},
 }
 _spaces = itertools.count(1)
+_run = secrets.token_hex(2)
+"""On a cluster that was kept, the namespaces of the run before may still be going."""
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +91,7 @@ def operator(
 @pytest.fixture
 def namespace(kube: Kube, operator: OperatorProcess) -> Iterator[str]:  # noqa: ARG001  it hands back what is deleted
     """Yield a namespace of the test's own, which is deleted afterwards."""
-    name = f"operator-{next(_spaces)}"
+    name = f"operator-{_run}-{next(_spaces)}"
     kube.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
     kube.delete(f"/api/v1/namespaces/{name}")
