@@ -280,8 +280,10 @@ def test_no_checks_is_a_problem() -> None:
         ({"fail": {"equals": -math.inf}}, "checks[0].fail.equals: must be a finite number"),
         (
             {"minSample": {"query": {"raw": "x"}, "min": 5}},
-            ("checks[0].minSample.query.raw: the admin does not allow raw queries; "
-            "use a template, the admin configured: t"),
+            (
+                "checks[0].minSample.query.raw: the admin does not allow raw queries; "
+                "use a template, the admin configured: t"
+            ),
         ),
         (
             {"minSample": {"query": {"template": "t"}, "min": math.inf}},
