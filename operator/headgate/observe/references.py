@@ -78,7 +78,9 @@ class References:
 
 
 def _older(one: Object, other: Object) -> bool:
-    def age(obj: Object) -> tuple[str, str]:
-        return obj["metadata"]["creationTimestamp"], obj["metadata"]["uid"]
+    def age(obj: Object) -> tuple[str, bool, str]:
+        # Times have whole seconds. Of two in one second the one that serves already is not to be disturbed.
+        serves = bool((obj.get("status") or {}).get("stable"))
+        return obj["metadata"]["creationTimestamp"], not serves, obj["metadata"]["uid"]
 
     return age(one) < age(other)
