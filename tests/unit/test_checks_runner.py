@@ -120,3 +120,21 @@ async def test_a_rollout_that_is_gone_leaves_nothing() -> None:
     await asyncio.sleep(2)
     assert woken == []
     assert checks.answers(KEY) == ()
+
+
+async def test_a_provider_that_hangs_holds_up_its_own_askers_only() -> None:
+    """Many questions of many namespaces to one provider leave the others on time, and none is late for having waited."""
+    slow, quick, woken = Provider(seconds=9), Provider(seconds=0.1), list[Key]()
+    loop = asyncio.get_running_loop()
+    checks = ChecksRunner(
+        {"slow": slow, "quick": quick}, now=lambda: 1000 + loop.time(), on_answer=woken.append, per_namespace=20
+    )
+    for number in range(40):
+        checks.ask(Key(f"namespace-{number}", "checkout"), [question(number, provider="slow")])
+    checks.ask(KEY, [question(provider="quick")])
+    await asyncio.sleep(0.2)
+    assert woken == [KEY]
+    await asyncio.sleep(60)
+    assert slow.most_at_once <= 8
+    assert len(woken) == 41
+    assert all(not a.error for n in range(40) for a in checks.answers(Key(f"namespace-{n}", "checkout")))

@@ -15,6 +15,9 @@ from headgate.engine.queue import Key
 from headgate.telemetry.logs import logger
 
 AT_ONCE = 64
+PER_PROVIDER = 8
+"""Questions that one provider gets at once, as many as it has threads: one that hangs holds up its own askers only, and
+waiting for a turn is not taken for an answer that is late."""
 GRACE = 2.0
 """Seconds beyond a question's own time after which its provider is given up."""
 KEPT = 200
@@ -47,6 +50,7 @@ class ChecksRunner:
         self._per_namespace = per_namespace
         self._all = asyncio.Semaphore(AT_ONCE)
         self._namespaces: dict[str, asyncio.Semaphore] = {}
+        self._of_provider = {name: asyncio.Semaphore(PER_PROVIDER) for name in providers}
         self._asked: dict[Key, _Asked] = {}
 
     def ask(self, key: Key, questions: Iterable[Question]) -> None:
@@ -98,7 +102,8 @@ class ChecksRunner:
         try:
             limit = self._namespaces.setdefault(key.namespace, asyncio.Semaphore(self._per_namespace))
             # The namespace first, so that one that asks too much waits for itself alone.
-            async with limit, self._all:
+            mine = self._of_provider.get(question.provider) or asyncio.Semaphore(1)
+            async with limit, mine, self._all:
                 answer = await self._answer(question)
         finally:
             asked = self._asked.get(key)
