@@ -123,7 +123,7 @@ async def test_a_rollout_that_is_gone_leaves_nothing() -> None:
 
 
 async def test_a_provider_that_hangs_holds_up_its_own_askers_only() -> None:
-    """Many questions of many namespaces to one provider leave the others on time, and none is late for having waited."""
+    """Many questions to one provider leave those to others on time, and none is late for having waited."""
     slow, quick, woken = Provider(seconds=9), Provider(seconds=0.1), list[Key]()
     loop = asyncio.get_running_loop()
     checks = ChecksRunner(
