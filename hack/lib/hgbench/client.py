@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import ssl
@@ -17,6 +18,9 @@ from hack.lib.hgbench.cluster import Trouble
 
 Json = dict[str, Any]
 ERRORS = 400
+TOO_MANY_REQUESTS = 429
+TRIES = 15
+"""Of a request that the server is not ready for, a second apart."""
 
 
 class Client:
@@ -78,9 +82,16 @@ class Client:
 
     async def _answer(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Json:
         data = orjson.dumps(body) if body is not None else None
-        async with self._session.request(method, path, data=data, headers=dict(headers)) as answer:
-            found = await answer.read()
-            if answer.status >= ERRORS:
-                raise Trouble(f"{method} {path} was answered with {answer.status}: {found.decode()[:500]}")
-            loaded: Json = orjson.loads(found)
-            return loaded
+        for _ in range(TRIES):
+            async with self._session.request(method, path, data=data, headers=dict(headers)) as answer:
+                status, found = answer.status, await answer.read()
+            if status < ERRORS:
+                loaded: Json = orjson.loads(found)
+                return loaded
+            if status != TOO_MANY_REQUESTS:
+                raise Trouble(f"{method} {path} was answered with {status}: {found.decode()[:500]}")
+            # A server whose kinds are new answers "storage is (re)initializing" for a moment.
+            await asyncio.sleep(1)
+        raise Trouble(
+            f"{method} {path} was answered with {TOO_MANY_REQUESTS} for {TRIES} s; the API server is too busy"
+        )
