@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headgate.act.kube import Kube, Object
-from headgate.api.common import FINALIZER, LABEL_REVISION, LABEL_ROLLOUT
+from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT
 from headgate.api.rollout import Canary
 from headgate.decide.types import RolloutMeta
 from headgate.traffic.protocol import Resource, Router
@@ -89,17 +89,3 @@ def escape(key: str) -> str:
 def without_version(patch: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """A patch less what it says about the resourceVersion: that is the caller's."""
     return [p for p in patch if p.get("path") != "/metadata/resourceVersion"]
-
-
-__all__ = [
-    "FINALIZER",
-    "Context",
-    "Effect",
-    "Objects",
-    "Refusal",
-    "Stale",
-    "deleted",
-    "escape",
-    "unchanged",
-    "without_version",
-]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from headgate.act.context import FINALIZER, Context, Effect
+from headgate.act.context import Context, Effect
 from headgate.act.resources import ROLLOUT_ACTIONS, ROLLOUTS
 from headgate.api.actions import RolloutActionStatus
-from headgate.api.common import to_time
+from headgate.api.common import FINALIZER, to_time
 from headgate.decide.types import AnswerAction, SetFinalizer
 
 

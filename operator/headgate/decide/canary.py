@@ -131,16 +131,3 @@ def deadline_passed(cycle: Cycle) -> bool:
         cycle.wake(ends)
         return False
     return True
-
-
-__all__ = [
-    "Allowance",
-    "StepState",
-    "allowance",
-    "deadline_passed",
-    "describe",
-    "held_gate",
-    "step_state",
-    "unproven_background",
-    "weight_for",
-]

@@ -6,6 +6,7 @@ from headgate.decide import journal
 from headgate.decide.canary import held_gate
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import replica_set
+from headgate.decide.planning import find_plan
 
 Row = tuple[str, str, str, str]
 
@@ -30,9 +31,7 @@ def _headline(cycle: Cycle) -> None:
         cycle.change(phase="Pending", message=why[:1024])
     elif cycle.problems and run is None:
         cycle.change(message=f"{cycle.problems[0].message}; {status.message}"[:1024])
-    plan = next(
-        (p for p in cycle.snapshot.plans if run and (p.revision, p.attempt) == (run.revision, run.attempt)), None
-    )
+    plan = find_plan(cycle.snapshot, run) if run is not None else None
     if run is None or run.fast:
         cycle.change(step="", step_count=0)
     elif plan is not None:

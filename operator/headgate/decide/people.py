@@ -8,7 +8,7 @@ from headgate.api.common import to_time
 from headgate.api.rollout import ConsumedAction, PersonPause, RejectedRevision, RevisionRef, Step
 from headgate.decide import contest, journal
 from headgate.decide.cycle import Cycle
-from headgate.decide.planning import next_attempt
+from headgate.decide.planning import find_plan, next_attempt
 from headgate.decide.types import ActionView, AnswerAction
 
 REMEMBERED = 10
@@ -101,9 +101,7 @@ def _promote(cycle: Cycle, action: ActionView) -> Answered:
 
 def _plan_steps(cycle: Cycle) -> tuple[Step, ...]:
     run = journal.running(cycle.status)
-    plan = next(
-        (p for p in cycle.snapshot.plans if run and (p.revision, p.attempt) == (run.revision, run.attempt)), None
-    )
+    plan = find_plan(cycle.snapshot, run) if run is not None else None
     return plan.plan.steps if plan else ()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headgate.api.common import to_time
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RevisionRef, Step
@@ -92,19 +94,10 @@ def _goal(cycle: Cycle, run: RevisionRef, *, weight: int, replicas: int, hold: b
 
 
 def _promotion_goal(cycle: Cycle, run: RevisionRef, *, hold: bool, reason: str) -> Goal:
-    stable = cycle.status.stable.pod_hash if cycle.status.stable else ""
+    """The same, with the revision under way as what is stable."""
     full = cycle.snapshot.spec.replicas
-    return Goal(
-        stable=run.pod_hash,
-        canary=run.pod_hash,
-        weight=0,
-        replicas={stable: full, run.pod_hash: full},
-        proven=False,
-        hold=hold,
-        hold_reason=reason,
-        frozen=any(p.blocks_running for p in cycle.problems),
-        keep=keep_until(cycle),
-    )
+    goal = _goal(cycle, run, weight=0, replicas=full, hold=hold, reason=reason)
+    return replace(goal, stable=run.pod_hash, proven=False)
 
 
 def hold_reason(cycle: Cycle) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
-from headgate.api.rollout import Phase, RolloutSpec, RolloutStatus, Step
+from headgate.api.rollout import RolloutSpec, RolloutStatus, Step
 
 # --------------------------------------------------------------------------------------------------------------------
 # What is observed
@@ -440,39 +440,3 @@ class Decision:
     events: tuple[EventNote, ...] = ()
     waiting: str = ""
     """What is waited for, for the log."""
-
-
-__all__ = [
-    "Action",
-    "ActionView",
-    "Answer",
-    "AnswerAction",
-    "AutoscalerView",
-    "CreatePlan",
-    "CreateReplicaSet",
-    "Decision",
-    "DeletePlan",
-    "DeleteReplicaSet",
-    "EventNote",
-    "Exposure",
-    "Outcome",
-    "OutcomeKind",
-    "Phase",
-    "Plan",
-    "PlanView",
-    "Question",
-    "ReadKind",
-    "ReadQuestion",
-    "RenderedQuery",
-    "ReplicaSetView",
-    "RolloutMeta",
-    "RouteView",
-    "ScaleReplicaSet",
-    "ScaleWorkload",
-    "ServiceView",
-    "SetFinalizer",
-    "SetSelector",
-    "SetWeight",
-    "Snapshot",
-    "WorkloadView",
-]
