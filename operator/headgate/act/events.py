@@ -46,10 +46,18 @@ class _Pending:
 class Recorder:
     """Takes notes at once, sends them later."""
 
-    def __init__(self, kube: Kube, *, instance: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        *,
+        instance: str,
+        now: Callable[[], float],
+        token: Callable[[int], str] = secrets.token_hex,
+    ) -> None:
         self._kube = kube
         self._instance = instance[:128]
         self._now = now
+        self._token = token
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue(QUEUED)
         self._series: OrderedDict[tuple[str, str, str, str], _Series] = OrderedDict()
         self._recent: OrderedDict[str, deque[float]] = OrderedDict()
@@ -91,7 +99,7 @@ class Recorder:
                 del self._series[identity]
             else:
                 return
-        name = f"{pending.meta.name}.{secrets.token_hex(8)}"
+        name = f"{pending.meta.name}.{self._token(8)}"
         await self._kube.create(EVENTS, pending.meta.namespace, self._body(pending, name, message))
         self._series[identity] = _Series(name, 1, pending.at)
         self._series.move_to_end(identity)

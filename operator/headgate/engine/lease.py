@@ -7,7 +7,6 @@ never compared. The leader stops writing a margin before anybody else may take o
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -58,7 +57,7 @@ class Elector:
         self._kube = kube
         self._namespace = namespace
         self._name = name
-        self.identity = f"{identity}_{secrets.token_hex(4)}"
+        self.identity = identity
         self._now = now
         self._monotonic = monotonic
         self._sleep = sleep

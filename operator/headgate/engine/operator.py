@@ -18,6 +18,7 @@ from headgate.engine.checks_runner import ChecksRunner
 from headgate.engine.clock import ServerClock
 from headgate.engine.cycle import Cycle, Parts
 from headgate.engine.heartbeat import STALE_SECONDS, Heartbeats
+from headgate.engine.host import Host
 from headgate.engine.intake import Intake, build_indexes
 from headgate.engine.lease import Elector
 from headgate.engine.ledger import Ledger
@@ -61,20 +62,23 @@ class Operator:
         transport: Transport,
         routers: Mapping[str, Router],
         providers: Mapping[str, CheckProvider],
+        host: Host | None = None,
     ) -> None:
         config = options.config
+        host = host or Host()
         self.options = options
-        self.heartbeats = Heartbeats()
-        self.clock = ServerClock()
-        self.kube = Kube(transport)
+        self._host = host
+        self.heartbeats = Heartbeats(monotonic=host.monotonic)
+        self.clock = ServerClock(monotonic=host.monotonic, wall=host.wall)
+        self.kube = Kube(transport, monotonic=host.monotonic)
         self.kube.observers.append(self._called)
         self.sources = sources(routers.values(), config.namespaces)
-        self.cache = Cache()
-        self.queue = WorkQueue()
+        self.cache = Cache(monotonic=host.monotonic)
+        self.queue = WorkQueue(rand=host.rand)
         models = Models()
         references = References(models, tuple(routers.values()))
         build_indexes(self.cache, references)
-        self.intake = Intake(self.cache, self.queue, references)
+        self.intake = Intake(self.cache, self.queue, references, monotonic=host.monotonic)
         self.sync = Sync(
             self.kube,
             self.cache,
@@ -83,19 +87,22 @@ class Operator:
             namespaces=config.namespaces,
             on_found=self._found,
             beat=lambda: self.heartbeats.beat("sweep"),
+            monotonic=host.monotonic,
+            rand=host.rand,
         )
         self.elector = Elector(
             self.kube,
             namespace=options.lease_namespace,
             name=options.lease_name,
-            identity=options.identity,
+            identity=f"{options.identity}_{host.token(4)}",
             now=self.clock.now,
+            monotonic=host.monotonic,
         )
-        self.ledger = Ledger()
+        self.ledger = Ledger(monotonic=host.monotonic)
         self.checks = ChecksRunner(
             providers, now=self.clock.now, on_answer=self.queue.add, per_namespace=config.queries_per_namespace
         )
-        self.recorder = Recorder(self.kube, instance=self.elector.identity, now=self.clock.now)
+        self.recorder = Recorder(self.kube, instance=self.elector.identity, now=self.clock.now, token=host.token)
         self.cycle = Cycle(
             Parts(
                 kube=self.kube,
@@ -105,7 +112,7 @@ class Operator:
                 observer=Observer(self.cache, config, tuple(routers.values()), models, references),
                 routers=routers,
                 checks=self.checks,
-                reads=Reads(self.kube, on_answer=self.queue.add),
+                reads=Reads(self.kube, on_answer=self.queue.add, monotonic=host.monotonic),
                 recorder=self.recorder,
                 ledger=self.ledger,
                 decide=decide,
@@ -129,12 +136,13 @@ class Operator:
             RuntimeError: if a part ended that never should.
         """
         self.watches = watches
-        self.take_signals()
-        app = web.application(health=self.heartbeats.problems, ready=self._not_ready)
         runner = None
         try:
-            runner = await web.start(app, port=self.options.port)
-            log.info("serving", port=self.options.port)
+            if self._host.listens:
+                self.take_signals()
+                app = web.application(health=self.heartbeats.problems, ready=self._not_ready)
+                runner = await web.start(app, port=self.options.port)
+                log.info("serving", port=self.options.port)
             self._start("events", self.recorder.run())
             self._start("statistics", self._measure())
             if await self._first_lists():
