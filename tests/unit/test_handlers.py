@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
+import re
 from typing import Any
 
 import kopf
 import pytest
+from kopf._cogs.clients import api
 
 from headgate.act.transport import Credentials
 from headgate.engine.sources import sources
+from headgate.handlers.lean import NoMemories, read_events_fast
 from headgate.handlers.registry import registry
 from headgate.handlers.settings import Endless, NoDiffBase, settings
 from headgate.handlers.shell import Shell
@@ -113,3 +117,24 @@ async def test_tasks_of_others_survive_the_end_of_kopf(monkeypatch: pytest.Monke
         task.cancel()
     await asyncio.gather(running, *inner, *outer, return_exceptions=True)
     assert runs == [1]
+
+
+def test_watch_lines_are_read_by_the_fast_reader() -> None:
+    """What kopf uses of the module json in its streams is there, and nothing more is used than is given."""
+    source = inspect.getsource(api)
+    read_events_fast()
+    assert set(re.findall(r"(?<![.=(\w])json\.(\w+)", source)) == {"loads"}
+    assert api.json.loads('{"a": 1}') == {"a": 1}
+    with pytest.raises(ValueError, match="unexpected"):
+        api.json.loads('{"a": ')
+
+
+async def test_kopf_remembers_no_object() -> None:
+    """Each event has a record of its own, so that memory does not grow with the number of objects."""
+    memories = NoMemories()
+    body: Any = {"metadata": {"uid": "u"}}
+    first = await memories.recall(body, noticed_by_listing=True)
+    assert first.noticed_by_listing
+    assert await memories.recall(body) is not first
+    assert list(memories.iter_all_memories()) == list(memories.iter_all_daemon_memories()) == []
+    assert "memories" in inspect.signature(kopf.spawn_tasks).parameters

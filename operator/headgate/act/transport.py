@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -200,7 +201,9 @@ def _proxy_of(url: str) -> str | None:
     return getproxies().get(parts.scheme)
 
 
+@lru_cache(maxsize=8)
 def _epoch(date: str | None) -> float | None:
+    # The answers of one second all carry the same date.
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
     except ValueError:

@@ -19,7 +19,7 @@ Object = dict[str, Any]
 EventType = Literal["ADDED", "MODIFIED", "DELETED"] | None
 CHATTY = frozenset({"ReplicaSet", "EndpointSlice", "Deployment"})
 """Kinds whose changes come in bursts while pods come and go."""
-BURST_SECONDS = 0.05
+BURST_SECONDS = 0.1
 """A burst is looked at once, this long after it began."""
 BELONGING = ("ReplicaSet", "ControllerRevision", "RolloutAction")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import kopf
 
+from headgate.handlers.lean import NoMemories, read_events_fast
 from headgate.telemetry.logs import logger
 
 LONGEST_PAUSE = 30.0
@@ -73,6 +74,7 @@ class Shell:
     async def run(self) -> None:
         """Run kopf for ever."""
         self._mark_tasks()
+        read_events_fast()
         pause = 1.0
         while True:
             began = time.monotonic()
@@ -113,6 +115,7 @@ class Shell:
         tasks = await kopf.spawn_tasks(
             registry=self._registry(),
             settings=self._settings(),
+            memories=NoMemories(),
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
