@@ -1,0 +1,121 @@
+"""A lane: one operator of its own in a namespace of its own, behind a proxy of its own; plans run on it in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hack.lib.hgbench.client import Client
+from hack.lib.hgbench.cluster import ROOT, SYSTEM, Cluster, Trouble
+from hack.lib.hgprove.faults.calls import Call
+from hack.lib.hgprove.faults.process import Operator
+from hack.lib.hgprove.faults.prometheus import TEMPLATE
+from hack.lib.hgprove.faults.proxy import FaultProxy, free_port
+
+SECONDS_TO_LEAD = 60.0
+TRACEBACK = "Traceback (most recent call last)"
+EXCEPTION = '"exception": '
+"""How the operator's log shows one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all lanes share."""
+
+    cluster: Cluster
+    client: Client
+    answers: dict[str, float | None]
+    provider: str
+    """Address of the metric provider."""
+    folder: Path
+
+
+class Lane:
+    """One operator and all that surrounds it."""
+
+    def __init__(
+        self, site: Site, name: str, *, config: Mapping[str, Any] | None = None, namespaced: bool = True
+    ) -> None:
+        self.site = site
+        self.name = name
+        """Of the namespace and the Lease."""
+        self.proxy = FaultProxy.before(site.cluster.operator_kubeconfig)
+        folder = site.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        written = {
+            "routeSettleSeconds": 0.1,
+            "drainSeconds": 0.2,
+            "metricProviders": {"up": {"address": site.provider, "timeoutSeconds": 5}},
+            "queryTemplates": {"errors": {"query": TEMPLATE}},
+        } | dict(config or {})
+        (folder / "config.yaml").write_text(yaml.safe_dump(written))
+        self.http_port = free_port()
+        environment = {
+            "KUBECONFIG": str(self.proxy.kubeconfig(folder / "kubeconfig")),
+            "PYTHONPATH": str(ROOT / "operator"),
+            "HEADGATE_CONFIG": str(folder / "config.yaml"),
+            "HEADGATE_LEASE": name,
+            "HEADGATE_PORT": str(self.http_port),
+            "POD_NAME": name,
+            "POD_NAMESPACE": SYSTEM,
+        }
+        arguments = ["--namespace", name] if namespaced else []
+        log = folder / "operator.log"
+        log.unlink(missing_ok=True)
+        self.operator = Operator(arguments, environment, log)
+        self._judged = 0
+
+    async def up(self) -> None:
+        """Make the namespace, start proxy and operator, and wait until it leads."""
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}}
+        await self.site.client.apply(f"/api/v1/namespaces/{self.name}", body)
+        await self._drop_lease()
+        await self.proxy.start()
+        await self.start()
+
+    async def down(self) -> None:
+        """End all of it; the namespace goes in its own time."""
+        await asyncio.to_thread(self.operator.stop)
+        await self.proxy.stop()
+        await self._drop_lease()
+        await self.site.client.delete(f"/api/v1/namespaces/{self.name}")
+
+    async def start(self) -> None:
+        """Start the operator, and wait until it leads.
+
+        Raises:
+            Trouble: if it does not.
+        """
+        begun = time.monotonic()
+        self.operator.start()
+        while not any(_leads(call) and call.at >= begun for call in self.proxy.recorded.calls):
+            if time.monotonic() - begun > SECONDS_TO_LEAD or not self.operator.running:
+                raise Trouble(f"{self.name}: the operator does not lead; its log is {self.operator.log}")
+            await asyncio.sleep(0.05)
+
+    async def restart(self) -> None:
+        """Start it anew after it was killed; its Lease is taken away, so that nobody waits for its end."""
+        await asyncio.to_thread(self.operator.stop)
+        await self._drop_lease()
+        await self.start()
+
+    def complaints(self) -> list[str]:
+        """Lines of the operator's log since the last time that show an exception."""
+        with self.operator.log.open(encoding="utf-8", errors="replace") as file:
+            file.seek(self._judged)
+            text = file.read()
+            self._judged = file.tell()
+        return [line for line in text.splitlines() if TRACEBACK in line or EXCEPTION in line]
+
+    async def _drop_lease(self) -> None:
+        await self.site.client.delete(f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{self.name}")
+
+
+def _leads(call: Call) -> bool:
+    return call.resource == "leases" and call.verb in ("create", "patch") and 200 <= call.code < 300
