@@ -15,9 +15,8 @@ from headgate.api.common import FINALIZER, LABEL_REVISION, seconds
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec, RolloutStatus
+from headgate.decide import invariants
 from headgate.decide import types as t
-from headgate.decide.canary import allowance
-from headgate.decide.journal import running
 from headgate.decide.revision import pod_hash_of, revision_of
 from headgate.decide.rollout import decide
 
@@ -135,8 +134,7 @@ class World:
         self.start_delay = self.random.uniform(0.5, 3.0)
         self.gateway_delay = self.random.uniform(0.05, 1.5)
         self.slice_delay = self.random.uniform(0.0, 0.8)
-        self.worst_share: dict[str, int] = {}
-        self.rejected_share: dict[str, int] = {}
+        self.monotone = invariants.Monotone()
 
     # -- what is seen -------------------------------------------------------------------------------------------------
 
@@ -274,14 +272,8 @@ class World:
         if self.random.random() < self.faults.status_fails:
             self.tell("the status write fails")
             return False
-        if decision.status.decision < self.status.decision:
-            self.fail("the decision number went back")
-        before = running(self.status)
-        after = running(decision.status)
-        if before and after and before == after:
-            step = decision.status.current_step_index - self.status.current_step_index
-            if step not in (0, 1):
-                self.fail(f"steps went from {self.status.current_step_index} by {step}")
+        plan = invariants.plan_under_way(self.snapshot(), self.status)
+        self.require(invariants.journal_step(self.status, decision.status, plan))
         self.status = decision.status
         self.status_version += 1
         self.writes.append("status")
@@ -385,56 +377,39 @@ class World:
 
     # -- invariants ---------------------------------------------------------------------------------------------------
 
+    def truth(self) -> invariants.Truth:
+        """How things really are, whatever the operator sees of it."""
+        return replace(
+            invariants.seen(self.snapshot()),
+            weight=self.weight,
+            selects=(self.selectors["shop"], self.selectors["shop-canary"]),
+            wanted={s.pod_hash: s.replicas for s in self.sets.values()},
+            ready={s.pod_hash: self.ready(s) for s in self.sets.values()},
+        )
+
     def share(self, pod_hash: str) -> int:
         """Percent of the requests that can reach a revision."""
-        stable = 100 - self.weight if self.selectors["shop"] in ("", pod_hash) else 0
-        canary = self.weight if self.selectors["shop-canary"] in ("", pod_hash) else 0
-        return stable + canary
+        return self.truth().share(pod_hash)
 
     def check(self, action: t.Action, status: RolloutStatus) -> None:
         """Preconditions of one write, on the truth."""
-        run = running(status)
-        if isinstance(action, t.SetWeight) and action.weight > self.weight:
-            found = next((s for s in self.sets.values() if s.pod_hash == self.selectors["shop-canary"]), None)
-            there = self.ready(found) if found else 0
-            if there < math.ceil(self.spec.replicas * action.weight / 100):
-                self.fail(f"3: weight {action.weight} with {there} ready pods")
-            if self.status.decision < status.decision:
-                self.fail("10: exposure is raised before the journal stands")
-            if run is None:
-                self.fail("6: weight is raised while nothing is released")
-            else:
-                plan = next(p for p in self.plans.values() if (p.revision, p.attempt) == (run.revision, run.attempt))
-                steps = plan.plan.steps
-                index = min(status.current_step_index, len(steps) - 1)
-                if action.weight > allowance(steps, index, self.spec.replicas).weight:
-                    self.fail(f"2: weight {action.weight} is above what step {index} allows")
-        if isinstance(action, t.ScaleReplicaSet):
-            found = self.sets[action.name]
-            if action.replicas < found.replicas and action.replicas == 0 and self.share(found.pod_hash):
-                self.fail(f"4: {found.pod_hash} is scaled down with {self.share(found.pod_hash)}% of the requests")
-            if status.stable and found.pod_hash == status.stable.pod_hash and action.replicas < self.spec.replicas:
-                self.fail("5: stable is scaled below the full load")
+        plan = invariants.plan_under_way(self.snapshot(), status)
+        stands = self.status.decision >= status.decision
+        self.require(invariants.before_write(self.truth(), action, status, plan, stands=stands))
 
     def check_truth(self) -> None:
         """What must hold after every write."""
-        for record in self.status.rejected:
-            share = self.share(record.pod_hash) if self.status.stable else 0
-            if share > self.rejected_share.get(record.pod_hash, 200) and not running(self.status):
-                self.fail(f"6: the share of the rejected {record.pod_hash} rose to {share}")
-            self.rejected_share[record.pod_hash] = share
+        self.require(invariants.weights_add_up((100 - self.weight, self.weight)))
+        self.require(self.monotone.look(self.truth(), self.status))
 
     def check_rest(self) -> None:
         """At rest nothing refers to anything but stable."""
-        stable = self.status.stable
-        if stable is None:
-            self.fail("22: nothing is stable")
-            return
-        if self.weight or set(self.selectors.values()) != {stable.pod_hash}:
-            self.fail(f"7: at rest with weight {self.weight} and selectors {self.selectors}")
-        serving = next(s for s in self.sets.values() if s.pod_hash == stable.pod_hash)
-        if self.ready(serving) < self.spec.replicas:
-            self.fail("5: stable has too few pods at rest")
+        self.require(invariants.at_rest(self.truth(), self.status, self.generation))
+
+    def require(self, breaches: list[invariants.Breach]) -> None:
+        """Stop with the story if a rule is broken."""
+        if breaches:
+            self.fail("; ".join(str(b) for b in breaches))
 
     # -- time ---------------------------------------------------------------------------------------------------------
 

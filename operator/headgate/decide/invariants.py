@@ -1,0 +1,390 @@
+"""What must always hold, each rule once: asked before our own writes, of every modelled state, of recorded histories.
+
+The rules speak of `Truth`, which anybody can fill who sees a cluster: the operator from its snapshot, a simulation from
+what really is, a checker of histories from recorded versions of objects. Numbers and names are for people: they stand
+in stories, in the condition that a broken rule becomes, and in docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from headgate.api.common import FINALIZER
+from headgate.api.gate import GateRun
+from headgate.api.rollout import RolloutStatus
+from headgate.decide.canary import allowance
+from headgate.decide.journal import GATES_LIMIT, is_rejected, running
+from headgate.decide.mover import need, observed_weight, selected
+from headgate.decide.types import (
+    Action,
+    CreateReplicaSet,
+    DeleteReplicaSet,
+    Plan,
+    ScaleReplicaSet,
+    SetFinalizer,
+    SetSelector,
+    SetWeight,
+    Snapshot,
+)
+
+
+class Rule(Enum):
+    """One rule: its number and its sentence."""
+
+    WEIGHTS_SUM = 1, "weights of a route are integers from 0 to 100 that sum to 100"
+    STEP_ALLOWS = 2, "the canary's weight is never above what the present step allows"
+    CAPACITY_FIRST = 3, "a version gets a share of the requests only while it has the ready pods for it"
+    WEIGHT_FIRST_DOWN = 4, "no pods are taken from a version while requests can reach it"
+    STABLE_FLOOR = 5, "the stable version keeps the pods for the full load until the promotion is final"
+    LOWER_FIRST = 6, "after a failed verdict or an abort no write raises that version's share again"
+    NOTHING_REFERS = 7, "after a rollback nothing refers to the version that was taken back"
+    ONLY_PASS_PASSES = 8, "a version is promoted only past gates that passed, or that a person overrode"
+    OWN_VERDICT = 9, "a verdict counts for its own revision and attempt only"
+    STEPS_IN_ORDER = 10, "steps run in order, none skipped or done twice, and exposure waits for the journal"
+    PAUSE_HOLDS = 13, "while paused nothing raises exposure"
+    NEWEST_WINS = 18, "at the end the journal speaks of the newest spec"
+    NOT_THE_OTHERS = 19, "only the revision that is being released gets requests"
+    NOTHING_LEFT = 25, "nothing is left behind after the end"
+    SEQUENCE = 26, "every decision has a number of its own, one higher than the last"
+    HOME_BEFORE_GONE = 29, "the traffic is with the stable Service before the finalizer goes"
+    REASONS = 33, "every condition says why"
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+        return self.value[0]
+
+    @property
+    def sentence(self) -> str:
+        """What must hold."""
+        return self.value[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One broken rule and how it is broken."""
+
+    rule: Rule
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.rule.number}: {self.how} ({self.rule.sentence})"
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The part of a cluster that the rules speak of."""
+
+    replicas: int
+    """Pods that carry the full load."""
+    weight: int
+    """The canary's weight in percent; the greatest, if there are several routes."""
+    selects: tuple[str, str]
+    """Pod hashes that the stable and the canary Service select; empty where a Service selects no particular one."""
+    wanted: Mapping[str, int] = field(default_factory=dict)
+    """`spec.replicas` by pod hash."""
+    ready: Mapping[str, int] = field(default_factory=dict)
+    """Pods that can serve, by pod hash."""
+    services: tuple[str, str] = ("", "")
+    """Names of the two Services."""
+    routed: bool = True
+    """There is a route that can be written to."""
+    paused: bool = False
+    """`spec.paused`."""
+    deleting: bool = False
+    excused: bool = False
+    """It may go without handing back: route and Services are another Rollout's, or the whole namespace goes."""
+
+    def share(self, pod_hash: str) -> int:
+        """Percent of the requests that can reach a revision."""
+        stable = 100 - self.weight if self.selects[0] in ("", pod_hash) else 0
+        return stable + (self.weight if self.selects[1] in ("", pod_hash) else 0)
+
+
+def seen(snapshot: Snapshot) -> Truth:
+    """The truth as far as a snapshot shows it."""
+    owned = [r for r in snapshot.replica_sets if r.owned and not r.deleting]
+    return Truth(
+        replicas=snapshot.spec.replicas,
+        weight=observed_weight(snapshot),
+        selects=(selected(snapshot.stable_service), selected(snapshot.canary_service)),
+        wanted={r.pod_hash: r.replicas for r in owned},
+        ready={r.pod_hash: r.available for r in owned if r.settled},
+        services=(snapshot.stable_service.name, snapshot.canary_service.name),
+        routed=any(r.found and not r.problem for r in snapshot.routes),
+        paused=snapshot.spec.paused,
+        deleting=snapshot.meta.deleting,
+        excused=bool(snapshot.contenders) or snapshot.namespace_terminating,
+    )
+
+
+def plan_under_way(snapshot: Snapshot, journal: RolloutStatus) -> Plan | None:
+    """The plan of the attempt that a journal says is under way."""
+    run = running(journal)
+    if run is None:
+        return None
+    return next((p.plan for p in snapshot.plans if (p.revision, p.attempt) == (run.revision, run.attempt)), None)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# One write
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def before_write(
+    truth: Truth, action: Action, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+) -> list[Breach]:
+    """What one write would break.
+
+    Args:
+        truth: how things are at the moment of the write.
+        action: the write.
+        journal: the journal of the same decision.
+        plan: the plan of the attempt under way, if there is one.
+        stands: that journal was written.
+    """
+    return list(_broken_by(truth, action, journal, plan, stands=stands))
+
+
+def _broken_by(
+    truth: Truth, action: Action, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+) -> Iterator[Breach]:
+    match action:
+        case SetWeight():
+            if not 0 <= action.weight <= 100:  # noqa: PLR2004  percent
+                yield Breach(Rule.WEIGHTS_SUM, f"weight {action.weight}")
+            if action.exposure == "raise" or action.weight > truth.weight:
+                yield from _raise(truth, action.weight, journal, plan, stands=stands)
+        case SetSelector():
+            yield from _select(truth, action, journal)
+        case ScaleReplicaSet():
+            pod_hash = next((h for h in truth.wanted if action.name.endswith(f"-{h}")), "")
+            yield from _scale(truth, pod_hash, action.replicas, journal)
+        case DeleteReplicaSet():
+            pod_hash = next((h for h in truth.wanted if action.name.endswith(f"-{h}")), "")
+            yield from _scale(truth, pod_hash, 0, journal)
+        case CreateReplicaSet():
+            if action.replicas < 0:
+                yield Breach(Rule.STABLE_FLOOR, f"{action.replicas} pods for {action.pod_hash}")
+        case SetFinalizer() if not action.present:
+            yield from _let_go(truth, journal)
+
+
+def _raise(truth: Truth, weight: int, journal: RolloutStatus, plan: Plan | None, *, stands: bool) -> Iterator[Breach]:
+    canary, run = truth.selects[1], running(journal)
+    there, wanted = truth.ready.get(canary, 0), need(truth.replicas, weight)
+    if there < wanted:
+        yield Breach(
+            Rule.CAPACITY_FIRST, f"weight {weight} for {canary or 'no revision'} with {there} of {wanted} pods"
+        )
+    if not stands:
+        yield Breach(Rule.STEPS_IN_ORDER, f"weight {weight} before the journal stands")
+    if truth.paused or journal.paused is not None:
+        yield Breach(Rule.PAUSE_HOLDS, f"weight {weight} while paused")
+    if run is None:
+        yield Breach(Rule.LOWER_FIRST, f"weight {weight} while nothing is released")
+        return
+    if run.pod_hash != canary:
+        yield Breach(Rule.NOT_THE_OTHERS, f"weight {weight} for {canary or 'all'} while {run.pod_hash} is released")
+    record = is_rejected(journal, run.revision)
+    if record is not None and record.attempt >= run.attempt:
+        yield Breach(Rule.LOWER_FIRST, f"weight {weight} for {run.pod_hash}, which was taken back: {record.reason}")
+    if plan is None:
+        yield Breach(Rule.STEP_ALLOWS, f"weight {weight} without a plan")
+    elif not run.fast and plan.steps:
+        index = min(journal.current_step_index, len(plan.steps) - 1)
+        allowed = allowance(plan.steps, index, truth.replicas).weight
+        past = journal.current_step_index >= len(plan.steps)
+        if weight > allowed and not past:
+            yield Breach(Rule.STEP_ALLOWS, f"weight {weight} at step {index + 1}, which allows {allowed}")
+
+
+def _select(truth: Truth, action: SetSelector, journal: RolloutStatus) -> Iterator[Breach]:
+    if action.exposure == "lower" or truth.deleting or not action.pod_hash:
+        return
+    there = truth.ready.get(action.pod_hash, 0)
+    if action.name == truth.services[0]:
+        if there < truth.replicas:
+            how = f"{action.name} is pointed at {action.pod_hash} with {there} of {truth.replicas} pods"
+            yield Breach(Rule.CAPACITY_FIRST, how)
+        allowed = {r.pod_hash for r in (journal.stable, journal.current) if r is not None}
+        if action.pod_hash not in allowed:
+            yield Breach(Rule.NOT_THE_OTHERS, f"{action.name} is pointed at {action.pod_hash}, which is not released")
+    elif truth.weight and action.pod_hash != truth.selects[1]:
+        wanted = need(truth.replicas, truth.weight)
+        if there < wanted:
+            how = f"{action.name} is pointed at {action.pod_hash} under {truth.weight}% with {there} of {wanted} pods"
+            yield Breach(Rule.CAPACITY_FIRST, how)
+
+
+def _scale(truth: Truth, pod_hash: str, replicas: int, journal: RolloutStatus) -> Iterator[Breach]:
+    if replicas >= truth.wanted.get(pod_hash, 0):
+        return
+    share = truth.share(pod_hash) if pod_hash in truth.selects else 0
+    if replicas < need(truth.replicas, share):
+        yield Breach(Rule.WEIGHT_FIRST_DOWN, f"{pod_hash} is scaled to {replicas} with {share}% of the requests")
+    stable = journal.stable
+    if stable is not None and stable.pod_hash == pod_hash and replicas < truth.replicas and not truth.deleting:
+        yield Breach(Rule.STABLE_FLOOR, f"stable {pod_hash} is scaled to {replicas} of {truth.replicas}")
+
+
+def _let_go(truth: Truth, journal: RolloutStatus) -> Iterator[Breach]:
+    if journal.stable is None or truth.excused:
+        return
+    if truth.routed and truth.weight:
+        yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes with {truth.weight}% on the canary")
+    strangers = [h for h in truth.selects if h not in ("", journal.stable.pod_hash)]
+    if strangers:
+        yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes while a Service selects {strangers[0]}")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# One journal after the other
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def journal_step(before: RolloutStatus, after: RolloutStatus, plan: Plan | None) -> list[Breach]:
+    """What is wrong in the way from one written journal to the next; `plan` is that of the attempt under way before."""
+    return [*_order(before, after), *_verdicts(before, after, plan), *_reasons(after)]
+
+
+def _order(before: RolloutStatus, after: RolloutStatus) -> Iterator[Breach]:
+    if after.decision not in (before.decision, before.decision + 1):
+        yield Breach(Rule.SEQUENCE, f"decision {before.decision} is followed by {after.decision}")
+    old, new = running(before), running(after)
+    same = old is not None and new is not None and (old.revision, old.attempt) == (new.revision, new.attempt)
+    if same and after.current_step_index - before.current_step_index not in (0, 1):
+        how = f"step {before.current_step_index} is followed by {after.current_step_index}"
+        yield Breach(Rule.STEPS_IN_ORDER, how)
+    if new is not None and not same and after.current_step_index and not new.fast:
+        yield Breach(Rule.STEPS_IN_ORDER, f"{new.pod_hash} begins at step {after.current_step_index}")
+
+
+def _verdicts(before: RolloutStatus, after: RolloutStatus, plan: Plan | None) -> Iterator[Breach]:
+    run = running(before) or running(after)
+    for gate in after.gates:
+        strangers = run is not None and running(after) is not None and gate.pod_hash != run.pod_hash
+        if strangers and gate not in before.gates and (gate.pod_hash, gate.attempt) != _of(after):
+            yield Breach(Rule.OWN_VERDICT, f"{gate.name} judges {gate.pod_hash} while {_of(after)[0]} is released")
+    promoted = (
+        after.stable is not None and before.stable is not None and after.stable.revision != before.stable.revision
+    )
+    if not promoted or plan is None or after.stable is None or run is None or run.fast:
+        return
+    gates: dict[tuple[str, int], GateRun | None] = {(g.name, g.step): g for g in (*before.gates, *after.gates)}
+    needed = [(s.gate.ref.name, i) for i, s in enumerate(plan.steps) if s.gate is not None]
+    needed += [(name, -1) for name in plan.background_gates]
+    if len(needed) > GATES_LIMIT:
+        return  # The journal keeps the newest only.
+    for name, step in needed:
+        found = gates.get((name, step))
+        if not _passed(found, after.stable.pod_hash, after.stable.attempt):
+            verdict = found.verdict if found else "no verdict"
+            yield Breach(Rule.ONLY_PASS_PASSES, f"{after.stable.pod_hash} is promoted with {verdict} of {name}")
+
+
+def _of(journal: RolloutStatus) -> tuple[str, int]:
+    run = journal.current
+    return (run.pod_hash, run.attempt) if run is not None else ("", 0)
+
+
+def _passed(gate: GateRun | None, pod_hash: str, attempt: int) -> bool:
+    if gate is None or (gate.pod_hash, gate.attempt) != (pod_hash, attempt):
+        return False
+    return gate.verdict == "Pass" or bool(gate.overridden)
+
+
+def _reasons(journal: RolloutStatus) -> Iterator[Breach]:
+    for condition in journal.conditions:
+        if not condition.reason or not condition.message:
+            yield Breach(Rule.REASONS, f"{condition.type} is {condition.status} without a reason and a message")
+    if journal.phase in ("Held", "Degraded", "Paused") and not journal.message:
+        yield Breach(Rule.REASONS, f"{journal.phase} without a message")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# States
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def at_rest(truth: Truth, journal: RolloutStatus, generation: int, *, swept: bool = False) -> list[Breach]:
+    """What is wrong at the end of a release; with `swept` after its scale-down delays, too."""
+    return list(_unrest(truth, journal, generation, swept=swept))
+
+
+def _unrest(truth: Truth, journal: RolloutStatus, generation: int, *, swept: bool) -> Iterator[Breach]:
+    stable = journal.stable
+    if stable is None:
+        yield Breach(Rule.STABLE_FLOOR, "nothing is stable")
+        return
+    if truth.weight:
+        yield Breach(Rule.NOTHING_REFERS, f"at rest with {truth.weight}% on the canary")
+    strangers = [h for h in truth.selects if h != stable.pod_hash]
+    if strangers:
+        yield Breach(
+            Rule.NOTHING_REFERS, f"at rest a Service selects {strangers[0] or 'all'} instead of {stable.pod_hash}"
+        )
+    if truth.ready.get(stable.pod_hash, 0) < truth.replicas:
+        there = truth.ready.get(stable.pod_hash, 0)
+        yield Breach(Rule.STABLE_FLOOR, f"at rest with {there} of {truth.replicas} stable pods")
+    left = [h for h, count in truth.wanted.items() if count and h != stable.pod_hash]
+    if swept and left:
+        yield Breach(Rule.NOTHING_LEFT, f"at rest {left[0]} still has pods")
+    if journal.observed_generation != generation:
+        yield Breach(
+            Rule.NEWEST_WINS, f"generation {generation}, and the journal speaks of {journal.observed_generation}"
+        )
+
+
+def gone(truth: Truth, *, selectors_ours: bool, records: int, finalizers: tuple[str, ...]) -> list[Breach]:
+    """What is left behind of a Rollout that is gone."""
+    found = []
+    if truth.routed and truth.weight:
+        found.append(Breach(Rule.HOME_BEFORE_GONE, f"it is gone with {truth.weight}% on the canary"))
+    if selectors_ours:
+        found.append(Breach(Rule.NOTHING_LEFT, "it is gone and a Service still selects one revision"))
+    if records:
+        found.append(Breach(Rule.NOTHING_LEFT, f"it is gone and {records} of its records are left"))
+    if FINALIZER in finalizers:
+        found.append(Breach(Rule.HOME_BEFORE_GONE, "it is gone with its finalizer"))
+    return found
+
+
+def weights_add_up(weights: tuple[int, ...]) -> list[Breach]:
+    """Whether the weights of one stored route rule make a whole."""
+    right = sum(weights) == 100 and all(0 <= w <= 100 for w in weights)  # noqa: PLR2004  percent
+    return [] if right else [Breach(Rule.WEIGHTS_SUM, f"weights {weights}")]
+
+
+class Monotone:
+    """Follows the share of the revisions that were taken back: it never rises again while nothing is released."""
+
+    def __init__(self) -> None:
+        self._share: dict[str, int] = {}
+
+    def look(self, truth: Truth, journal: RolloutStatus) -> list[Breach]:
+        """After each write: who was taken back and gets more than before."""
+        found = []
+        for record in journal.rejected:
+            share = truth.share(record.pod_hash) if journal.stable else 0
+            if share > self._share.get(record.pod_hash, share) and not running(journal):
+                found.append(Breach(Rule.LOWER_FIRST, f"the share of {record.pod_hash}, taken back, rose to {share}%"))
+            self._share[record.pod_hash] = share
+        return found
+
+
+__all__ = [
+    "Breach",
+    "Monotone",
+    "Rule",
+    "Truth",
+    "at_rest",
+    "before_write",
+    "gone",
+    "journal_step",
+    "plan_under_way",
+    "seen",
+    "weights_add_up",
+]
