@@ -18,10 +18,11 @@ Answered = tuple[bool, str]
 def consume(cycle: Cycle) -> AnswerAction | None:
     """Take or refuse the oldest action that is new, and give back the oldest answer that can be written.
 
+    An abort goes before all others: one that waited its turn could find the version promoted by then.
     An action that the journal knows already is answered again and has no second effect. An answer that cannot be
     written keeps nobody from being heard: the next abort is taken all the same.
     """
-    pending = sorted(cycle.snapshot.actions, key=lambda a: (a.created_at, a.uid))
+    pending = sorted(cycle.snapshot.actions, key=lambda a: (a.verb != "abort", a.created_at, a.uid))
     taken = {a.uid for a in cycle.status.actions}
     fresh = next((a for a in pending if a.uid not in taken), None)
     # The journal remembers only so many; what is still without an answer must not be forgotten, or it counts twice.
