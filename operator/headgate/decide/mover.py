@@ -109,7 +109,9 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
     """The next safe write towards the goal."""
     lowering = _lower(snapshot, goal)
     if lowering is not None:
-        return lowering
+        # What waits for pods must not keep them from being asked for, e.g. if spec.replicas grew in mid-promotion.
+        growth = None if lowering.action is not None else _capacity_up(snapshot, goal, now)
+        return growth if growth is not None and growth.action is not None else lowering
     if goal.hold:
         growth = None if goal.frozen else _capacity_up(snapshot, goal, now)
         held = growth if growth and growth.action else Move(waiting=goal.hold_reason)
