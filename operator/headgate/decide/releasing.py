@@ -93,10 +93,10 @@ def _goal(cycle: Cycle, run: RevisionRef, *, weight: int, replicas: int, hold: b
     )
 
 
-def _promotion_goal(cycle: Cycle, run: RevisionRef, *, hold: bool, reason: str) -> Goal:
-    """The same, with the revision under way as what is stable."""
+def _promotion_goal(cycle: Cycle, run: RevisionRef, *, weight: int, reason: str) -> Goal:
+    """The same, with the revision under way as what is stable; a reason holds it."""
     full = cycle.snapshot.spec.replicas
-    goal = _goal(cycle, run, weight=0, replicas=full, hold=hold, reason=reason)
+    goal = _goal(cycle, run, weight=weight, replicas=full, hold=bool(reason), reason=reason)
     return replace(goal, stable=run.pod_hash, proven=False)
 
 
@@ -118,11 +118,14 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -
         unproven = "" if run.fast else canary.unproven_background(cycle, plan)
         flipped = selected(cycle.snapshot.stable_service) == run.pod_hash
         allowed = canary.allowance(plan.steps, len(plan.steps) - 1, cycle.snapshot.spec.replicas)
-        if (reason or unproven) and not flipped and not run.fast:
+        why = reason or unproven
+        if why and not flipped and not run.fast:
             weight = canary.weight_for(cycle, allowed, hold=True)
-            goal = _goal(cycle, run, weight=weight, replicas=allowed.replicas, hold=True, reason=reason or unproven)
+            goal = _goal(cycle, run, weight=weight, replicas=allowed.replicas, hold=True, reason=why)
         else:
-            goal = _promotion_goal(cycle, run, hold=bool(reason), reason=reason)
+            # A hold leaves the canary Service its traffic: by that a gate that could not know can know again.
+            weight = observed_weight(cycle.snapshot) if why else 0
+            goal = _promotion_goal(cycle, run, weight=weight, reason=why)
         desired = goal.weight
     else:
         allowed = canary.allowance(plan.steps, cycle.status.current_step_index, cycle.snapshot.spec.replicas)
@@ -282,10 +285,13 @@ def _put_new(cycle: Cycle, name: str, spec: QualityGateSpec, step: int, run: Rev
 def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
     """Fold in what was answered and ask on. True if a gate failed and the revision was taken back."""
     index = cycle.status.current_step_index
+    over = index >= len(plan.steps)
     _begin_gates_in_place(cycle, plan, run, index)
     for gate in tuple(cycle.status.gates):
         if gate.step not in (-1, index) or gate.verdict == "Fail" or (gate.step >= 0 and gate.verdict == "Pass"):
             continue
+        if over and selected(cycle.snapshot.stable_service) == run.pod_hash and not observed_weight(cycle.snapshot):
+            continue  # It passed, and the promotion has moved the traffic that it measures to the stable Service.
         spec = plan.background_gates.get(gate.name) if gate.step == -1 else plan.step_gates.get(gate.name)
         if spec is None:
             continue
