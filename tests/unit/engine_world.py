@@ -13,7 +13,7 @@ from headgate.api.config import OperatorConfig
 from headgate.decide.types import Decision, EventNote, RolloutMeta, Snapshot
 from headgate.engine.cache import Cache
 from headgate.engine.checks_runner import ChecksRunner
-from headgate.engine.cycle import Cycle, Parts
+from headgate.engine.cycle import Cycle, Guard, Parts
 from headgate.engine.intake import Intake, build_indexes
 from headgate.engine.ledger import Ledger
 from headgate.engine.queue import Key, WorkQueue
@@ -50,6 +50,8 @@ class World:
 
     api: FakeAPI = field(default_factory=FakeAPI)
     decide: Callable[[Snapshot, float], Decision] = lambda s, _now: Decision(status=s.status, write=False)
+    guard: Guard = lambda *_: []
+    """Decisions to order need not be good ones."""
     may_write: bool = True
     snapshots: list[Snapshot] = field(default_factory=list)
 
@@ -80,6 +82,7 @@ class World:
                 recorder=self.recorder,
                 ledger=self.ledger,
                 decide=self._decide,
+                guard=lambda s, a, j: self.guard(s, a, j),  # noqa: PLW0108  a test may set another one later
                 now=self.now,
                 may_write=lambda: self.may_write,
             )

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from headgate.act.errors import Timeout
+from headgate.decide.invariants import guard
 from headgate.decide.types import (
     Action,
     Decision,
@@ -386,3 +387,26 @@ async def test_the_last_finalizer_takes_the_rollout_with_it(world: World) -> Non
     await world.pass_over()
     assert world.api.written() == [("PATCH", ROLLOUT)]
     assert len(world.snapshots) == 1
+
+
+async def test_a_write_that_would_break_an_invariant_is_not_sent(world: World) -> None:
+    """A decision that points the stable Service at a revision without pods is not carried out, and says so."""
+    deciding(world)
+    world.guard = guard
+    with capture_logs() as logs:
+        await world.pass_over()
+    assert world.api.written() == [STATUS]
+    outcome = world.ledger.of(KEY).outcome
+    assert outcome is not None
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.REFUSED, "InvariantBroken")
+    assert "3: checkout is pointed at abc with 0 of 2 pods" in outcome.message
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["an invariant would break"]
+    assert world.ledger.barred(KEY)
+
+
+async def test_lowering_asks_no_guard(world: World) -> None:
+    """The way back is open whatever else is wrong."""
+    deciding(world, exposure="lower")
+    world.guard = guard
+    await world.pass_over()
+    assert SELECTOR in world.api.written()

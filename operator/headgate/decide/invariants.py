@@ -128,6 +128,16 @@ def plan_under_way(snapshot: Snapshot, journal: RolloutStatus) -> Plan | None:
     return next((p.plan for p in snapshot.plans if (p.revision, p.attempt) == (run.revision, run.attempt)), None)
 
 
+def guard(snapshot: Snapshot, action: Action, journal: RolloutStatus) -> list[Breach]:
+    """What the operator's own write would break, as far as it sees; asked once more before the write is sent.
+
+    A write that lowers exposure waits for nothing and breaks nothing. The journal of any other stands when this is asked.
+    """
+    if action.exposure == "lower":
+        return []
+    return before_write(seen(snapshot), action, journal, plan_under_way(snapshot, journal), stands=True)
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # One write
 # --------------------------------------------------------------------------------------------------------------------
@@ -383,6 +393,7 @@ __all__ = [
     "at_rest",
     "before_write",
     "gone",
+    "guard",
     "journal_step",
     "plan_under_way",
     "seen",

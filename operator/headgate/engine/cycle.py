@@ -16,6 +16,8 @@ from headgate.act.errors import MAYBE_DONE, ApiError, Conflict, NotFound, TooMan
 from headgate.act.events import Recorder
 from headgate.act.kube import Kube, Object
 from headgate.act.resources import ROLLOUTS
+from headgate.api.rollout import RolloutStatus
+from headgate.decide.invariants import Breach
 from headgate.decide.types import Action, Decision, OutcomeKind, SetFinalizer, Snapshot
 from headgate.engine.cache import Cache
 from headgate.engine.checks_runner import ChecksRunner
@@ -35,6 +37,7 @@ CONFLICT_PAUSE = 0.05
 
 log = logger(__name__)
 Decide = Callable[[Snapshot, float], Decision]
+Guard = Callable[[Snapshot, Action, RolloutStatus], list[Breach]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class Parts:
     recorder: Recorder
     ledger: Ledger
     decide: Decide
+    guard: Guard
+    """What a decided write would break; it is the decision's own preconditions, looked at a second time."""
     now: Callable[[], float]
     may_write: Callable[[], bool]
 
@@ -93,7 +98,7 @@ class Cycle:
     async def _carry_through(self, key: Key, snapshot: Snapshot, decision: Decision) -> None:
         action = decision.action
         if action is not None and action.exposure == "lower":
-            await self._act(key, snapshot, action, decision.status.decision)
+            await self._act(key, snapshot, action, decision.status)
             action = None
         if decision.write:
             written = await self._write(key, snapshot, decision)
@@ -105,7 +110,7 @@ class Cycle:
         for note in decision.events:
             self._parts.recorder.record(snapshot.meta, note)
         if action is not None:
-            await self._act(key, snapshot, action, decision.status.decision)
+            await self._act(key, snapshot, action, decision.status)
 
     # ------------------------------------------------------------------------------------------------ journal
 
@@ -159,13 +164,13 @@ class Cycle:
 
     # ------------------------------------------------------------------------------------------------ action
 
-    async def _act(self, key: Key, snapshot: Snapshot, action: Action, decision: int) -> None:
+    async def _act(self, key: Key, snapshot: Snapshot, action: Action, journal: RolloutStatus) -> None:
         parts = self._parts
         barred = parts.ledger.barred_for(key, action)
         if barred > 0:
             parts.queue.add_after(key, barred)
             return
-        if not parts.may_write():
+        if not parts.may_write() or self._broken(key, snapshot, action, journal):
             return
         context = Context(
             parts.kube,
@@ -195,10 +200,27 @@ class Cycle:
             outcome=str(result.kind),
             reason=result.reason,
             message=result.message,
-            decision=decision,
+            decision=journal.decision,
             row=outcome.count,
         )
         self._requeue(key, action, result)
+
+    def _broken(self, key: Key, snapshot: Snapshot, action: Action, journal: RolloutStatus) -> bool:
+        """Whether a write would break an invariant. Then it is not sent, and counts as refused: the status says so."""
+        parts = self._parts
+        breaches = parts.guard(snapshot, action, journal)
+        if not breaches:
+            return False
+        for breach in breaches:
+            metrics.invariant_broken(breach.rule.number)
+        message = (
+            f"it would break invariant {'; '.join(map(str, breaches))}. It was not sent; this is a defect of the "
+            "operator, report it with its log"
+        )
+        parts.ledger.note(key, action, OutcomeKind.REFUSED, "InvariantBroken", message, parts.now())
+        log.error("an invariant would break", rollout=str(key), action=action.key, message=message)
+        parts.queue.add_after(key, parts.ledger.barred_for(key, action))
+        return True
 
     def _requeue(self, key: Key, action: Action, result: carry.Result) -> None:
         """Look again: at once after a success, after a pause otherwise. Events only make it sooner."""

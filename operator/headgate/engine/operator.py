@@ -12,6 +12,7 @@ from headgate.act.events import Recorder
 from headgate.act.kube import Call, Kube
 from headgate.act.transport import Transport
 from headgate.checks.protocol import CheckProvider
+from headgate.decide.invariants import guard
 from headgate.decide.rollout import decide
 from headgate.engine.cache import Cache
 from headgate.engine.checks_runner import ChecksRunner
@@ -116,6 +117,7 @@ class Operator:
                 recorder=self.recorder,
                 ledger=self.ledger,
                 decide=decide,
+                guard=guard,
                 now=self.clock.now,
                 may_write=self.elector.may_write,
             )

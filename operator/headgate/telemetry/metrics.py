@@ -92,6 +92,12 @@ _measurements = Counter(
     ["verdict"],
     registry=REGISTRY,
 )
+_broken = Counter(
+    "headgate_invariants_broken_total",
+    "Writes that were decided and not sent, because they would have broken an invariant, by its number.",
+    ["invariant"],
+    registry=REGISTRY,
+)
 _evaluated = Gauge(
     "headgate_last_evaluation_timestamp_seconds",
     "When a rollout was last looked at, in seconds since the epoch; one that stands still means that nobody decides.",
@@ -186,6 +192,11 @@ def rollout_completed(outcome: Outcome) -> None:
 def measured(verdict: Verdict) -> None:
     """Count an answer of a check."""
     _measurements.labels(verdict).inc()
+
+
+def invariant_broken(number: int) -> None:
+    """Count a write that was not sent, because it would have broken an invariant."""
+    _broken.labels(str(number)).inc()
 
 
 def evaluated(at: float) -> None:
