@@ -28,7 +28,7 @@ def serving() -> Iterator[Prometheus]:
     """Serve on a free port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
-        """Answers instant queries, by GET or POST."""
+        """Answers instant queries and ranges of one moment, by GET or POST."""
 
         def do_GET(self) -> None:
             """Answer a query in the address."""
@@ -48,8 +48,12 @@ def serving() -> Iterator[Prometheus]:
                 self._send(400, {"status": "error", "errorType": "bad_data", "error": "unclosed left parenthesis"})
                 return
             found = next((v for n, v in fake.values.items() if f'namespace="{n}"' in text), None)
-            result = [] if found is None else [{"metric": {}, "value": [time.time(), str(found)]}]
-            self._send(200, {"status": "success", "data": {"resultType": "vector", "result": result}})
+            sample = [time.time(), str(found)]
+            ranged = "query_range" in self.path
+            series = {"metric": {}, **({"values": [sample]} if ranged else {"value": sample})}
+            result = [] if found is None else [series]
+            kind = "matrix" if ranged else "vector"
+            self._send(200, {"status": "success", "data": {"resultType": kind, "result": result}})
 
         def _send(self, code: int, body: object) -> None:
             data = json.dumps(body).encode()

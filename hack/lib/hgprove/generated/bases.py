@@ -1,0 +1,188 @@
+"""Good objects of each kind that together hold every property: what the cases take away from, add to and spoil."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from headgate.api.common import API_VERSION
+from headgate.decide.revision import pod_hash_of, revision_of
+
+Json = dict[str, Any]
+GATE = "golden"
+TIME = "2026-01-01T00:00:00Z"
+
+
+def template(name: str, version: int) -> Json:
+    """The pod template of a version."""
+    return {
+        "metadata": {"labels": {"app": name}},
+        "spec": {"containers": [{"name": "app", "image": f"registry.example/{name}:v{version}"}]},
+    }
+
+
+def _rollout(name: str, steps: list[Json], source: Json, **more: Any) -> Json:
+    canary = {
+        "stableService": name,
+        "canaryService": f"{name}-canary",
+        "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": name, "rule": "main"}]}},
+        "steps": steps,
+        "scaleDownDelaySeconds": 0,
+        "abortScaleDownDelaySeconds": 0,
+    }
+    spec = {"replicas": 2, **source, "strategy": {"canary": canary}, **more}
+    return {"apiVersion": API_VERSION, "kind": "Rollout", "metadata": {"name": name}, "spec": spec}
+
+
+def good(name: str, version: int) -> Json:
+    """A Rollout that uses what there is, and that its gates promote within seconds."""
+    reference = {"kind": "QualityGate", "name": f"{name}-{GATE}"}
+    steps: list[Json] = [
+        {"setCanaryScale": {"replicas": 2}},
+        {"setWeight": 20},
+        {"pause": {"duration": "200ms"}},
+        {"gate": {"ref": reference, "duration": "2s", "count": 1}},
+        {"setCanaryScale": {"weight": 60}},
+        {"setWeight": 50},
+        {"setCanaryScale": {"matchTrafficWeight": True}},
+    ]
+    return _rollout(
+        name,
+        steps,
+        {"template": template(name, version)},
+        gates=[{"ref": reference, "interval": "1s"}],
+        minReadySeconds=0,
+        revisionHistoryLimit=3,
+        progressDeadlineSeconds=60,
+        paused=False,
+        onNewRevision="Supersede",
+    )
+
+
+def referring(name: str, **_: Any) -> Json:
+    """A Rollout that takes its template from a Deployment."""
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    return _rollout(name, [{"setWeight": 50}], {"workloadRef": reference})
+
+
+def waiting(name: str, version: int) -> Json:
+    """A Rollout whose release waits for a person."""
+    return _rollout(name, [{"setWeight": 50}, {"pause": {}}], {"template": template(name, version)})
+
+
+def gate(name: str, **_: Any) -> Json:
+    """A gate that passes while nothing is wrong."""
+    query = {"template": "slow", "arguments": [{"name": "quantile", "value": "0.95"}]}
+    check = {
+        "name": "slow",
+        "prometheus": {"provider": "up", "query": query, "range": {"step": "1s", "reduce": "Max"}},
+        "pass": {"min": 0, "max": 1},
+        "fail": {"min": 5},
+    }
+    plain = {"name": "errors", "prometheus": {"provider": "up", "query": {"template": "errors"}}, "pass": {"equals": 1}}
+    # What a template says to the query, a gate says to the sample.
+    sampled = {**plain, "name": "sampled", "minSample": {"query": {"template": "errors", "arguments": []}, "min": 0.5}}
+    sampled["pass"], sampled["fail"] = {"max": 1}, {"equals": 9, "max": 9}
+    spec = {
+        "checks": [check, plain, sampled],
+        "interval": "1s",
+        "initialDelay": "0s",
+        "duration": "3s",
+        "count": 1,
+        "failureLimit": 0,
+        "inconclusiveLimit": 0,
+        "consecutiveErrorLimit": 0,
+        "onUnknown": "Hold",
+    }
+    return {"apiVersion": API_VERSION, "kind": "QualityGate", "metadata": {"name": f"{name}-{GATE}"}, "spec": spec}
+
+
+def gate_of_words(name: str, **_: Any) -> Json:
+    """A gate with queries in Prometheus' own words, which the admin does not allow here."""
+    made = gate(name)
+    raw = {"raw": "vector(0)", "arguments": [{"name": "quantile", "value": "0.95"}]}
+    check = {"name": "raw", "prometheus": {"provider": "up", "query": raw}, "pass": {"max": 1}}
+    sample = {"query": {"raw": "vector(9)", "arguments": raw["arguments"]}, "min": 0.5}
+    made["spec"]["checks"] = [{**check, "minSample": sample}]
+    return made
+
+
+def environment(name: str, **_: Any) -> Json:
+    """An Environment; the kind belongs to no namespace."""
+    spec = {"namespaces": ["one", "two"], "after": ["before"], "description": "the second one"}
+    return {"apiVersion": API_VERSION, "kind": "Environment", "metadata": {"name": name}, "spec": spec}
+
+
+def action(name: str, version: int = 2, **_: Any) -> Json:
+    """A person's act on a release that waits."""
+    spec = {
+        "rollout": name,
+        "verb": "undo",
+        "revision": pod_hash_of(revision_of(template(name, version))),
+        "attempt": 1,
+        "author": "carol",
+        "reason": "a reason",
+        "toRevision": "abcdef",
+    }
+    status = {"phase": "Refused", "message": "for a reason", "at": TIME}
+    meta = {"name": f"{name}-act"}
+    return {"apiVersion": API_VERSION, "kind": "RolloutAction", "metadata": meta, "spec": spec, "status": status}
+
+
+def journal(name: str, version: int) -> Json:
+    """A Rollout at rest on a version, with a status that holds every field."""
+    revision = revision_of(template(name, version))
+    pod_hash = pod_hash_of(revision)
+    ref = {"revision": revision, "podHash": pod_hash, "attempt": 1, "since": TIME, "fast": False}
+    other = {"revision": "sha256:0", "podHash": "abcdef", "attempt": 1}
+    measurement = {"at": TIME, "value": 1.5, "sample": 3.5, "verdict": "Pass", "reason": "NoData"}
+    check: Json = {"name": "errors", "asked": 1, "askedAt": TIME, "query": "errors", "rule": "<= 1"}
+    check |= dict.fromkeys(("passes", "failures", "unknowns", "errors", "consecutiveErrors"), 0)
+    check["measurements"] = [measurement]
+    run = {"name": f"{name}-{GATE}", "step": -1, "podHash": pod_hash, "attempt": 1, "window": 1, "startedAt": TIME}
+    run |= {"extended": False, "verdict": "Pass", "held": False, "overridden": "", "decidedAt": TIME}
+    run |= {"message": "passes", "checks": [check]}
+    condition = {"type": "Ready", "status": "True", "reason": "Accepted", "message": "", "lastTransitionTime": TIME}
+    taken = {"uid": "1", "name": "old", "verb": "abort", "author": "carol", "accepted": True, "message": "", "at": TIME}
+    ended = {**other, "outcome": "Superseded", "startedAt": TIME, "finishedAt": TIME, "message": ""}
+    promoted = {**ended, "revision": revision, "podHash": pod_hash, "outcome": "Promoted"}
+    status = {
+        "observedGeneration": 1,
+        "decision": 7,
+        "phase": "Healthy",
+        "message": "at rest",
+        "stable": ref,
+        "current": ref,
+        "target": ref,
+        "currentStepIndex": 0,
+        "stepCount": 0,
+        "step": "",
+        "stepStartedAt": TIME,
+        "progressSince": TIME,
+        "holdMessage": "",
+        "weights": {"desired": 0, "observed": 0, "applied": True, "reasserted": 0, "reassertedAt": TIME},
+        "paused": {"by": "carol", "reason": "a reason", "since": TIME},
+        "replicas": 2,
+        "readyReplicas": 2,
+        "availableReplicas": 2,
+        "updatedReplicas": 2,
+        "selector": f"headgate.dev/rollout={name}",
+        "collisionCount": 0,
+        "workload": {"observedGeneration": 1, "adopted": False, "reasserted": 0},
+        "conditions": [{**condition, "observedGeneration": 1}],
+        "gates": [run],
+        "rejected": [{**other, "reason": "Aborted", "message": "", "at": TIME}],
+        "actions": [taken],
+        "history": [ended, promoted],
+        "writtenAt": TIME,
+    }
+    return good(name, version) | {"status": status}
+
+
+BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
+    "Rollout": {"good": good, "waiting": waiting, "referring": referring, "journal": journal},
+    "QualityGate": {"gate": gate, "words": gate_of_words},
+    "Environment": {"environment": environment},
+    "RolloutAction": {"action": action},
+}
+"""By kind and name; a property is taken from the first one that has it."""
