@@ -131,7 +131,7 @@ def plan_under_way(snapshot: Snapshot, journal: RolloutStatus) -> Plan | None:
 def guard(snapshot: Snapshot, action: Action, journal: RolloutStatus) -> list[Breach]:
     """What the operator's own write would break, as far as it sees; asked once more before the write is sent.
 
-    A write that lowers exposure waits for nothing and breaks nothing. The journal of any other stands when this is asked.
+    A write that lowers exposure waits for nothing. The journal of any other stands when this is asked.
     """
     if action.exposure == "lower":
         return []
