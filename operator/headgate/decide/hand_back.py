@@ -9,7 +9,7 @@ from __future__ import annotations
 from headgate.api.common import FINALIZER, to_epoch, to_time
 from headgate.decide import conditions, journal, problems
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import lowering_fails, replica_set, selected
+from headgate.decide.mover import draining, lowering_fails, replica_set, selected
 from headgate.decide.types import (
     Action,
     Decision,
@@ -134,13 +134,27 @@ def _canaries(cycle: Cycle) -> tuple[Action | None, str] | None:
     stable = cycle.status.stable.pod_hash if cycle.status.stable else ""
     if not stable:
         return None
-    for found in cycle.snapshot.replica_sets:
+    for found in sorted(cycle.snapshot.replica_sets, key=lambda r: r.name):
         if found.owned and not found.deleting and found.pod_hash != stable and found.replicas:
+            waiting = _still_reached(cycle, found.pod_hash)
+            if waiting:
+                return None, waiting
             return ScaleReplicaSet(found.name, found.resource_version, 0, found.min_ready_seconds), ""
     left = [r.name for r in cycle.snapshot.replica_sets if r.owned and r.pod_hash != stable and r.pods]
     if left and _patient(cycle):
         return None, f"waiting for the pods of {left[0]} to end"
     return None
+
+
+def _still_reached(cycle: Cycle, pod_hash: str) -> str:
+    """Why a revision must keep its pods for a while: the stable Service still holds them, or connections drain."""
+    if not _patient(cycle):
+        return ""
+    service = cycle.snapshot.stable_service
+    if service.ready.get(pod_hash, 0):
+        return f"waiting for the Service {service.name} to leave {pod_hash}"
+    drains = draining(cycle.snapshot, pod_hash, cycle.now)
+    return drains.waiting if drains is not None else ""
 
 
 def _returns_to_workload(snapshot: Snapshot) -> bool:

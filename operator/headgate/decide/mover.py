@@ -199,7 +199,7 @@ def _capacity_up(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None:
 
 
 def _create(snapshot: Snapshot, pod_hash: str, replicas: int) -> Move | None:
-    plan = next((p for p in snapshot.plans if p.pod_hash == pod_hash), None)
+    plan = min((p for p in snapshot.plans if p.pod_hash == pod_hash), key=lambda p: p.attempt, default=None)
     if plan is None:
         return Move(waiting=f"waiting for the record of revision {pod_hash}")
     first = anchor(snapshot, plan.revision) or plan
@@ -297,7 +297,7 @@ def unsettled(snapshot: Snapshot, weight: int, now: float) -> Move | None:
 
 
 def _capacity_down(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
-    for found in snapshot.replica_sets:
+    for found in sorted(snapshot.replica_sets, key=lambda r: r.name):
         if not found.owned or found.deleting or found.pod_hash in goal.keep:
             continue
         wanted = goal.replicas.get(found.pod_hash, 0)
@@ -316,6 +316,11 @@ def _still_serving(snapshot: Snapshot, goal: Goal, pod_hash: str, now: float) ->
         for service in (snapshot.stable_service, snapshot.canary_service):
             if selected(service) == pod_hash or service.ready.get(pod_hash, 0):
                 return Move(waiting=f"waiting for the Service {service.name} to leave {pod_hash}")
+    return draining(snapshot, pod_hash, now)
+
+
+def draining(snapshot: Snapshot, pod_hash: str, now: float) -> Move | None:
+    """What is waited for until connections to a revision that gets no requests any more have had the time to end."""
     moments = [r.settled_since or now for r in snapshot.routes]
     # A selector that was switched drains, too, and no route tells of that.
     moments += [snapshot.stable_service.since, snapshot.canary_service.since]

@@ -332,6 +332,7 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
         cycle.wake(progress.wake_at)
         if progress.run.verdict == "Fail":
             _reject(cycle, "GateFailed", f"{gate.name}: {progress.run.message}")
+            cycle.questions.clear()  # What other gates would ask is of no use any more.
             return True
     return False
 
