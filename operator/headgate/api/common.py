@@ -62,6 +62,7 @@ def seconds(duration: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h)", duration))
 
 
+@lru_cache(maxsize=4096)
 def to_time(epoch: float) -> str:
     """RFC 3339 text of seconds since the epoch, rounded *up* to a millisecond.
 

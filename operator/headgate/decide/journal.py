@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 from headgate.api.common import Condition, to_time
@@ -174,6 +175,20 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
     )
 
 
+@lru_cache(maxsize=4096)
+def _condition(kind: str, status: str, reason: str, message: str, since: str, generation: int) -> Condition:
+    return Condition.model_validate(
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": since,
+            "observedGeneration": generation,
+        }
+    )
+
+
 def merge_conditions(
     old: list[Condition], new: list[tuple[str, str, str, str]], generation: int, now: float
 ) -> list[Condition]:
@@ -183,18 +198,7 @@ def merge_conditions(
     for kind, status, reason, message in new:
         was = before.get(kind)
         since = was.last_transition_time if was and was.status == status else to_time(now)
-        merged.append(
-            Condition.model_validate(
-                {
-                    "type": kind,
-                    "status": status,
-                    "reason": reason,
-                    "message": message[:1024],
-                    "lastTransitionTime": since,
-                    "observedGeneration": generation,
-                }
-            )
-        )
+        merged.append(_condition(kind, status, reason, message[:1024], since, generation))
     return merged
 
 

@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 from headgate.api.common import seconds
 from headgate.api.config import OperatorConfig
@@ -155,8 +157,28 @@ def problems_of(
     gate_spec: QualityGateSpec, config: OperatorConfig, *, name: str = "", step: GateStep | None = None
 ) -> tuple[str, ...]:
     """Every problem as a sentence that names its field, with `QualityGate <name>: ` before it where a name is given."""
-    prefix = f"QualityGate {name}: " if name else ""
-    return tuple(f"{prefix}{problem}" for problem in _problems(gate_spec, config, step))
+    found = tuple(_problems(gate_spec, config, step)) if step else _once(_This(gate_spec), _This(config))
+    return tuple(f"QualityGate {name}: {problem}" for problem in found) if name else found
+
+
+class _This:
+    """One object, by identity: models are frozen and looked at again and again, but have no hash of their own."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _This) and other.value is self.value
+
+
+@lru_cache(maxsize=1024)
+def _once(spec: _This, config: _This) -> tuple[str, ...]:
+    return tuple(_problems(spec.value, config.value, None))
 
 
 def _problems(spec: QualityGateSpec, config: OperatorConfig, step: GateStep | None) -> Iterator[str]:
