@@ -22,7 +22,7 @@ from headgate.decide.types import Action, Decision, OutcomeKind, SetFinalizer, S
 from headgate.engine.cache import Cache
 from headgate.engine.checks_runner import ChecksRunner
 from headgate.engine.intake import Intake
-from headgate.engine.ledger import CONFLICTS, Entry, Ledger
+from headgate.engine.ledger import CONFLICTS, LOOK_EVERY, Entry, Ledger
 from headgate.engine.queue import Key, WorkQueue
 from headgate.engine.reads import Reads
 from headgate.engine.telling import tell
@@ -34,6 +34,8 @@ from headgate.traffic.protocol import Router
 
 CONFLICT_PAUSE = 0.05
 """Seconds until the next try after a conflict: whoever wrote is often not done yet."""
+
+AT_REST = frozenset({"Healthy", "Degraded"})
 
 log = logger(__name__)
 Decide = Callable[[Snapshot, float], Decision]
@@ -78,6 +80,7 @@ class Cycle:
             return  # Everything is marked dirty when this replica leads.
         now = parts.now()
         entry = self._entry(key)
+        parts.ledger.looked_at(key)
         barred = parts.ledger.barred(key)
         snapshot = parts.observer.snapshot(key.namespace, key.name, now, self._known(key, entry, barred))
         if snapshot is None:
@@ -85,6 +88,9 @@ class Cycle:
             return
         decision = parts.decide(snapshot, now)
         entry.poison = ""
+        entry.active = decision.status.phase not in AT_REST
+        if entry.active:
+            parts.queue.add_after(key, LOOK_EVERY)
         if decision.wake_at is not None:
             parts.queue.add_after(key, max(CONFLICT_PAUSE, decision.wake_at - now))
         for remaining in barred.values():
@@ -100,6 +106,8 @@ class Cycle:
         if action is not None and action.exposure == "lower":
             await self._act(key, snapshot, action, decision.status)
             action = None
+        if action is not None and not decision.write and not await self._journal_stands(key, snapshot, action):
+            return
         if decision.write:
             written = await self._write(key, snapshot, decision)
             if written is None:
@@ -127,15 +135,39 @@ class Cycle:
         parts.observer.models.wrote_status(written, decision.status)
         parts.intake.take("Rollout", written)
         parts.checks.recorded(key, snapshot.answers)
-        self._parts.ledger.of(key).conflicts = 0
+        entry = parts.ledger.of(key)
+        entry.conflicts, entry.journal_known = 0, True
         tell(key, snapshot.status, decision.status, decision.waiting)
         if decision.action is None:
             parts.queue.forget(key)
         return written
 
+    async def _journal_stands(self, key: Key, snapshot: Snapshot, action: Action) -> bool:
+        """Whether the journal that was decided from is the newest one; if not, the key comes again.
+
+        A replica that begins to lead may have heard of the other objects, but not yet of what its predecessor wrote
+        last: going on from an older journal it would expose again what was taken back. So it reads once.
+        """
+        parts = self._parts
+        entry = parts.ledger.of(key)
+        if entry.journal_known or isinstance(action, SetFinalizer):  # That one is refused if the Rollout changed.
+            return True
+        try:
+            found = await parts.kube.get(ROLLOUTS, key.namespace, key.name)
+        except ApiError as error:
+            await self._not_written(key, snapshot, error)
+            return False
+        entry.journal_known = True
+        if found["metadata"].get("resourceVersion") == snapshot.meta.resource_version:
+            return True
+        parts.intake.take("Rollout", found)
+        parts.queue.add(key)
+        return False
+
     async def _not_written(self, key: Key, snapshot: Snapshot, error: ApiError) -> None:
         parts = self._parts
         entry = parts.ledger.of(key)
+        entry.journal_known = False
         if isinstance(error, NotFound):
             parts.intake.gone("Rollout", key.namespace, key.name, snapshot.meta.uid)
             parts.queue.add(key)

@@ -14,6 +14,9 @@ CONFLICTS = 3
 HASTE = 2.0
 HASTY = 10
 """Lowering exposure is tried this often with at most `HASTE` seconds between, before it backs off like the rest."""
+LOOK_EVERY = 60.0
+"""Seconds after which a Rollout that is not at rest is looked at again, whether or not anything was heard of it."""
+NEGLECTED_AFTER = 3 * LOOK_EVERY
 ROW_SECONDS = 2 * LONGEST_BACKOFF
 """A failure longer ago than this has nothing to do with the next one."""
 REPEATS = 10
@@ -32,6 +35,12 @@ class Entry:
     rows: dict[str, Outcome] = field(default_factory=dict)
     """Action key to its last failure in an unbroken row; what else was done in between does not break it."""
     conflicts: int = 0
+    journal_known: bool = False
+    """This process wrote the journal, or read it, since it leads: nobody else has written it later."""
+    active: bool = False
+    """Something is under way, so that it must be looked at again and again."""
+    at: float = float("-inf")
+    """When (monotonic) it was last looked at."""
     poison: str = ""
     """What was last logged about it being undecidable."""
     done: list[tuple[str, float]] = field(default_factory=list)
@@ -55,6 +64,22 @@ class Ledger:
     def clear(self) -> None:
         """Forget all: another replica has acted meanwhile."""
         self._entries.clear()
+
+    def looked_at(self, key: Key) -> None:
+        """Say that a Rollout is looked at now."""
+        self.of(key).at = self._monotonic()
+
+    def neglected(self) -> str:
+        """Which Rollout nobody looks at any more although something is under way; empty if there is none.
+
+        One that cannot be evaluated is not meant: it was looked at, and is again after its backoff.
+        """
+        now = self._monotonic()
+        found = [(e.at, k) for k, e in self._entries.items() if e.active and now - e.at > NEGLECTED_AFTER]
+        if not found:
+            return ""
+        at, key = min(found)
+        return f"{key} was not looked at for {now - at:.0f} s ({len(found)} such Rollouts)"
 
     def barred_for(self, key: Key, action: Action) -> float:
         """Seconds for which this action is not to be tried again; 0 if it may be."""

@@ -249,7 +249,9 @@ class Operator:
         if not self.elector.leading:
             return ""
         waited = self.queue.statistics().oldest_seconds
-        return f"a key waits for {waited:.0f} s" if waited > STALE_SECONDS and self._all_busy_for_long() else ""
+        if waited > STALE_SECONDS and self._all_busy_for_long():
+            return f"a key waits for {waited:.0f} s"
+        return self.ledger.neglected()
 
     def _all_busy_for_long(self) -> bool:
         # A long queue is load, not a fault; it is one if no worker took anything for a minute.

@@ -53,6 +53,7 @@ class Worker:
     def _poisoned(self, key: Key, error: Exception) -> None:
         delay = self._queue.add_rate_limited(key)
         entry = self._ledger.of(key)
+        entry.active = False
         what = f"{type(error).__name__}: {error}"
         if entry.poison != what:
             entry.poison = what
