@@ -1,0 +1,194 @@
+"""The end of a history: without faults the right state is reached, and then kept without a write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT
+from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE, template
+from tests.simulation.shell.traffic import weights_of
+
+if TYPE_CHECKING:
+    from tests.simulation.shell.history import History
+
+REST = ("Healthy", "Degraded")
+BOUND = 1500.0
+"""Seconds without faults within which everything must have come to its end."""
+RESTED = 4
+"""Looks in a row, 5 seconds apart, at which it must be at its end."""
+SETTLED = 75.0
+"""Seconds after the end in which old pods may still go and the last evidence be written."""
+QUIET = 120.0
+"""Seconds of rest in which nothing may be written."""
+LONG_QUIET = 900.0
+"""The same in one of ten histories: longer than between two sweeps."""
+
+
+class End:
+    """Sees a history to its end."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._store = history.cluster.store
+
+    async def reach(self) -> None:
+        """Wait for the end, and look at it.
+
+        Raises:
+            Violation: if it does not come, or is not as it must be.
+        """
+        history = self._history
+        if history.rollout() is not None:
+            history.people.restore()
+            history.people.patch("Rollout", {"spec": {"paused": False}})
+        began, rested = history.loop.time(), 0
+        while rested < RESTED:
+            if history.loop.time() - began > BOUND:
+                status = history.status()
+                history.fail(f"22: after {BOUND:.0f} s it is {status.get('phase')}: {status.get('message')}")
+            await history.wait(5.0)
+            rested = rested + 1 if self._over() else 0
+            self._help()
+            self._healthy()
+        history.tell("> the end is reached")
+        history.oracle.at_rest = history.rollout() is not None
+        await history.wait(SETTLED)
+        before = len(self._store.log)
+        await history.wait(LONG_QUIET if history.scenario.seed % 10 == 0 else QUIET)
+        self._quiet(before)
+        if history.rollout() is None:
+            self._deleted()
+        else:
+            self._resting()
+        history.check()
+
+    def _over(self) -> bool:
+        rollout = self._history.rollout()
+        if rollout is None:
+            space = self._store.get("Namespace", "", NAMESPACE)
+            return space is None or not space["metadata"].get("deletionTimestamp")
+        if rollout["metadata"].get("deletionTimestamp"):
+            return False
+        status = rollout.get("status") or {}
+        # 18: the newest intent is what it speaks of.
+        current = status.get("observedGeneration") == rollout["metadata"]["generation"]
+        if self._history.scenario.workload:
+            deployment = self._store.get("Deployment", NAMESPACE, NAME)
+            seen = (status.get("workload") or {}).get("observedGeneration")
+            current = current and deployment is not None and seen == deployment["metadata"]["generation"]
+        unanswered = any(not a.get("status") for a in self._store.all("RolloutAction", NAMESPACE))
+        return bool(current and status.get("phase") in REST and not unanswered)
+
+    def _help(self) -> None:
+        """Do what only a person can."""
+        history = self._history
+        status = history.status()
+        if any(not a.get("status") for a in self._store.all("RolloutAction", NAMESPACE)):
+            return
+        if any("Contested" in c["reason"] for c in status.get("conditions") or ()) or status.get("paused"):
+            history.people.act("resume")
+        elif status.get("phase") == "Held":
+            history.people.act("abort")
+        elif status.get("phase") == "Paused" and "until someone promotes" in str(_waits(status)):
+            history.people.act("promote")
+        elif (status.get("phase") == "Initializing" and _stalled(status)) or "its own rollout" in _waits(status):
+            # There is nothing to go back to: somebody has to bring a version that comes up.
+            kind = "Deployment" if history.scenario.workload else "Rollout"
+            history.people.patch(kind, {"spec": {"template": template("v9-good")}})
+
+    def _healthy(self) -> None:
+        for one in self._history.processes.values():
+            problems = one.operator.heartbeats.problems() if one.operator else []
+            if problems:
+                self._history.fail(f"28: {one.name} is not healthy: {problems}")
+
+    def _quiet(self, before: int) -> None:
+        written = [
+            f"{c.actor} {c.type} {c.kind.kind} {c.key[1]}"
+            for c in self._store.log[before:]
+            if c.actor.startswith("operator") and c.kind.kind != "Lease"
+        ]
+        if written:
+            self._history.fail(f"14: at rest {len(written)} writes: {written[:6]}")
+
+    def _resting(self) -> None:
+        history, status = self._history, self._history.status()
+        if not self._over():
+            history.fail(f"22: it did not stay at its end: {status.get('phase')}: {status.get('message')}")
+        stable = (status.get("stable") or {}).get("podHash", "")
+        route = self._store.get("HTTPRoute", NAMESPACE, NAME)
+        if route is None or weights_of(route) != [(NAME, 100), (CANARY, 0)]:
+            history.fail(f"7: at rest the weights are {route and weights_of(route)}")
+        for name in (NAME, CANARY):
+            chosen = self._selector(name).get(LABEL_REVISION)
+            if chosen != stable:
+                history.fail(f"7: at rest the Service {name} selects {chosen}, stable is {stable}")
+        span = history.traffic.spans[-1].shares
+        if set(span) != {stable}:
+            history.fail(f"7: at rest the requests go to {span}, stable is {stable}")
+        wanted = (history.rollout() or {})["spec"]["replicas"]
+        self._sets(stable, wanted)
+
+    def _sets(self, stable: str, wanted: int) -> None:
+        history, status = self._history, self._history.status()
+        mine = self._mine("ReplicaSet")
+        for found in mine:
+            pod_hash, replicas = found["metadata"]["labels"][LABEL_REVISION], found["spec"]["replicas"]
+            ready = (found.get("status") or {}).get("readyReplicas", 0)
+            problem = pod_hash == stable and (replicas, ready) != (wanted, wanted)
+            if problem or (pod_hash != stable and replicas):
+                history.fail(f"5: at rest {pod_hash} has {replicas} replicas, {ready} ready; {stable} needs {wanted}")
+        revisions = {o["metadata"]["annotations"]["headgate.dev/revision-hash"] for o in mine}
+        current = history.status().get("current") or {}
+        for plan in self._mine("ControllerRevision"):
+            if plan["data"]["revision"] not in revisions | {current.get("revision")}:
+                history.fail(f"25: the record {plan['metadata']['name']} belongs to nothing any more")
+        wanted_hash = _image(history.rollout() or {}, self._store.get("Deployment", NAMESPACE, NAME))
+        old = [o for o in mine if o["metadata"]["labels"][LABEL_REVISION] != stable and _image(o, None) != wanted_hash]
+        if len(old) > history.scenario.history + bool(status.get("target")):
+            history.fail(f"25: {len(old)} old ReplicaSets are left, revisionHistoryLimit is {history.scenario.history}")
+        if history.scenario.workload:
+            deployment = self._store.get("Deployment", NAMESPACE, NAME)
+            if deployment is not None and deployment["spec"]["replicas"] and not self._contested():
+                history.fail(f"25: the adopted Deployment still has {deployment['spec']['replicas']} replicas")
+
+    def _contested(self) -> bool:
+        return _stalled(self._history.status())
+
+    def _deleted(self) -> None:
+        history = self._history
+        kept = history.oracle.kept_at_deletion
+        plans = [p["metadata"]["name"] for p in self._mine("ControllerRevision")]
+        sets = [s["metadata"]["name"] for s in self._mine("ReplicaSet")]
+        if (plans or sets) and not kept:
+            history.fail(f"25: after the deletion there are {plans + sets}")
+        if self._store.get("Namespace", "", NAMESPACE) is None:
+            return
+        for name in (NAME, CANARY):
+            chosen = self._selector(name).get(LABEL_REVISION, "")
+            if chosen and chosen != kept:
+                history.fail(f"25: after the deletion the Service {name} still selects {chosen}")
+
+    def _mine(self, kind: str) -> list[dict[str, Any]]:
+        return [
+            o
+            for o in self._store.all(kind, NAMESPACE)
+            if (o["metadata"].get("labels") or {}).get(LABEL_ROLLOUT) == NAME
+        ]
+
+    def _selector(self, name: str) -> dict[str, str]:
+        found = self._store.get("Service", NAMESPACE, name)
+        return dict(found["spec"]["selector"]) if found else {}
+
+
+def _image(obj: dict[str, Any], workload: dict[str, Any] | None) -> str:
+    template = (workload or obj)["spec"].get("template") or obj["spec"].get("template") or {}
+    return str(template["spec"]["containers"][0]["image"]) if template else ""
+
+
+def _stalled(status: dict[str, Any]) -> bool:
+    return any((c["type"], c["status"]) == ("Stalled", "True") for c in status.get("conditions") or ())
+
+
+def _waits(status: dict[str, Any]) -> str:
+    return f"{status.get('message')} {[c.get('message') for c in status.get('conditions') or ()]}"

@@ -1,0 +1,78 @@
+"""What goes wrong, and when: one chance for each place where something can, so that a seed repeats exactly."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+WRITES = (
+    "crash before a write",
+    "crash after a write",
+    "crash after the answer",
+    "409",
+    "422",
+    "429",
+    "500, not applied",
+    "500, applied",
+    "timeout, not applied",
+    "timeout, applied",
+    "connection lost, not applied",
+    "connection lost, applied",
+    "slow",
+)
+READS = ("read: 500", "read: 429", "read: timeout", "read: connection lost", "read: slow", "read: crash", "list: 410")
+WATCHES = (
+    "watch: cut",
+    "watch: 410",
+    "watch: 500",
+    "watch: stall",
+    "watch: late",
+    "watch: events repeated",
+    "watch: events coalesced",
+)
+CHECKS = ("provider: Timeout", "provider: Unreachable", "provider: ServerError")
+KINDS = (*WRITES, *READS, *WATCHES, *CHECKS, "second replica", "stop and start", "compaction")
+"""Every kind of fault there is; each can be left out by itself."""
+
+
+class Faults:
+    """The faults of one history."""
+
+    def __init__(self, seed: int, strength: float, without: frozenset[str] = frozenset()) -> None:
+        self.strength = strength
+        self.without = without
+        self.on = True
+        self.happened: Counter[str] = Counter()
+        self._chances = {
+            place: random.Random(f"{seed}/faults/{place}") for place in ("write", "read", "watch", "check")
+        }
+
+    def write(self, weight: float = 1.0) -> str:
+        """What goes wrong with a write; empty if nothing does."""
+        return self._draw("write", WRITES, weight)
+
+    def read(self, weight: float = 1.0) -> str:
+        """What goes wrong with a read."""
+        return self._draw("read", READS, weight)
+
+    def watch(self, weight: float = 1.0) -> str:
+        """What happens to a watch before its next event."""
+        return self._draw("watch", WATCHES, weight)
+
+    def check(self) -> str:
+        """What goes wrong with a question to the metric provider."""
+        return self._draw("check", CHECKS, 1.0).removeprefix("provider: ")
+
+    def seconds(self, place: str, longest: float) -> float:
+        """How long something lasts."""
+        return self._chances[place].uniform(0.05, longest)
+
+    def _draw(self, place: str, kinds: Sequence[str], weight: float) -> str:
+        # Two draws always, so that leaving a kind out leaves the others where they are.
+        chance = self._chances[place]
+        hit, kind = chance.random() < self.strength * weight, kinds[int(chance.random() * len(kinds))]
+        if not self.on or not hit or kind in self.without:
+            return ""
+        self.happened[kind] += 1
+        return kind

@@ -1,0 +1,182 @@
+"""What the journal of a Rollout may become: steps in order, verdicts of its own, promotions that are earned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from headgate.api.common import seconds, to_epoch
+from tests.simulation.shell.clock import EPOCH
+from tests.simulation.shell.cluster import Change, Cluster
+from tests.simulation.shell.scenario import NAMESPACE
+from tests.simulation.shell.traffic import QUALITY, Traffic
+
+Object = dict[str, Any]
+CLOCK = 1.0
+"""What the operator may be off the server's clock by, whose `Date` has whole seconds."""
+
+
+class Journal:
+    """Follows the statuses that operators write."""
+
+    def __init__(
+        self, cluster: Cluster, traffic: Traffic, fail: Callable[[str], None], disturbed: Callable[[], bool]
+    ) -> None:
+        self._cluster = cluster
+        self._store = cluster.store
+        self._traffic = traffic
+        self._fail = fail
+        self._disturbed = disturbed
+        self._replicas: dict[int, int] = {}
+        """By generation."""
+        self.shares_of_rejected: dict[str, int] = {}
+        self._overridden: set[tuple[str, int]] = set()
+        """Attempts in which somebody let a gate pass."""
+
+    def rollout_changed(self, change: Change) -> None:
+        """Remember what was wanted at each generation."""
+        self._replicas[change.after["metadata"]["generation"]] = change.after["spec"]["replicas"]
+
+    def replicas_at(self, generation: int) -> int:
+        """`spec.replicas` at a generation."""
+        return self._replicas.get(generation, 0)
+
+    @staticmethod
+    def running(status: Object) -> Object | None:
+        """The attempt that is under way."""
+        stable, current = status.get("stable"), status.get("current")
+        if not stable or not current or stable["revision"] == current["revision"]:
+            return None
+        found: Object = current
+        return found
+
+    def plan(self, run: Object) -> Object | None:
+        """What is recorded for an attempt."""
+        for found in self._store.all("ControllerRevision", NAMESPACE):
+            data = found.get("data") or {}
+            if (data.get("revision"), data.get("attempt")) == (run["revision"], run["attempt"]):
+                recorded: Object = data
+                return recorded
+        return None
+
+    def allowed(self, run: Object, index: int) -> int | None:
+        """The greatest weight that the steps up to this one name last; None if there is no record."""
+        plan = self.plan(run)
+        if plan is None:
+            return None
+        weight = 0
+        for step in plan["plan"]["steps"][: index + 1]:
+            weight = step.get("setWeight", weight)
+        return weight
+
+    def written(self, before: Object, after: Object) -> None:
+        """Look at one change of the status."""
+        if before == after:
+            return
+        step = int(after.get("decision", 0)) - int(before.get("decision", 0))
+        if step not in (0, 1):
+            self._fail(f"26: the number of the decision goes from {before.get('decision')} by {step}")
+        was, is_ = self.running(before), self.running(after)
+        if was and is_ and _attempt(was) == _attempt(is_):
+            self._same_attempt(before, after)
+        elif is_ and int(after.get("currentStepIndex") or 0):
+            self._fail(f"10: attempt {_attempt(is_)} begins at step {after['currentStepIndex']}")
+        if is_:
+            self._verdicts(before, after, is_)
+        if before.get("stable") and (before["stable"]["revision"] != after["stable"]["revision"]):
+            self._promoted(before, after)
+
+    def _same_attempt(self, before: Object, after: Object) -> None:
+        index, by = int(before.get("currentStepIndex") or 0), 0
+        by = int(after.get("currentStepIndex") or 0) - index
+        if by not in (0, 1):
+            self._fail(f"10: the steps go from {index} by {by}")
+        run = self.running(after)
+        plan = self.plan(run) if run else None
+        if by != 1 or plan is None:
+            return
+        steps = plan["plan"]["steps"]
+        step = steps[index] if index < len(steps) else {}
+        if "pause" in step and not self._promoted_by_hand(before, after):
+            length = step["pause"].get("duration")
+            lasted = self._cluster.loop.time() + EPOCH - to_epoch(before["stepStartedAt"])
+            if length is None:
+                self._fail(f"12: nobody ended the pause at step {index}")
+            elif lasted < seconds(length) - CLOCK:
+                self._fail(f"12: the pause of {length} at step {index} lasted {lasted:.1f} s")
+        if "gate" in step:
+            name = step["gate"]["ref"]["name"]
+            gate = next((g for g in after["gates"] if (g["name"], g["step"]) == (name, index)), None)
+            if gate is None or not (gate["verdict"] == "Pass" or gate.get("overridden")):
+                self._fail(f"8: step {index} ends with the gate {gate and gate['verdict']}")
+        if "setWeight" in step and self._traffic.spans:
+            self._weight_was_served(run or {}, step["setWeight"], index)
+
+    def _weight_was_served(self, run: Object, weight: int, index: int) -> None:
+        # The next weight may be lower and then goes first, before the journal says so.
+        if self._disturbed():
+            return
+        shares = self._traffic.lately(run["podHash"], 1.0)
+        if not any(math.isclose(share * 100, weight, abs_tol=1e-6) for share in shares):
+            self._fail(f"10: step {index} ends with {shares} served of {weight}%")
+
+    @staticmethod
+    def _promoted_by_hand(before: Object, after: Object) -> bool:
+        known = {a["uid"] for a in before.get("actions") or ()}
+        fresh = [a for a in after.get("actions") or () if a["uid"] not in known]
+        return any(a["verb"] == "promote" and a["accepted"] for a in fresh)
+
+    def _verdicts(self, before: Object, after: Object, run: Object) -> None:
+        known = {_window(g): g for g in before.get("gates") or ()}
+        for gate in after.get("gates") or ():
+            if gate.get("overridden"):
+                self._overridden.add(_attempt(run))
+            if gate["verdict"] != "Pass" or known.get(_window(gate), {}).get("verdict") == "Pass":
+                continue
+            if (gate["podHash"], gate["attempt"]) != (run["podHash"], run["attempt"]):
+                self._fail(f"9: {gate['name']} passes for {gate['podHash']}, and {run['podHash']} is released")
+            quality = self.quality(gate["podHash"])
+            if quality != "good":
+                self._fail(f"8: {gate['name']} passes for {gate['podHash']}, which is {quality}")
+            began = to_epoch(gate["startedAt"])
+            for check in gate["checks"]:
+                if any(to_epoch(m["at"]) < began - 0.001 for m in check.get("measurements") or ()):
+                    self._fail(f"9: {gate['name']} counts a measurement from before its window")
+            here = int(before.get("currentStepIndex") or 0) == gate["step"] and self.running(before) is not None
+            if gate["step"] >= 0 and began < to_epoch((before if here else after)["stepStartedAt"]) - 0.001:
+                self._fail(f"9: {gate['name']} judges a window that began before step {gate['step']}")
+
+    def _promoted(self, before: Object, after: Object) -> None:
+        run, name = self.running(before), after["stable"]["podHash"]
+        if run is None or run["podHash"] != name:
+            self._fail(f"10: {name} becomes stable, and {run and run['podHash']} was released")
+            return
+        if run.get("fast"):
+            promoted = any(h["podHash"] == name and h["outcome"] in ("Promoted", "Adopted") for h in before["history"])
+            if not promoted:
+                self._fail(f"10: {name} is promoted as a way back and was never stable")
+            return
+        plan = self.plan(run)
+        steps = plan["plan"]["steps"] if plan else []
+        if int(before.get("currentStepIndex") or 0) < len(steps):
+            self._fail(f"10: {name} is promoted at step {before.get('currentStepIndex')} of {len(steps)}")
+        judged = bool(plan and plan["plan"]["backgroundGates"]) or any("gate" in s for s in steps)
+        if judged and self.quality(name) != "good" and _attempt(run) not in self._overridden:
+            self._fail(f"8: {name} is promoted, which is {self.quality(name)}")
+
+    def quality(self, pod_hash: str) -> str:
+        """What a revision is by its image: good, bad or silent."""
+        for found in self._store.all("ReplicaSet", NAMESPACE):
+            if (found["metadata"].get("labels") or {}).get("headgate.dev/revision") == pod_hash:
+                image = str(found["spec"]["template"]["spec"]["containers"][0]["image"])
+                return next((word for word in QUALITY if word in image), "good")
+        return "good"
+
+
+def _attempt(run: Object) -> tuple[str, int]:
+    return run["revision"], run["attempt"]
+
+
+def _window(gate: Object) -> tuple[str, int, str, int, int]:
+    return gate["name"], gate["step"], gate["podHash"], gate["attempt"], gate["window"]

@@ -1,0 +1,347 @@
+"""Looks at every write of an operator as it is carried out, against the truth and not against what the operator saw.
+
+The numbers in the findings are those of the table of invariants.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from headgate.act.transport import Request
+from headgate.api.common import FINALIZER, LABEL_REVISION, LABEL_ROLLOUT
+from tests.simulation.shell.cluster import Change, Cluster
+from tests.simulation.shell.journal import Journal
+from tests.simulation.shell.pods import is_ready
+from tests.simulation.shell.process import DRAIN
+from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE
+from tests.simulation.shell.traffic import NOWHERE, Span, Traffic, weights_of
+
+Object = dict[str, Any]
+CLOCK = 1.0
+"""What the operator may be off the server's clock by, whose `Date` has whole seconds."""
+WRITTEN = frozenset(
+    {
+        "Rollout",
+        "RolloutAction",
+        "ControllerRevision",
+        "ReplicaSet",
+        "Service",
+        "HTTPRoute",
+        "Deployment",
+        "Event",
+        "Lease",
+    }
+)
+
+
+class Violation(AssertionError):  # noqa: N818  it is a finding about the operator, not a fault of the world
+    """An invariant does not hold."""
+
+
+class Oracle:
+    """What has been seen, and the first thing that was wrong."""
+
+    def __init__(self, cluster: Cluster, traffic: Traffic, tell: Callable[[str], None]) -> None:
+        self._cluster = cluster
+        self._store = cluster.store
+        self._traffic = traffic
+        self._tell = tell
+        self.violation: Violation | None = None
+        self.at_rest = False
+        self.disturbed_until = 0.0
+        """Until then others have just broken what the invariants promise."""
+        self.kept_at_deletion = ""
+        """The stable revision that goes on serving although the Rollout is gone."""
+        self.journal = Journal(cluster, traffic, self.fail, self._disturbed)
+        self._weightless: dict[str, float] = {}
+        """Since when no stored weight or selector leads to a revision."""
+        self._must_leave: dict[str, float] = {}
+        """Revisions that were just taken back, and the share that they had: the next write takes it away."""
+        self._holders: list[str] = []
+        """Who held the Lease, one after the other."""
+        self._last_writer: dict[tuple[str, str], int] = {}
+        traffic.on_change.append(self._requests)
+        cluster.store.listeners.append(self._heard)
+
+    def fail(self, what: str) -> None:
+        """Note a finding; the first one counts."""
+        if self.violation is None:
+            self._tell(f"!! {what}")
+            self.violation = Violation(what)
+
+    # ---------------------------------------------------------------------------------------------- truth
+
+    def rollout(self) -> Object:
+        """The Rollout as it is stored; empty if it is gone."""
+        return self._store.get("Rollout", NAMESPACE, NAME) or {}
+
+    def _status(self) -> Object:
+        return self.rollout().get("status") or {}
+
+    def _disturbed(self) -> bool:
+        return self._cluster.loop.time() < self.disturbed_until
+
+    def _deleting(self) -> bool:
+        space = self._store.get("Namespace", "", NAMESPACE)
+        going = space is None or bool(space["metadata"].get("deletionTimestamp"))
+        return going or not self.rollout() or bool(self.rollout()["metadata"].get("deletionTimestamp"))
+
+    def _selector(self, service: str) -> str:
+        found = self._store.get("Service", NAMESPACE, service)
+        return str((found or {}).get("spec", {}).get("selector", {}).get(LABEL_REVISION, ""))
+
+    def _canary_weight(self) -> int:
+        route = self._store.get("HTTPRoute", NAMESPACE, NAME)
+        return dict(weights_of(route)).get(CANARY, 0) if route else 0
+
+    def _stored_share(self, pod_hash: str) -> int:
+        """Percent of the requests that the stored objects give to a revision."""
+        weight = self._canary_weight()
+        # A Service that selects no revision leads to whatever has pods.
+        found = self._store.get("ReplicaSet", NAMESPACE, f"{NAME}-{pod_hash}")
+        leading = ("", pod_hash) if found is not None and found["spec"]["replicas"] else (pod_hash,)
+        stable = 100 - weight if self._selector(NAME) in leading else 0
+        return stable + (weight if self._selector(CANARY) in leading else 0)
+
+    def _ready(self, pod_hash: str) -> int:
+        return sum(
+            is_ready(p)
+            for p in self._store.all("Pod", NAMESPACE)
+            if (p["metadata"].get("labels") or {}).get(LABEL_REVISION) == pod_hash
+        )
+
+    def _replicas(self) -> int:
+        """Pods that the full load needs, as the operator has said that it knows."""
+        return self.journal.replicas_at(self._status().get("observedGeneration", 0))
+
+    def _heard(self, change: Change) -> None:
+        if change.kind.kind in ("HTTPRoute", "Service", "ReplicaSet"):
+            for found in self._store.all("ReplicaSet", NAMESPACE):
+                pod_hash = (found["metadata"].get("labels") or {}).get(LABEL_REVISION, "")
+                if self._stored_share(pod_hash):
+                    self._weightless.pop(pod_hash, None)
+                else:
+                    self._weightless.setdefault(pod_hash, self._cluster.loop.time())
+        if change.kind.kind == "Lease":
+            holder = str(change.after["spec"].get("holderIdentity") or "").partition("_")[0]
+            if holder and (not self._holders or self._holders[-1] != holder):
+                self._holders.append(holder)
+        if change.kind.kind == "Rollout":
+            self.journal.rollout_changed(change)
+
+    def _requests(self, span: Span) -> None:
+        if span.shares.get(NOWHERE) and self._status().get("stable") and not (self._deleting() or self._disturbed()):
+            self.fail(f"4: {span.shares[NOWHERE]:.0%} of the requests reach no pod")
+        if self.at_rest and not (self._deleting() or self._disturbed()):
+            stable = (self._status().get("stable") or {}).get("podHash", "")
+            if set(span.shares) - {stable}:
+                self.fail(f"7: after the end requests reach {sorted(set(span.shares) - {stable})}")
+
+    # ---------------------------------------------------------------------------------------------- writes
+
+    def sent(self, actor: str, request: Request, changes: list[Change]) -> None:
+        """Take a request of an operator that was carried out."""
+        if not changes:
+            return
+        for change in changes:
+            kind = change.kind.kind
+            if kind not in WRITTEN:
+                self.fail(f"16: {actor} writes a {kind}")
+            if kind in ("Lease", "Event"):
+                continue
+            self._conditional(request, change)
+            self._single_writer(actor, change)
+            check = _CHECKS.get(kind)
+            if check is not None:
+                check(self, change)
+
+    def _conditional(self, request: Request, change: Change) -> None:
+        """16: what exists is changed only as it was seen."""
+        if change.before is None:
+            return
+        body = orjson.loads(request.body or b"null")
+        version = change.before["metadata"]["resourceVersion"]
+        if isinstance(body, list):
+            said = [o.get("value") for o in body if o["path"] == "/metadata/resourceVersion"]
+        elif request.method == "DELETE":
+            said = [((body or {}).get("preconditions") or {}).get("resourceVersion")]
+        else:
+            said = [((body or {}).get("metadata") or {}).get("resourceVersion")]
+        if said != [version]:
+            self.fail(f"16: {request.method} {request.path} without the version that was seen")
+
+    def _single_writer(self, actor: str, change: Change) -> None:
+        """17: nobody who led earlier writes over what a later leader wrote."""
+        epochs = [i for i, holder in enumerate(self._holders) if holder == actor]
+        if not epochs:
+            self.fail(f"17: {actor} writes {change.kind.kind} {change.key[1]} and never held the Lease")
+            return
+        place = (change.kind.kind, change.key[1])
+        if self._last_writer.get(place, -1) > epochs[-1]:
+            self.fail(f"17: {actor} writes {place} over a later leader's write")
+        self._last_writer[place] = max(self._last_writer.get(place, -1), epochs[-1])
+
+    def _status_written(self, change: Change) -> None:
+        before, after = change.before or {}, change.after
+        allowed = {"status"} if change.type == "MODIFIED" and before.get("status") != after.get("status") else set()
+        changed = {k for k in before.keys() | after.keys() if before.get(k) != after.get(k)} - {"metadata"}
+        if changed - allowed:
+            self.fail(f"16: {changed} of the {change.kind.kind} were changed")
+
+    def _rollout(self, change: Change) -> None:
+        self._status_written(change)
+        before, after = change.before or {}, change.after
+        had, has = (FINALIZER in (o.get("metadata", {}).get("finalizers") or ()) for o in (before, after))
+        if had and (change.type == "DELETED" or not has):
+            self._let_go(before)
+        self.journal.written(before.get("status") or {}, after.get("status") or {})
+        for record in (after.get("status") or {}).get("rejected") or ():
+            known = [r["at"] for r in (before.get("status") or {}).get("rejected") or ()]
+            share = self._stored_share(record["podHash"])
+            if record["at"] not in known and share and record["podHash"] != self._stable():
+                self._must_leave[record["podHash"]] = share
+
+    def _stable(self) -> str:
+        return str((self._status().get("stable") or {}).get("podHash", ""))
+
+    def _let_go(self, before: Object) -> None:
+        """29: the finalizer goes last."""
+        space = self._store.get("Namespace", "", NAMESPACE)
+        if space is None or space["metadata"].get("deletionTimestamp"):
+            return
+        stable = ((before.get("status") or {}).get("stable") or {}).get("podHash", "")
+        if self._canary_weight():
+            self.fail(f"29: the finalizer goes while the canary has {self._canary_weight()}%")
+        for service in (NAME, CANARY):
+            if self._selector(service) not in ("", stable):
+                self.fail(f"29: the finalizer goes while {service} selects {self._selector(service)}")
+        if self._selector(NAME) == stable:
+            self.kept_at_deletion = stable
+
+    def _route(self, change: Change) -> None:
+        before, after = change.before or {}, change.after
+        weights = [weight for _, weight in weights_of(after)]
+        if any(not 0 <= w <= 100 for w in weights) or sum(weights) != 100:
+            self.fail(f"1: the weights are {weights}")
+        if _without_weights(before) != _without_weights(after):
+            self.fail("16: more of the route was changed than weights")
+        old, new = (dict(weights_of(o))[CANARY] for o in (before, after))
+        self._exposed()
+        if new > old:
+            self._raised(new)
+
+    def _raised(self, weight: int) -> None:
+        status, target = self._status(), self._selector(CANARY)
+        run = self.journal.running(status)
+        if run is None:
+            self.fail(f"6: the weight is raised to {weight} while nothing is released")
+            return
+        if status.get("paused"):
+            self.fail(f"13: the weight is raised to {weight} while it is paused")
+        spec = self.rollout()["spec"]
+        if spec.get("paused") and status.get("observedGeneration") == self.rollout()["metadata"]["generation"]:
+            self.fail(f"13: the weight is raised to {weight} while spec.paused is set")
+        if target != run["podHash"]:
+            self.fail(f"6: the weight is raised to {weight} for {target}, and {run['podHash']} is released")
+        allowed = self.journal.allowed(run, int(status.get("currentStepIndex") or 0))
+        if allowed is None or weight > allowed:
+            self.fail(f"2: weight {weight}, the step allows {allowed}")
+        replicas = self._replicas()
+        for pod_hash, share in ((target, weight), (self._selector(NAME), 100 - weight)):
+            need = math.ceil(replicas * share / 100)
+            if self._ready(pod_hash) < need and not self._disturbed():
+                self.fail(f"3: {share}% for {pod_hash}, which has {self._ready(pod_hash)} ready pods of {need}")
+
+    def _exposed(self) -> None:
+        """6: after a verdict the next write of the data plane takes the share away, and none gives it back."""
+        for pod_hash, share in list(self._must_leave.items()):
+            now = self._stored_share(pod_hash)
+            if now >= share and not self._runs(pod_hash):
+                self.fail(f"6: {pod_hash} was taken back and has {now}% after the next write")
+            del self._must_leave[pod_hash]
+        for pod_hash, share in self.journal.shares_of_rejected.items():
+            if self._stored_share(pod_hash) > share and not self._runs(pod_hash) and pod_hash != self._stable():
+                self.fail(f"6: {pod_hash} was taken back, and its share rises to {self._stored_share(pod_hash)}%")
+        for record in self._status().get("rejected") or ():
+            self.journal.shares_of_rejected[record["podHash"]] = self._stored_share(record["podHash"])
+
+    def _runs(self, pod_hash: str) -> bool:
+        run = self.journal.running(self._status())
+        return run is not None and run["podHash"] == pod_hash
+
+    def _service(self, change: Change) -> None:
+        before, after = change.before or {}, change.after
+        old, new = (dict((o.get("spec") or {}).get("selector") or {}) for o in (before, after))
+        was, is_ = old.pop(LABEL_REVISION, ""), new.pop(LABEL_REVISION, "")
+        if old != new or {**(before.get("spec") or {}), "selector": 0} != {**after["spec"], "selector": 0}:
+            self.fail(f"16: more of the Service {change.key[1]} was changed than the revision")
+        self._exposed()
+        if self._deleting() or was == is_:
+            return
+        stable, replicas = self._stable(), self._replicas()
+        if change.key[1] == NAME and is_ != stable:
+            need = math.ceil(replicas * (100 - self._canary_weight()) / 100)
+            if self._ready(is_) < need and not self._disturbed():
+                self.fail(f"3: the stable Service selects {is_}, which has {self._ready(is_)} ready pods of {need}")
+        if change.key[1] == CANARY and is_ != stable and self._canary_weight():
+            self.fail(f"3: the canary Service is switched to {is_} under {self._canary_weight()}%")
+
+    def _replica_set(self, change: Change) -> None:
+        before, after = change.before, change.after
+        pod_hash = after["metadata"]["labels"].get(LABEL_REVISION, "")
+        if after["metadata"]["labels"].get(LABEL_ROLLOUT) != NAME:
+            self.fail(f"16: the ReplicaSet {change.key[1]} is not the Rollout's")
+        if before is None:
+            return
+        old, new = before["spec"]["replicas"], 0 if change.type == "DELETED" else after["spec"]["replicas"]
+        if change.type == "DELETED" and (old or pod_hash == self._stable()):
+            self.fail(f"5: the ReplicaSet of {pod_hash} is deleted with {old} replicas")
+        if new >= old:
+            return
+        if self._deleting():
+            if self._stored_share(pod_hash) and pod_hash != self._stable():
+                self.fail(f"29: {pod_hash} loses pods with {self._stored_share(pod_hash)}% of the requests")
+            return
+        self._shrunk(pod_hash, new)
+
+    def _shrunk(self, pod_hash: str, new: int) -> None:
+        replicas = self._replicas()
+        if pod_hash == self._stable() and new < replicas:
+            self.fail(f"5: stable is scaled to {new} of {replicas}")
+        stored, served = self._stored_share(pod_hash), self._traffic.share(pod_hash) * 100
+        need = math.ceil(replicas * max(stored, served - 1e-6) / 100)
+        if new < need:
+            self.fail(f"4: {pod_hash} is scaled to {new} with {max(stored, served):.0f}% of the requests")
+        if new == 0:
+            free = self._cluster.loop.time() - self._weightless.get(pod_hash, math.inf)
+            if free < DRAIN - CLOCK:
+                self.fail(f"4: {pod_hash} is scaled to 0, {free:.1f} s after the last request was led to it")
+
+    def _deployment(self, change: Change) -> None:
+        before, after = change.before or {}, change.after
+        if {**before["spec"], "replicas": 0} != {**after["spec"], "replicas": 0}:
+            self.fail("16: more of the Deployment was changed than replicas")
+        if after["spec"]["replicas"] < before["spec"]["replicas"] and self._selector(NAME) == "":
+            self.fail("4: the Deployment is scaled down while the stable Service selects its pods")
+
+
+def _without_weights(route: Object) -> Object:
+    rules = [
+        {**rule, "backendRefs": [{**b, "weight": 0} for b in rule["backendRefs"]]} for rule in route["spec"]["rules"]
+    ]
+    kept = {k: v for k, v in route["metadata"].items() if k not in ("resourceVersion", "generation")}
+    return {**route, "metadata": kept, "spec": {**route["spec"], "rules": rules}}
+
+
+_CHECKS: dict[str, Callable[[Oracle, Change], None]] = {
+    "Rollout": Oracle._rollout,
+    "RolloutAction": Oracle._status_written,
+    "HTTPRoute": Oracle._route,
+    "Service": Oracle._service,
+    "ReplicaSet": Oracle._replica_set,
+    "Deployment": Oracle._deployment,
+}

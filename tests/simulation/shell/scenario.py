@@ -1,0 +1,230 @@
+"""What one seed stands for: an application, its releases, what people do meanwhile, and how much goes wrong."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+Object = dict[str, Any]
+NAMESPACE, NAME = "sim", "shop"
+CANARY = f"{NAME}-canary"
+GATE = "golden"
+FOREIGN = (
+    "foreign weight",
+    "foreign selector",
+    "pod dies",
+    "set deleted",
+    "record deleted",
+    "gate gone",
+    "gate back",
+    "route gone",
+    "route back",
+    "actions cleared",
+    "create again",
+)
+"""What others do to the objects that a release stands on."""
+DISTURBING = ("foreign weight", "foreign selector", "pod dies", "set deleted", "route gone", "route back")
+"""After these the truth may not be as the invariants want it, whoever is to blame; nothing may be raised then."""
+VERBS = ("pause", "resume", "abort", "promote", "retry", "undo", "override")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that people or the machinery around do at a moment."""
+
+    at: float
+    """Seconds from the beginning."""
+    what: str
+    arg: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.at:7.2f} {self.what} {self.arg}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One history before it happens."""
+
+    seed: int
+    replicas: int
+    steps: tuple[Object, ...]
+    background: bool
+    gate: Object
+    on_new_revision: str
+    workload: bool
+    history: int
+    """`revisionHistoryLimit`."""
+    strength: float
+    """The chance of a fault for each write, read and event of a watch."""
+    events: tuple[Event, ...]
+    calm_at: float
+    """From here on nothing goes wrong any more."""
+    without: frozenset[str] = frozenset()
+    """Kinds of fault that are left out."""
+
+    def describe(self) -> list[str]:
+        """The scenario for people."""
+        lines = [
+            (
+                f"seed {self.seed}: {self.replicas} replicas, {'a Deployment, ' if self.workload else ''}"
+                f"{'a background gate, ' if self.background else ''}onNewRevision {self.on_new_revision}, "
+                f"onUnknown {self.gate['onUnknown']}, faults {self.strength:g} until {self.calm_at:.0f} s"
+            ),
+            "steps: " + ", ".join(_step(s) for s in self.steps),
+            *(str(e) for e in self.events),
+        ]
+        if self.without:
+            lines.append("without: " + ", ".join(sorted(self.without)))
+        return lines
+
+    def less(self, *, event: Event | None = None, fault: str = "") -> Scenario:
+        """The same with one thing less."""
+        return replace(
+            self,
+            events=tuple(e for e in self.events if e is not event),
+            without=self.without | {fault} if fault else self.without,
+        )
+
+
+def _step(step: Object) -> str:
+    (kind, value), *_ = step.items()
+    return f"{kind} {value}" if kind == "setWeight" else f"{kind} {value}".replace("'", "")
+
+
+def scenario(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    chance = random.Random(f"{seed}/scenario")
+    replicas = chance.choice([1, 2, 3, 5])
+    strength = chance.choice([0.0, 0.02, 0.06, 0.15])
+    events, at = [], 0.0
+    for number in range(2, 2 + chance.choice([1, 1, 2, 3])):
+        at += chance.choice([chance.uniform(0.5, 10.0), chance.uniform(10.0, 60.0), chance.uniform(40.0, 90.0)])
+        kind = chance.choice(["good", "good", "good", "bad", "bad", "silent", "broken", "revert"])
+        events.append(Event(at, "release", f"v1-{kind}" if kind == "revert" else f"v{number}-{kind}"))
+        for _ in range(chance.choice([0, 0, 1, 2])):
+            at += chance.uniform(0.2, 25.0)
+            events.append(_interruption(chance, at))
+    events += _machinery(chance, at)
+    if chance.random() < 0.12:
+        at += chance.uniform(0.2, 40.0)
+        way = chance.choice(["background", "background", "foreground", "orphan", "namespace"])
+        events.append(Event(at, "delete", way))
+        if way == "background" and chance.random() < 0.5:
+            at += chance.uniform(1.0, 40.0)
+            events.append(Event(at, "create again"))
+    return Scenario(
+        seed=seed,
+        replicas=replicas,
+        steps=tuple(_steps(chance)),
+        background=chance.random() < 0.4,
+        gate=_gate(chance),
+        on_new_revision=chance.choice(["Supersede", "Supersede", "Supersede", "Queue", "Reject"]),
+        workload=chance.random() < 0.2,
+        history=chance.choice([0, 1, 2]),
+        strength=strength,
+        events=tuple(sorted(events, key=lambda e: e.at)),
+        calm_at=at + chance.uniform(5.0, 60.0),
+    )
+
+
+def _steps(chance: random.Random) -> list[Object]:
+    # A gate can only know something where there is traffic, so a weight comes before everything.
+    steps: list[Object] = [{"setWeight": chance.choice([1, 10, 50, 100])}]
+    for _ in range(chance.randint(0, 3)):
+        kind = chance.choice(["weight", "weight", "pause", "gate", "gate", "scale"])
+        if kind == "weight":
+            steps.append({"setWeight": chance.choice([0, 5, 20, 50, 80, 100])})
+        elif kind == "pause":
+            forever = chance.random() < 0.2
+            steps.append({"pause": {} if forever else {"duration": f"{chance.randint(1, 30)}s"}})
+        elif kind == "gate":
+            steps.append({"gate": {"ref": {"name": GATE}, "count": chance.randint(1, 3)}})
+        else:
+            scale = chance.choice([{"replicas": chance.randint(0, 5)}, {"weight": chance.choice([0, 50, 100])}])
+            steps.append({"setCanaryScale": scale})
+    return steps
+
+
+def _gate(chance: random.Random) -> Object:
+    check = {"name": "success", "prometheus": {"query": {"template": "success"}}, "pass": {"min": 99}}
+    return {
+        "interval": f"{chance.choice([2, 5])}s",
+        "onUnknown": chance.choice(["Hold", "Hold", "Extend", "Fail"]),
+        "inconclusiveLimit": chance.choice([0, 2]),
+        "consecutiveErrorLimit": chance.choice([0, 4]),
+        "checks": [check],
+    }
+
+
+def _interruption(chance: random.Random, at: float) -> Event:
+    kind = chance.choice(["act"] * 8 + ["replicas", "spec.paused", "spec.resumed", "steps"] * 2 + [*FOREIGN])
+    if kind == "act":
+        return Event(at, "act", chance.choice(VERBS))
+    if kind == "replicas":
+        return Event(at, "replicas", str(chance.choice([1, 2, 3, 5])))
+    if kind == "foreign weight":
+        return Event(at, kind, str(chance.choice([0, 30, 100])))
+    if kind == "steps":
+        return Event(at, "steps", str(chance.choice([5, 50, 100])))
+    return Event(at, kind)
+
+
+def _machinery(chance: random.Random, end: float) -> list[Event]:
+    found = []
+    if chance.random() < 0.3:
+        found.append(Event(chance.uniform(0.0, 20.0), "second replica"))
+    for what, odds in (("stop and start", 0.3), ("compaction", 0.4)):
+        if chance.random() < odds:
+            found.append(Event(chance.uniform(1.0, end + 1.0), what))
+    return found
+
+
+def template(version: str) -> Object:
+    """The pod template of a version."""
+    container = {"name": "app", "image": f"registry.example/shop:{version.replace('v1-revert', 'v1')}"}
+    return {"metadata": {"labels": {"app": NAME}}, "spec": {"containers": [container]}}
+
+
+def rollout(of: Scenario) -> Object:
+    """The Rollout."""
+    source: Object = {"workloadRef": {"name": NAME}} if of.workload else {"template": template("v1")}
+    return {
+        "metadata": {"name": NAME},
+        "spec": source
+        | {
+            "replicas": of.replicas,
+            "strategy": {
+                "canary": {
+                    "stableService": NAME,
+                    "canaryService": CANARY,
+                    "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": NAME}]}},
+                    "steps": list(of.steps),
+                    "scaleDownDelaySeconds": 10,
+                    "abortScaleDownDelaySeconds": 5,
+                }
+            },
+            "gates": [{"ref": {"name": GATE}}] if of.background else [],
+            "progressDeadlineSeconds": 90,
+            "revisionHistoryLimit": of.history,
+            "onNewRevision": of.on_new_revision,
+        },
+    }
+
+
+def surroundings(of: Scenario) -> list[tuple[str, Object]]:
+    """What is there before the Rollout, by kind."""
+    backends = [{"name": NAME, "port": 80, "weight": 100}, {"name": CANARY, "port": 80, "weight": 0}]
+    route = {
+        "metadata": {"name": NAME},
+        "spec": {"parentRefs": [{"name": "public"}], "rules": [{"backendRefs": backends}]},
+    }
+    found: list[tuple[str, Object]] = [
+        ("Service", {"metadata": {"name": n}, "spec": {"selector": {"app": NAME}, "ports": [{"port": 80}]}})
+        for n in (NAME, CANARY)
+    ]
+    found += [("HTTPRoute", route), ("QualityGate", {"metadata": {"name": GATE}, "spec": of.gate})]
+    if of.workload:
+        spec = {"replicas": of.replicas, "selector": {"matchLabels": {"app": NAME}}, "template": template("v1")}
+        found.append(("Deployment", {"metadata": {"name": NAME}, "spec": spec}))
+    return found

@@ -1,0 +1,71 @@
+"""What the API server does to Headgate's own kinds by their schemas: fields go or come, the object is refused or taken.
+
+Rules in CEL are not evaluated: no test here writes what only they refuse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from headgate.api import RESOURCES
+from headgate.api.crd import crd
+from headgate.api.structural import PRESERVE
+from headgate.api.structural_checks import value_problems
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The schema of one kind."""
+
+    root: Object
+
+    def admit(self, obj: Object) -> str:
+        """Prune and fill in the object in place; gives what is wrong with it, empty if nothing is."""
+        parts = {k: v for k, v in self.root["properties"].items() if k in ("spec", "status")}
+        for part, schema in parts.items():
+            if part in obj:
+                obj[part] = _shaped(schema, obj[part])
+        for key in [k for k in obj if k not in (*parts, "apiVersion", "kind", "metadata")]:
+            del obj[key]
+        if "spec" not in obj and "spec" in self.root.get("required", ()):
+            return "spec: Required value"
+        for part, schema in parts.items():
+            if part in obj:
+                problem = next(iter(value_problems(schema, obj[part], part)), "")
+                if problem:
+                    return problem
+        return ""
+
+
+@cache
+def schema_of(kind: str) -> Schema | None:
+    """The schema of a kind that has one here."""
+    resource = next((r for r in RESOURCES if r.kind == kind), None)
+    if resource is None:
+        return None
+    return Schema(crd(resource)["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+
+
+def _shaped(schema: Object, value: Any) -> Any:
+    if isinstance(value, list) and "items" in schema:
+        return [_shaped(schema["items"], v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    properties: Object = schema.get("properties") or {}
+    others = schema.get("additionalProperties")
+    shaped = {}
+    for key, inner in value.items():
+        if key in properties:
+            shaped[key] = _shaped(properties[key], inner)
+        elif isinstance(others, dict):
+            shaped[key] = _shaped(others, inner)
+        elif schema.get(PRESERVE):
+            shaped[key] = inner
+    for key, wanted in properties.items():
+        if key not in shaped and "default" in wanted:
+            shaped[key] = _shaped(wanted, wanted["default"])
+    return shaped

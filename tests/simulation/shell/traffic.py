@@ -1,0 +1,209 @@
+"""The data plane: a gateway that follows the routes after a while, a count of who gets the requests, a Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from headgate.api.common import LABEL_REVISION
+from headgate.decide.types import Answer, Question
+from tests.simulation.shell.cluster import Cluster
+from tests.simulation.shell.controllers import service_of
+from tests.simulation.shell.store import Change, Key, Object
+
+GATEWAY = "gateway"
+SETTLE = 2.0
+"""What the operator is configured to give a gateway that reported a route as accepted."""
+NOWHERE = "!"
+"""In the place of a revision: requests that no pod answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The shares of the requests by revision, from a moment on."""
+
+    since: float
+    shares: dict[str, float]
+
+
+class Gateway:
+    """Reports a route as accepted, and serves it a little earlier or later than it says."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._store = cluster.store
+        self._delay = cluster.chance.uniform(0.05, 1.5)
+        self.served: dict[Key, list[tuple[str, int]]] = {}
+        """By route: Service and weight, as it is served."""
+        self.on_served: list[Callable[[], None]] = []
+        cluster.store.listeners.append(self._heard)
+
+    def _heard(self, change: Change) -> None:
+        if change.kind.kind != "HTTPRoute":
+            return
+        if change.type == "DELETED":
+            self.served.pop(change.key, None)
+            return
+        generation = change.after["metadata"]["generation"]
+        if change.before is not None and change.before["metadata"]["generation"] == generation:
+            return
+        chance = self._cluster.chance
+        accepted = self._delay * chance.uniform(0.5, 1.5)
+        served = max(0.01, accepted + chance.uniform(-1.0, SETTLE - 0.5))
+        self._cluster.loop.call_later(accepted, self._accept, change.key, generation)
+        self._cluster.loop.call_later(served, self._serve, change.key, change.after)
+
+    def _accept(self, key: Key, generation: int) -> None:
+        def report(fresh: Object) -> None:
+            parents = []
+            for parent in fresh["spec"].get("parentRefs") or ():
+                conditions = [
+                    {"type": t, "status": "True", "reason": t, "observedGeneration": generation}
+                    for t in ("Accepted", "ResolvedRefs")
+                ]
+                parents.append({"parentRef": parent, "controllerName": "example.com/gateway", "conditions": conditions})
+            fresh["status"] = {"parents": parents}
+
+        found = self._store.get("HTTPRoute", *key)
+        if found is not None and found["metadata"]["generation"] == generation:
+            self._store.change("HTTPRoute", *key, report, actor=GATEWAY)
+
+    def _serve(self, key: Key, route: Object) -> None:
+        found = self._store.get("HTTPRoute", *key)
+        if found is None or found["metadata"]["generation"] < route["metadata"]["generation"]:
+            return
+        if found["metadata"]["generation"] > route["metadata"]["generation"]:
+            return  # A newer one is on its way.
+        self.served[key] = weights_of(route)
+        for callback in self.on_served:
+            callback()
+
+
+def weights_of(route: Object) -> list[tuple[str, int]]:
+    """Service and weight of the one rule."""
+    return [(b["name"], int(b.get("weight", 1))) for b in route["spec"]["rules"][0]["backendRefs"]]
+
+
+class Traffic:
+    """Who gets the requests of one route, at every moment: the counting router."""
+
+    def __init__(self, cluster: Cluster, gateway: Gateway, route: Key) -> None:
+        self._cluster = cluster
+        self._gateway = gateway
+        self._route = route
+        self.spans: list[Span] = []
+        self.on_change: list[Callable[[Span], None]] = []
+        gateway.on_served.append(self._look)
+        cluster.store.listeners.append(self._heard)
+
+    def _heard(self, change: Change) -> None:
+        if change.kind.kind == "EndpointSlice":
+            self._look()
+
+    def _look(self) -> None:
+        shares = self._shares()
+        if not self.spans or self.spans[-1].shares != shares:
+            self.spans.append(Span(self._cluster.loop.time(), shares))
+            for callback in self.on_change:
+                callback(self.spans[-1])
+
+    def _shares(self) -> dict[str, float]:
+        backends = self._gateway.served.get(self._route, ())
+        whole = sum(weight for _, weight in backends)
+        found: dict[str, float] = {}
+        for service, weight in backends:
+            if not weight:
+                continue
+            ready = self.endpoints(service)
+            if not ready:
+                found[NOWHERE] = found.get(NOWHERE, 0.0) + weight / whole
+            count = sum(ready.values())
+            for pod_hash, pods in ready.items():
+                found[pod_hash] = found.get(pod_hash, 0.0) + weight / whole * pods / count
+        return found
+
+    def endpoints(self, service: str) -> dict[str, int]:
+        """Ready endpoints of a Service by revision, as the slices have them."""
+        found: dict[str, int] = {}
+        for one in self._cluster.store.all("EndpointSlice", self._route[0]):
+            if service_of(one) != service:
+                continue
+            for endpoint in one["endpoints"]:
+                if endpoint["conditions"]["ready"]:
+                    name = endpoint["targetRef"]["name"]
+                    pod = self._cluster.store.get("Pod", self._route[0], name)
+                    labels = (pod or {}).get("metadata", {}).get("labels") or {}
+                    pod_hash = labels.get(LABEL_REVISION, "")
+                    found[pod_hash] = found.get(pod_hash, 0) + 1
+        return found
+
+    def share(self, pod_hash: str) -> float:
+        """The part of the requests that a revision gets now, 0 to 1."""
+        return self.spans[-1].shares.get(pod_hash, 0.0) if self.spans else 0.0
+
+    def lately(self, pod_hash: str, seconds: float) -> list[float]:
+        """The parts that a revision got in the last seconds, the newest first."""
+        found = []
+        for span in reversed(self.spans):
+            found.append(span.shares.get(pod_hash, 0.0))
+            if span.since <= self._cluster.loop.time() - seconds:
+                break
+        return found
+
+    def requests(self, pod_hash: str, since: float) -> float:
+        """How many requests a revision got, at 100 in a second."""
+        end, count = self._cluster.loop.time(), 0.0
+        for span in reversed(self.spans):
+            count += span.shares.get(pod_hash, 0.0) * max(0.0, end - max(span.since, since)) * 100
+            end = span.since
+            if end <= since:
+                break
+        return count
+
+
+_QUERY = re.compile(r'revision="(?P<revision>[^"]*)".*\[(?P<window>\d+)s\]')
+QUALITY = {"bad": 60.0, "silent": None}
+"""Percent of the requests that succeed, by a word in the image; None is measured by nobody. All others are good."""
+
+
+class Prometheus:
+    """Answers what the data plane did to a revision. One for each process, so that one that is dead hears nothing."""
+
+    def __init__(self, cluster: Cluster, traffic: Traffic, chance: random.Random, fails: Callable[[], str]) -> None:
+        self._cluster = cluster
+        self._traffic = traffic
+        self._chance = chance
+        self._fails = fails
+        self.asked: list[tuple[float, str]] = []
+
+    async def ask(self, question: Question) -> Answer:
+        """The success rate of a revision in the window of the query."""
+        self.asked.append((self._cluster.loop.time(), question.key))
+        await asyncio.sleep(self._chance.uniform(0.005, 0.3))
+        error = self._fails()
+        if error == "Timeout":
+            await asyncio.sleep(question.timeout)
+        if error:
+            return Answer(question.key, question.number, 0.0, error=error)
+        found = _QUERY.search(question.query.text)
+        if found is None:
+            return Answer(question.key, question.number, 0.0, error="QueryRefused")
+        since = self._cluster.loop.time() - int(found["window"])
+        count = self._traffic.requests(found["revision"], since)
+        quality = self._quality(found["revision"])
+        if not count or quality is None:
+            return Answer(question.key, question.number, 0.0, no_data="NoData")
+        return Answer(question.key, question.number, 0.0, value=quality, sample=count)
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+    def _quality(self, pod_hash: str) -> float | None:
+        for found in self._cluster.store.all("ReplicaSet"):
+            if (found["metadata"].get("labels") or {}).get(LABEL_REVISION) == pod_hash:
+                image = str(found["spec"]["template"]["spec"]["containers"][0]["image"])
+                return next((value for word, value in QUALITY.items() if word in image), 100.0)
+        return None
