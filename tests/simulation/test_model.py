@@ -1,28 +1,72 @@
-"""Every state of the small model is looked at: no invariant breaks, and from each the right end can be reached."""
+"""Every state of small worlds is looked at: no invariant breaks, and from each everything ends right by itself."""
 
 from __future__ import annotations
 
+import os
+import sys
+from dataclasses import replace
+
 import pytest
 
-from tests.simulation.explore import explore
-from tests.simulation.model import Budget
+from hack.lib.hgprove.campaign import in_turn, rotation
+from headgate.decide import types as t
+from headgate.decide.rollout import decide
+from tests.simulation.model.search import Report, Search, explore
+from tests.simulation.model.turns import Decide
+from tests.simulation.model.worlds import BY_NAME, WORLDS, World
 
 pytestmark = pytest.mark.simulation
 
+SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "45"))
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "budget",
-    [
-        pytest.param(Budget(faults=0, crashes=0, releases=1, aborts=0, ticks=2), id="a release"),
-        pytest.param(Budget(faults=0, crashes=0, releases=1, aborts=1, ticks=0), id="a release and an abort"),
-        pytest.param(Budget(faults=1, crashes=0, releases=1, aborts=0, ticks=1), id="a release and a refused write"),
-        pytest.param(Budget(faults=0, crashes=1, releases=1, aborts=0, ticks=1), id="a release and a crash"),
-    ],
-)
-def test_no_state_breaks_an_invariant_or_is_stuck(budget: Budget) -> None:
-    """What goes wrong is told as the shortest story that leads there."""
-    report = explore(budget)
-    assert not report.problem, "\n".join([report.problem, *report.story])
+
+def looked_at(world: World) -> Report:
+    """The small form of a world, all of it; what goes wrong is told as the shortest story that leads there."""
+    report = explore(world, world.slice)
+    again = f"repeat it: hack/model --small --world {world.name}"
+    assert not report.problem, "\n".join([report.problem, *report.story, again])
     assert report.complete
     assert report.states > 500
+    return report
+
+
+@pytest.mark.timeout(300)
+def test_no_state_breaks_an_invariant_or_never_ends() -> None:
+    """The worlds take turns: another commit begins with another one. Each that is begun is looked at as a whole."""
+    looked = [looked_at(world) for world in in_turn(WORLDS, start=rotation(len(WORLDS)), seconds=SECONDS)]
+    sys.stdout.writelines(f"{report}\n" for report in looked)
+    assert looked
+
+
+def too_high(snapshot: t.Snapshot, now: float) -> t.Decision:
+    """An operator that gives the canary one percent more than the step allows."""
+    decision = decide(snapshot, now)
+    action = decision.action
+    if isinstance(action, t.SetWeight) and action.exposure == "raise":
+        return replace(decision, action=replace(action, weight=action.weight + 1))
+    return decision
+
+
+def leaves_pods(snapshot: t.Snapshot, now: float) -> t.Decision:
+    """An operator that never takes pods away."""
+    decision = decide(snapshot, now)
+    action = decision.action
+    if isinstance(action, t.ScaleReplicaSet) and not action.replicas:
+        return replace(decision, action=None)
+    return decision
+
+
+def forgets_to_wake(snapshot: t.Snapshot, now: float) -> t.Decision:
+    """An operator that relies on being told when time has passed."""
+    return replace(decide(snapshot, now), wake_at=None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "world", "number"), [(too_high, "gate", 2), (leaves_pods, "gate", 25), (forgets_to_wake, "pause", 28)]
+)
+def test_an_operator_that_is_wrong_is_found(wrong: Decide, world: str, number: int) -> None:
+    """A search that could not fail would prove nothing: the number of the rule and the way there are told."""
+    report = Search(BY_NAME[world], BY_NAME[world].slice, wrong).explore()
+    assert report.problem.startswith(f"{number}: "), report.problem
+    assert "the template becomes v2" in report.story
+    assert report.story[-1].startswith("    there: ")

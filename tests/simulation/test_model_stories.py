@@ -43,7 +43,7 @@ def test_the_order_of_what_has_none_decides_nothing() -> None:
 
 def test_what_is_taken_back_is_asked_about_no_more() -> None:
     """Where one gate fails, the questions of the others in the same decision are not sent."""
-    steps = [{"setWeight": 50}, {"gate": {"ref": {"name": "golden"}, "count": 3}}]
+    steps: list[dict[str, Any]] = [{"setWeight": 50}, {"gate": {"ref": {"name": "golden"}, "count": 3}}]
     world = settled(spec(steps, gates=True))
     world.gates = {"golden": GATE.model_copy(update={"failure_limit": 0})}
     world.release("v2", quality=50.0)

@@ -1,0 +1,161 @@
+"""One state of the model: the objects of the cluster, the operator's memory, and what it has not seen yet."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+NEW, CLAIMED, DELETING, GONE = range(4)
+"""How far a Rollout is: no finalizer yet, with it, deleted with it, gone."""
+
+
+class Sets(NamedTuple):
+    """One ReplicaSet: version, wanted pods, ready pods, and whether its controller has seen the last change."""
+
+    version: str
+    replicas: int
+    ready: int
+    settled: bool
+
+
+class Service(NamedTuple):
+    """One Service: the version that it selects (none: all), and the one that its endpoints still hold."""
+
+    selected: str
+    held: str
+    age: int
+    """Ticks since its endpoints hold pods of just these versions."""
+
+
+class Route(NamedTuple):
+    """The route: the weight as stored, and the least and the greatest weight that the gateway may be serving."""
+
+    weight: int
+    least: int
+    most: int
+    age: int
+    """Ticks since it is served."""
+    refuses: bool
+
+    @property
+    def settled(self) -> bool:
+        """The gateway serves what is stored."""
+        return self.least == self.most
+
+
+class Act(NamedTuple):
+    """A RolloutAction that has no answer yet."""
+
+    verb: str
+    version: str
+    attempt: int
+    number: int
+
+
+class Wanted(NamedTuple):
+    """The Rollout as an object: its journal, its spec and how far it is."""
+
+    journal: int
+    template: str
+    variant: int
+    life: int
+
+
+class Row(NamedTuple):
+    """A write that failed: the operator's memory of it."""
+
+    key: str
+    refused: bool
+    """Refused; otherwise nobody told how it ended."""
+    age: int
+    """Ticks since the first failure."""
+    spread: bool
+    """The last failure is at least a tick after the first one."""
+    times: int
+    barred: bool
+    last: bool
+    """Nothing else was written since."""
+
+
+Plan = tuple[str, int, int]
+"""Version, attempt and the variant of the spec that was pinned."""
+Ends = tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]
+"""Ready endpoints by version, of the stable and of the canary Service."""
+Pair = tuple[Service, Service]
+
+
+class Seen(NamedTuple):
+    """Objects as the operator still sees them, where they are others by now."""
+
+    wanted: Wanted | None = None
+    sets: tuple[Sets, ...] | None = None
+    ends: Ends | None = None
+    route: Route | None = None
+    plans: tuple[Plan, ...] | None = None
+    selected: tuple[str, str] | None = None
+    acts: tuple[Act, ...] | None = None
+
+
+class State(NamedTuple):
+    """Everything but the budget. Equal states go on in the same ways, so each is looked at once."""
+
+    wanted: Wanted
+    sets: tuple[Sets, ...]
+    plans: tuple[Plan, ...]
+    services: Pair
+    route: Route
+    acts: tuple[Act, ...]
+    asked: tuple[tuple[str, int], ...]
+    """Questions that wait for an answer."""
+    answers: tuple[tuple[str, int, str], ...]
+    """Answers that no status records yet, with their verdict."""
+    proof: tuple[str, ...]
+    """Questions that were truly answered with a Pass, while no journal says so yet; the operator does not see this."""
+    row: Row | None
+    seen: Seen
+
+
+FRESH = Seen()
+
+
+def ends_of(state: State) -> Ends:
+    """The ready endpoints of both Services."""
+    stable, canary = state.services
+    return _ready(state.sets, stable.held), _ready(state.sets, canary.held)
+
+
+def _ready(sets: tuple[Sets, ...], version: str) -> tuple[tuple[str, int], ...]:
+    return tuple((s.version, s.ready) for s in sets if s.ready and version in ("", s.version))
+
+
+def selected_of(state: State) -> tuple[str, str]:
+    """The versions that both Services select."""
+    return state.services[0].selected, state.services[1].selected
+
+
+def share(route: Route, selected: tuple[str, str], ends: Ends, version: str) -> int:
+    """The greatest percent of the requests that may reach a version: its Service selects it, or still holds it."""
+    reached = [chosen == version or version in dict(ready) for chosen, ready in zip(selected, ends, strict=True)]
+    return min(100, (100 - route.least if reached[0] else 0) + (route.most if reached[1] else 0))
+
+
+def set_of(sets: tuple[Sets, ...], version: str) -> Sets | None:
+    """The ReplicaSet of a version."""
+    return next((s for s in sets if s.version == version), None)
+
+
+def initial(template: str, journal: int) -> State:
+    """Nothing was done yet."""
+    nobody = Service("", "", 2)
+    return State(
+        wanted=Wanted(journal, template, 0, NEW),
+        sets=(),
+        plans=(),
+        services=(nobody, nobody),
+        route=Route(0, 0, 0, 2, refuses=False),
+        acts=(),
+        asked=(),
+        answers=(),
+        proof=(),
+        row=None,
+        seen=FRESH,
+    )

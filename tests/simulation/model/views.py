@@ -1,0 +1,262 @@
+"""What the operator sees of a state: the snapshot that it decides on, older than the truth where that is not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
+
+from headgate.api.common import FINALIZER, LABEL_REVISION
+from headgate.api.rollout import RolloutStatus
+from headgate.decide import types as t
+from headgate.decide.planning import plan_of_spec
+from headgate.decide.revision import pod_hash_of, revision_of
+from tests.simulation.model.journals import NOW, Journals
+from tests.simulation.model.state import (
+    CLAIMED,
+    DELETING,
+    NEW,
+    Act,
+    Ends,
+    Plan,
+    Route,
+    Row,
+    Sets,
+    State,
+    Wanted,
+    ends_of,
+    selected_of,
+)
+from tests.simulation.model.worlds import TICK, World
+
+T = TypeVar("T")
+NAMES = ("shop", "shop-canary")
+VALUES = {"Pass": 100.0, "Fail": 50.0}
+
+
+class Sight(NamedTuple):
+    """The part of a state that a decision depends on; equal sights give equal decisions."""
+
+    wanted: Wanted
+    sets: tuple[Sets, ...]
+    plans: tuple[Plan, ...]
+    selected: tuple[str, str]
+    ends: Ends
+    ages: tuple[int, int]
+    route: Route
+    acts: tuple[Act, ...]
+    answers: tuple[tuple[str, int, str], ...]
+    row: Row | None
+
+
+def sight(state: State) -> Sight:
+    """What the operator sees."""
+    seen = state.seen
+    stable, canary = state.services
+    return Sight(
+        wanted=seen.wanted or state.wanted,
+        sets=state.sets if seen.sets is None else seen.sets,
+        plans=state.plans if seen.plans is None else seen.plans,
+        selected=seen.selected or selected_of(state),
+        ends=seen.ends or ends_of(state),
+        ages=(stable.age, canary.age),
+        route=seen.route or state.route,
+        acts=state.acts if seen.acts is None else seen.acts,
+        answers=state.answers,
+        row=state.row,
+    )
+
+
+class Once:
+    """Values by their arguments, made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[object, ...], Any] = {}
+
+    def get(self, make: Callable[..., T], *arguments: object) -> T:
+        """The value of a function of hashable arguments."""
+        key = (make.__name__, *arguments)
+        found: T | None = self._made.get(key)
+        if found is None:
+            found = self._made[key] = make(*arguments)
+        return found
+
+
+class Views:
+    """Snapshots of one world."""
+
+    def __init__(self, world: World, journals: Journals) -> None:
+        self.world = world
+        self._config = world.config
+        self._journals = journals
+        self._once = Once()
+        self.templates = {v: {"metadata": {"labels": {"app": "shop"}}, "spec": {"image": v}} for v in world.versions}
+        self.revisions = {v: revision_of(template) for v, template in self.templates.items()}
+        self.hashes = {v: pod_hash_of(r) for v, r in self.revisions.items()}
+        self.version_of = {h: v for v, h in self.hashes.items()} | {"": ""}
+        self.plans = tuple(self._plan(variant) for variant in range(len(world.specs)))
+
+    def _meta(self, life: int) -> t.RolloutMeta:
+        return t.RolloutMeta(
+            "model",
+            "shop",
+            "uid",
+            "1",
+            1,
+            NOW,
+            deleting=life == DELETING,
+            finalizers=() if life == NEW else (FINALIZER,),
+        )
+
+    def _plan(self, variant: int) -> t.Plan:
+        bare = t.Snapshot(
+            self._meta(CLAIMED),
+            self.world.specs[variant],
+            RolloutStatus(),
+            self._config,
+            None,
+            "",
+            gates=self.world.gates,
+        )
+        return plan_of_spec(bare)
+
+    def snapshot(self, seen: Sight) -> t.Snapshot:
+        """What is decided on."""
+        get = self._once.get
+        wanted = seen.wanted
+        stable, canary = (get(self._service, i, seen.selected[i], seen.ends[i], seen.ages[i]) for i in (0, 1))
+        return t.Snapshot(
+            meta=get(self._meta, wanted.life),
+            spec=self.world.specs[wanted.variant],
+            status=self._journals.status(wanted.journal),
+            config=self._config,
+            template=self.templates[wanted.template],
+            revision=self.revisions[wanted.template],
+            replica_sets=get(self._sets, seen.sets),
+            plans=get(self._plans, seen.plans),
+            stable_service=stable,
+            canary_service=canary,
+            routes=get(self._routes, seen.route),
+            gates=self.world.gates,
+            actions=get(self._acts, seen.acts),
+            answers=get(self._answers, seen.answers),
+            outcome=get(self._outcome, seen.row) if seen.row is not None and seen.row.last else None,
+            barred=frozenset((seen.row.key,)) if seen.row is not None and seen.row.barred else frozenset(),
+        )
+
+    def shuffled(self, snapshot: t.Snapshot) -> t.Snapshot:
+        """The same with everything that has no order in another one."""
+
+        def turned(service: t.ServiceView) -> t.ServiceView:
+            return replace(
+                service, ready=_reversed(service.ready.items()), selector=_reversed(service.selector.items())
+            )
+
+        return replace(
+            snapshot,
+            replica_sets=snapshot.replica_sets[::-1],
+            plans=snapshot.plans[::-1],
+            actions=snapshot.actions[::-1],
+            answers=snapshot.answers[::-1],
+            gates=_reversed(snapshot.gates.items()),
+            stable_service=turned(snapshot.stable_service),
+            canary_service=turned(snapshot.canary_service),
+        )
+
+    def _sets(self, sets: tuple[Sets, ...]) -> tuple[t.ReplicaSetView, ...]:
+        return tuple(
+            t.ReplicaSetView(
+                name=f"shop-{self.hashes[s.version]}",
+                uid=s.version,
+                resource_version="1",
+                pod_hash=self.hashes[s.version],
+                revision=self.revisions[s.version],
+                owned=True,
+                deleting=False,
+                replicas=s.replicas,
+                pods=s.replicas if s.settled else max(s.replicas, s.ready),
+                ready=s.ready,
+                available=s.ready,
+                settled=s.settled,
+                min_ready_seconds=0,
+                created_at=NOW,
+            )
+            for s in sets
+        )
+
+    def _plans(self, plans: tuple[Plan, ...]) -> tuple[t.PlanView, ...]:
+        return tuple(self._once.get(self._record, *plan) for plan in plans)
+
+    def _record(self, version: str, attempt: int, variant: int) -> t.PlanView:
+        name = f"shop-{self.hashes[version]}-{attempt}"
+        return t.PlanView(
+            name,
+            name,
+            "1",
+            self.revisions[version],
+            self.hashes[version],
+            attempt,
+            self.templates[version],
+            self.plans[variant],
+        )
+
+    def _service(self, which: int, selected: str, ready: tuple[tuple[str, int], ...], age: int) -> t.ServiceView:
+        return t.ServiceView(
+            NAMES[which],
+            found=True,
+            resource_version="1",
+            selector={"app": "shop"} | ({LABEL_REVISION: self.hashes[selected]} if selected else {}),
+            ready={self.hashes[version]: count for version, count in ready},
+            since=NOW - age * TICK,
+        )
+
+    def _routes(self, route: Route) -> tuple[t.RouteView, ...]:
+        return (
+            t.RouteView(
+                router="gatewayAPI",
+                kind="HTTPRoute",
+                name="shop",
+                found=True,
+                resource_version="1",
+                weight=route.weight,
+                settled=route.settled,
+                settled_since=NOW - route.age * TICK if route.settled else None,
+            ),
+        )
+
+    def _acts(self, acts: tuple[Act, ...]) -> tuple[t.ActionView, ...]:
+        return tuple(
+            t.ActionView(uid_of(a), uid_of(a), "1", NOW, a.verb, self.hashes[a.version], a.attempt, "ann", "because")
+            for a in acts
+        )
+
+    @staticmethod
+    def _answers(answers: tuple[tuple[str, int, str], ...]) -> tuple[t.Answer, ...]:
+        return tuple(
+            t.Answer(
+                key,
+                number,
+                NOW,
+                value=VALUES.get(verdict),
+                no_data="NoData" if verdict == "Unknown" else "",
+                error="Timeout" if verdict == "Error" else "",
+            )
+            for key, number, verdict in answers
+        )
+
+    @staticmethod
+    def _outcome(row: Row) -> t.Outcome:
+        first = NOW - row.age * TICK
+        # Only whether the row of failures is long matters, and how many they are.
+        at = first + TICK if row.spread else first
+        kind = t.OutcomeKind.REFUSED if row.refused else t.OutcomeKind.UNKNOWN
+        return t.Outcome(row.key, kind, "Forbidden" if row.refused else "Timeout", "no", at, first, row.times)
+
+
+def uid_of(act: Act) -> str:
+    """The identity of a RolloutAction."""
+    return f"{act.verb}-{act.number}"
+
+
+def _reversed(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return dict(reversed(list(items)))

@@ -1,0 +1,249 @@
+"""The named worlds of the model check: what a Rollout wants there, what may happen to it, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headgate.api.config import OperatorConfig
+from headgate.api.gate import QualityGateSpec
+from headgate.api.rollout import RolloutSpec
+
+TICK = 30.0
+"""Seconds of one tick. The delays of the worlds are none, one tick or longer than everything."""
+
+KINDS = (
+    "",
+    "crash",
+    "conflict",
+    "lost",
+    "stale",
+    "release",
+    "change",
+    "person",
+    "delete",
+    "bad",
+    "loss",
+    "rewrite",
+    "outage",
+)
+"""What is budgeted; the first stands for what costs nothing, because it comes by itself.
+
+crash: the operator is killed, between any two of its writes. conflict: somebody touched the object. lost: a write was
+carried out and its answer did not arrive. stale: a change is not seen yet. release: the template changes. change: the
+rest of the spec changes. person: somebody acts. delete: the Rollout is deleted. bad: an answer that is no Pass. loss: a
+pod is not ready any more. rewrite: somebody else changes the weight. outage: the router's writes are refused.
+"""
+COST = {kind: number for number, kind in enumerate(KINDS)}
+LONG = 86400
+
+
+def spec(
+    steps: list[dict[str, Any]],
+    *,
+    replicas: int = 3,
+    delay: float = 0,
+    gates: tuple[str, ...] = (),
+    **more: Any,
+) -> RolloutSpec:
+    """A canary with these steps; `delay` before old pods go."""
+    canary = {
+        "stableService": "shop",
+        "canaryService": "shop-canary",
+        "scaleDownDelaySeconds": int(delay),
+        "abortScaleDownDelaySeconds": int(delay),
+        "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}},
+        "steps": steps,
+    }
+    return RolloutSpec.model_validate(
+        {
+            "replicas": replicas,
+            "template": {},
+            "progressDeadlineSeconds": LONG,
+            "strategy": {"canary": canary},
+            "gates": [{"ref": {"name": name}} for name in gates],
+            **more,
+        }
+    )
+
+
+def gate(**more: Any) -> QualityGateSpec:
+    """A gate with one check; strict, if nothing else is said."""
+    check = {"name": "success", "prometheus": {"query": {"template": "success"}}, "pass": {"min": 99}}
+    return QualityGateSpec.model_validate({"interval": "30s", "consecutiveErrorLimit": 0, "checks": [check], **more})
+
+
+def config(delay: float = 0) -> OperatorConfig:
+    """The operator's; `delay` for what was served to settle and for connections to drain."""
+    return OperatorConfig.model_validate(
+        {
+            "metricProviders": {"default": {"address": "http://prometheus:9090"}},
+            "queryTemplates": {"success": {"query": 'success{service="{{canaryService}}"}'}},
+            "routeSettleSeconds": delay,
+            "drainSeconds": delay,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class World:
+    """One bounded world."""
+
+    name: str
+    tells: str
+    """What is looked at here, in a sentence."""
+    budget: Mapping[str, int]
+    """How often what may happen, at most, all in one history."""
+    slice: Mapping[str, int]
+    """The same for the small world of the test command."""
+    specs: tuple[RolloutSpec, ...]
+    """The first holds at the beginning; a change of the spec leads to another one."""
+    versions: tuple[str, ...] = ("v1", "v2")
+    gates: Mapping[str, QualityGateSpec] = field(default_factory=lambda: {"golden": gate()})
+    verbs: tuple[str, ...] = ()
+    """What people do."""
+    delay: float = 0
+    """Seconds for settling and draining; 0 or one tick."""
+    timed: bool = False
+    """How long a step has lasted makes a difference: a pause with a duration, or a short deadline."""
+
+    @property
+    def config(self) -> OperatorConfig:
+        """The operator's configuration."""
+        return config(self.delay)
+
+
+THREE: list[dict[str, Any]] = [
+    {"setWeight": 20},
+    {"gate": {"ref": {"name": "golden"}, "count": 1}},
+    {"setWeight": 60},
+]
+PAUSES: list[dict[str, Any]] = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {"duration": "30s"}}]
+SCALED: list[dict[str, Any]] = [{"setCanaryScale": {"replicas": 2}}, {"setWeight": 50}, {"setWeight": 100}]
+FEW: list[dict[str, Any]] = [{"setWeight": 40}, {"gate": {"ref": {"name": "golden"}}}]
+
+WORLDS: tuple[World, ...] = (
+    World(
+        name="gate",
+        tells="three steps with a gate that answers in all four ways",
+        budget={"release": 2, "bad": 3, "crash": 1},
+        slice={"release": 1, "bad": 2},
+        specs=(spec(THREE),),
+        versions=("v1", "v2", "v3"),
+    ),
+    World(
+        name="tolerant",
+        tells="a gate of two measurements that tolerates one of each kind and extends once, in the background, too",
+        budget={"release": 1, "bad": 3, "crash": 1, "person": 1},
+        slice={"release": 1, "bad": 2},
+        specs=(spec(FEW, gates=("golden",)),),
+        gates={
+            "golden": gate(count=2, failureLimit=1, inconclusiveLimit=1, consecutiveErrorLimit=1, onUnknown="Extend")
+        },
+        verbs=("override", "abort"),
+    ),
+    World(
+        name="pause",
+        tells="pauses of steps and of people, and what people do about them",
+        budget={"release": 1, "person": 3, "crash": 1},
+        slice={"release": 1, "person": 2},
+        specs=(spec(PAUSES),),
+        verbs=("promote", "pause", "resume", "abort"),
+        timed=True,
+    ),
+    World(
+        name="people",
+        tells="abort, retry, undo and override, one after the other, with another revision in between",
+        budget={"release": 2, "person": 3, "bad": 1, "lost": 1},
+        slice={"release": 1, "person": 2},
+        specs=(spec(FEW),),
+        verbs=("abort", "retry", "undo", "override"),
+    ),
+    World(
+        name="faults",
+        tells="every write conflicts, loses its answer, or is the last one before a crash",
+        budget={"release": 1, "crash": 2, "conflict": 2, "lost": 2, "bad": 1},
+        slice={"release": 1, "crash": 1, "lost": 1},
+        specs=(spec(THREE),),
+    ),
+    World(
+        name="stale",
+        tells="decisions on ReplicaSets, endpoints, routes and Rollouts that have changed since",
+        budget={"release": 1, "stale": 2, "crash": 1, "bad": 1},
+        slice={"release": 1, "stale": 1},
+        specs=(spec(THREE),),
+    ),
+    World(
+        name="change",
+        tells="the spec changes in mid-run: more or fewer pods, other steps, paused; with setCanaryScale",
+        budget={"release": 1, "change": 2, "crash": 1},
+        slice={"release": 1, "change": 1},
+        specs=(spec(SCALED), spec(SCALED, replicas=2), spec(THREE, replicas=4), spec(SCALED, paused=True)),
+    ),
+    World(
+        name="delete",
+        tells="the Rollout is deleted in any state",
+        budget={"release": 1, "delete": 1, "crash": 1, "lost": 1, "conflict": 1, "bad": 1},
+        slice={"release": 1, "delete": 1, "crash": 1},
+        specs=(spec(FEW),),
+    ),
+    World(
+        name="loss",
+        tells="pods stop being ready while traffic shifts",
+        budget={"release": 1, "loss": 3, "crash": 1},
+        slice={"release": 1, "loss": 1},
+        specs=(spec([{"setWeight": 40}, {"setWeight": 70}]),),
+    ),
+    World(
+        name="contested",
+        tells="somebody else rewrites the weight",
+        budget={"release": 1, "rewrite": 4, "bad": 1, "person": 1},
+        slice={"release": 1, "rewrite": 1},
+        specs=(spec(FEW),),
+        verbs=("resume", "abort"),
+    ),
+    World(
+        name="refused",
+        tells="the router's writes are refused for a while",
+        budget={"release": 1, "outage": 2, "bad": 1, "person": 1, "crash": 1},
+        slice={"release": 1, "outage": 1, "bad": 1},
+        specs=(spec(FEW),),
+        verbs=("abort",),
+    ),
+    World(
+        name="deadline",
+        tells="a step that makes no progress within the deadline",
+        budget={"release": 1, "loss": 2, "crash": 1, "person": 1},
+        slice={"release": 1, "crash": 1},
+        specs=(spec([{"setWeight": 40}, {"setWeight": 70}], progressDeadlineSeconds=60),),
+        verbs=("abort", "retry"),
+        timed=True,
+    ),
+    World(
+        name="delays",
+        tells="routes settle, connections drain and old pods stay for a tick each",
+        budget={"release": 2, "crash": 1, "bad": 1, "delete": 1},
+        slice={"release": 1, "bad": 1},
+        specs=(spec(FEW, delay=TICK),),
+        versions=("v1", "v2", "v3"),
+        delay=TICK,
+    ),
+    World(
+        name="history",
+        tells="nothing old is kept: ReplicaSets and records are deleted as soon as they are not needed",
+        budget={"release": 3, "crash": 1, "person": 1, "lost": 1},
+        slice={"release": 2},
+        specs=(spec([{"setWeight": 50}], revisionHistoryLimit=0),),
+        versions=("v1", "v2", "v3"),
+        verbs=("undo", "abort"),
+    ),
+    World(
+        name="contract",
+        tells="three steps, three pods of each revision, crashes, stale reads, a change of the spec, all verdicts",
+        budget={"release": 1, "crash": 2, "stale": 2, "change": 1, "bad": 1},
+        slice={"release": 1, "crash": 1, "change": 1},
+        specs=(spec(THREE), spec(THREE, replicas=2)),
+    ),
+)
+BY_NAME = {world.name: world for world in WORLDS}
