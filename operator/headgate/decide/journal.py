@@ -164,6 +164,8 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         status.progress_since,
         status.weights.desired,
         status.weights.reasserted,
+        # Where somebody rewrites the weight, that it was served again is what lets the next rewrite count.
+        bool(status.weights.reasserted) and status.weights.applied,
         status.paused,
         status.collision_count,
         status.workload,

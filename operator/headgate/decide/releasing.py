@@ -113,11 +113,13 @@ def hold_reason(cycle: Cycle) -> str:
 
 
 def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -> None:
+    allowed = canary.allowance(plan.steps, cycle.status.current_step_index, cycle.snapshot.spec.replicas)
+    if not promoting:
+        contest.watch(cycle, allowed.weight)  # First, because what is found may hold the release.
     reason = hold_reason(cycle)
     if promoting:
         unproven = "" if run.fast else canary.unproven_background(cycle, plan)
         flipped = selected(cycle.snapshot.stable_service) == run.pod_hash
-        allowed = canary.allowance(plan.steps, len(plan.steps) - 1, cycle.snapshot.spec.replicas)
         why = reason or unproven
         if why and not flipped and not run.fast:
             weight = canary.weight_for(cycle, allowed, hold=True)
@@ -128,7 +130,6 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -
             goal = _promotion_goal(cycle, run, weight=weight, reason=why)
         desired = goal.weight
     else:
-        allowed = canary.allowance(plan.steps, cycle.status.current_step_index, cycle.snapshot.spec.replicas)
         goal = _goal(
             cycle,
             run,
@@ -138,7 +139,6 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -
             reason=reason,
         )
         desired = allowed.weight
-        contest.watch(cycle, desired)
     weights = cycle.status.weights
     if weights.desired != desired:
         cycle.change(weights=weights.model_copy(update={"desired": desired}))
