@@ -163,6 +163,17 @@ def test_b08_an_abort_wins_from_every_state(order: str, *, adopt: bool) -> None:
         assert world.status.phase == "Degraded", f"{world.status.phase} after an abort at: {where}"
 
 
+def test_b08_an_abort_is_heard_while_the_spec_cannot_be_worked_with() -> None:
+    """argo-rollouts#1152: a spec that became invalid in mid-run keeps nobody from taking the version back."""
+    for world in at_every_moment(lambda: releasing(WEIGHTS)):
+        bad, where = bad_of(world), world.status.message
+        world.lens = lambda seen: replace(seen, problems=("spec.replicas: too odd",))
+        name = world.person("abort")
+        world.run_for(40)
+        assert world.answered[name][0], f"the abort was refused: {world.answered[name][1]}; aborted at: {where}"
+        assert world.share(bad) == 0, f"{world.share(bad)}% reach {bad} after an abort at: {where}"
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Capacity
 # --------------------------------------------------------------------------------------------------------------------
@@ -223,6 +234,21 @@ def test_b05_no_weight_without_ready_pods() -> None:
                     needed = math.ceil(4 * write.after.get(bad, 0) / 100) if raised else 0
                     assert ready >= needed, f"{write.action} with {ready} ready pods; {lost} pods were lost at: {where}"
                     assert not (verb and raised), f"{write.action} raises the share after an {verb} at: {where}"
+
+
+def test_b05_no_weight_before_the_endpoints_are_there() -> None:
+    """argo-rollouts#1190: pods that are ready and that the canary Service does not hold yet carry no weight."""
+    for delay in (0.0, 3.0, 12.0):
+        world = releasing(WEIGHTS)
+        world.slice_delay = delay
+        version = world.release("v2")
+        while not world.released():
+            began, endpoints = len(world.acts), world.endpoints("shop-canary").get(version, 0)
+            world.moment()
+            for write in world.acts[began:]:
+                if isinstance(write.action, t.SetWeight) and write.after[version] > write.before[version]:
+                    needed = math.ceil(4 * write.action.weight / 100)
+                    assert endpoints >= needed, f"weight {write.action.weight} with {endpoints} endpoints of {needed}"
 
 
 def test_b10_stable_keeps_the_full_load_whatever_the_autoscaler_and_the_canary_do() -> None:
