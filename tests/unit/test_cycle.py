@@ -143,6 +143,44 @@ async def test_an_unknown_end_is_read_and_not_repeated_blindly(world: World) -> 
     assert world.snapshots[-1].outcome.kind is OutcomeKind.UNKNOWN
 
 
+@pytest.mark.parametrize("applied", [True, False])
+async def test_what_may_have_changed_is_read_before_anything_else_is_written(world: World, *, applied: bool) -> None:
+    """A write whose end nobody knows, and whose object cannot be read: the old one in the cache is not built upon."""
+    scale = ScaleReplicaSet("checkout-abc", "1", 0, 0)
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        first = not world.api.written()
+        return Decision(snapshot.status, write=False, action=point(snapshot) if first else scale)
+
+    def lost() -> None:
+        if applied:
+            world.api.put(STABLE, world.api.objects[STABLE] | service({"headgate.dev/revision": "abc"}))
+        raise Timeout("no answer")
+
+    world.decide = decide
+    world.ledger.of(KEY).journal_known = True
+    world.api.fail("PATCH", "services", lost)
+    for _ in range(3):
+        world.api.fail("GET", "services", Timeout("no answer"))
+    for _ in range(4):
+        await world.pass_over()
+    assert world.api.log == [SELECTOR, *[("GET", STABLE)] * 4]
+    await world.pass_over()
+    assert world.snapshots[-1].stable_service.selector.get("headgate.dev/revision", "") == ("abc" if applied else "")
+    assert world.api.log[-1][1].endswith("replicasets/checkout-abc")
+
+
+async def test_lowering_does_not_wait_for_what_is_in_doubt(world: World) -> None:
+    """Whatever is not known, exposure can be lowered."""
+    world.decide = lambda s, _now: Decision(s.status, write=False, action=point(s, "lower"))
+    world.api.fail("PATCH", "services", Timeout("no answer"))
+    world.api.fail("GET", "services", Timeout("no answer"))
+    await world.pass_over()
+    await asyncio.sleep(3)
+    await world.pass_over()
+    assert world.api.log == [SELECTOR, ("GET", STABLE), SELECTOR]
+
+
 async def test_a_refusal_is_counted_and_backs_off(world: World) -> None:
     """The same refusal again and again is tried more and more seldom, whatever events come between."""
     deciding(world, write=False)

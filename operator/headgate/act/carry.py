@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from headgate.act import own_kinds, records, replica_sets, shifting, workload
@@ -18,7 +18,7 @@ from headgate.act.errors import (
     TooManyRequests,
     one_line,
 )
-from headgate.act.kube import Object
+from headgate.act.kube import Kube, Object
 from headgate.act.resources import (
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
@@ -64,14 +64,18 @@ class Result:
     """Kind and name of what is not there any more."""
     retry_after: float = 0.0
     namespace_terminating: bool = False
+    doubt: Resource | None = None
+    """The kind of the target, where it could not be read afterwards: what the cache holds may be what it was."""
 
 
-@dataclass(slots=True)
-class _Reading:
+@dataclass(frozen=True, slots=True)
+class Reading:
     """What one read after a failure found."""
 
-    learned: list[tuple[str, Object]] = field(default_factory=list)
-    gone: list[tuple[str, str]] = field(default_factory=list)
+    learned: tuple[tuple[str, Object], ...] = ()
+    gone: tuple[tuple[str, str], ...] = ()
+    failed: bool = False
+    """It may succeed later."""
 
 
 async def carry_out(context: Context, action: Action) -> Result:
@@ -110,19 +114,25 @@ async def _failed(context: Context, action: Action, resource: Resource, name: st
 
 async def _after(context: Context, resource: Resource, name: str, kind: OutcomeKind, error: ApiError) -> Result:
     """Read the object once: what is there now is what the next decision needs."""
-    reading = _Reading()
+    reading = await read(context.kube, resource, context.namespace, name)
+    if reading.learned and isinstance(error, AlreadyExists) and _foreign(context, reading.learned[0][1]):
+        message = f'{resource.kind} "{name}" exists and is not the operator\'s; delete or rename it'
+        return Result(OutcomeKind.REFUSED, "NameConflict", message, reading.learned)
+    doubt = resource if reading.failed else None
+    return Result(kind, error.reason, error.message, reading.learned, reading.gone, doubt=doubt)
+
+
+async def read(kube: Kube, resource: Resource, namespace: str, name: str) -> Reading:
+    """Read one object, whether it is there or not."""
     try:
-        found = await context.kube.get(resource, context.namespace, name)
+        found = await kube.get(resource, namespace, name)
     except NotFound:
-        reading.gone.append((resource.kind, name))
+        return Reading(gone=((resource.kind, name),))
+    except (*MAYBE_DONE, TooManyRequests):
+        return Reading(failed=True)
     except ApiError:
-        pass  # The watch will tell; nothing depends on this read.
-    else:
-        reading.learned.append((resource.kind, found))
-        if isinstance(error, AlreadyExists) and _foreign(context, found):
-            message = f'{resource.kind} "{name}" exists and is not the operator\'s; delete or rename it'
-            return Result(OutcomeKind.REFUSED, "NameConflict", message, tuple(reading.learned))
-    return Result(kind, error.reason, error.message, tuple(reading.learned), tuple(reading.gone))
+        return Reading()  # It may not be read at all; the watch will tell.
+    return Reading(learned=((resource.kind, found),))
 
 
 def _foreign(context: Context, obj: Object) -> bool:

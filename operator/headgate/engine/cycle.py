@@ -106,6 +106,8 @@ class Cycle:
         if action is not None and action.exposure == "lower":
             await self._act(key, snapshot, action, decision.status)
             action = None
+        if action is not None and await self._in_doubt(key):
+            return
         if action is not None and not decision.write and not await self._journal_stands(key, snapshot, action):
             return
         if decision.write:
@@ -196,6 +198,35 @@ class Cycle:
 
     # ------------------------------------------------------------------------------------------------ action
 
+    async def _in_doubt(self, key: Key) -> bool:
+        """Whether an object may be another one than the cache says, because a write of it ended nobody knows how.
+
+        It is read, and the key comes again. Until then only what lowers exposure is sent: a weight that is taken for
+        0 and is not would be given to whatever the canary Service is pointed at next.
+        """
+        parts, doubts = self._parts, self._parts.ledger.of(key).doubts
+        if not doubts:
+            return False
+        for (kind, name), resource in list(doubts.items()):
+            reading = await carry.read(parts.kube, resource, key.namespace, name)
+            self._learn(key, reading, self._uid(kind, key.namespace, name))
+            if reading.failed:
+                delay = parts.queue.add_rate_limited(key)
+                log.warning("not known how a write ended", rollout=str(key), kind=kind, name=name, retry_in=delay)
+                return True
+            del doubts[kind, name]
+        parts.queue.add(key)
+        return True
+
+    def _learn(self, key: Key, found: carry.Result | carry.Reading, uid: str) -> None:
+        """Give the cache what an answer told; `uid` is that of the target before."""
+        for kind, obj in found.learned:
+            self._parts.intake.take(kind, obj)
+        for kind, name in found.gone:
+            known = uid or self._uid(kind, key.namespace, name)
+            if known:
+                self._parts.intake.gone(kind, key.namespace, name, known)
+
     async def _act(self, key: Key, snapshot: Snapshot, action: Action, journal: RolloutStatus) -> None:
         parts = self._parts
         barred = parts.ledger.barred_for(key, action)
@@ -212,14 +243,12 @@ class Cycle:
             snapshot.spec.strategy.canary,
             parts.now(),
         )
-        known = {k: self._uid(k, key.namespace, str(getattr(action, "name", ""))) for k in self._kinds(action)}
+        name = str(getattr(action, "name", ""))
+        uid = next((u for k in self._kinds(action) if (u := self._uid(k, key.namespace, name))), "")
         result = await carry.carry_out(context, action)
-        for kind, obj in result.learned:
-            parts.intake.take(kind, obj)
-        for kind, name in result.gone:
-            uid = known.get(kind) or self._uid(kind, key.namespace, name)
-            if uid:
-                parts.intake.gone(kind, key.namespace, name, uid)
+        self._learn(key, result, uid)
+        if result.doubt is not None:
+            parts.ledger.of(key).doubts[result.doubt.kind, name] = result.doubt
         if result.namespace_terminating:
             parts.reads.found(key).namespace_terminating = True
         outcome = parts.ledger.note(key, action, result.kind, result.reason, result.message, parts.now())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from headgate.decide.types import Action, Outcome, OutcomeKind
 from headgate.engine.queue import FIRST_BACKOFF, LONGEST_BACKOFF, Key
+from headgate.traffic.protocol import Resource
 
 CONFLICTS = 3
 """Conflicts in a row that are retried at once."""
@@ -37,6 +38,8 @@ class Entry:
     conflicts: int = 0
     journal_known: bool = False
     """This process wrote the journal, or read it, since it leads: nobody else has written it later."""
+    doubts: dict[tuple[str, str], Resource] = field(default_factory=dict)
+    """Objects, by kind and name, that a write may have changed and that could not be read since."""
     active: bool = False
     """Something is under way, so that it must be looked at again and again."""
     at: float = float("-inf")
