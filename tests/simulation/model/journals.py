@@ -115,7 +115,7 @@ class Journals:
         return change(
             status,
             decision=0,
-            message="",
+            message="because",
             stable=ref(status.stable),
             current=ref(status.current),
             target=ref(status.target),

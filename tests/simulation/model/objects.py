@@ -124,7 +124,14 @@ class Objects:
                 seen = seen._replace(acts=before.acts if seen.acts is None else seen.acts)
         if after.wanted.life == GONE:
             return after
-        return tidied(after._replace(seen=seen))
+        unseen = tidied(after._replace(seen=seen))
+        doubts = [group for group in Seen._fields if getattr(unseen.seen, group) != getattr(before.seen, group)]
+        return unseen._replace(doubt=tuple(sorted({*unseen.doubt, *doubts})))
+
+    @staticmethod
+    def read_again(state: State) -> State:
+        """The operator has read what was in doubt."""
+        return tidied(state._replace(seen=state.seen._replace(**dict.fromkeys(state.doubt)), doubt=()))
 
     # ------------------------------------------------------------------------------------------------ effects
 
@@ -196,6 +203,7 @@ class Objects:
             asked=(),
             answers=(),
             row=None,
+            doubt=(),
             seen=FRESH,
         )
 

@@ -57,6 +57,8 @@ class Rules:
     def decision(self, snapshot: t.Snapshot, decision: t.Decision) -> None:
         """What holds of a decision whatever becomes of it."""
         status, action = decision.status, decision.action
+        counted = status.decision - snapshot.status.decision
+        demand(counted in (0, 1), 26, f"decision {snapshot.status.decision} is followed by {status.decision}")
         if isinstance(action, t.SetWeight) and action.exposure == "lower":
             now = max(r.weight for r in snapshot.routes)
             demand(action.weight < now, 6, f"weight {action.weight} after {now} is called lowering")
@@ -246,7 +248,7 @@ class Rules:
         demand(action.weight < seen.route.weight, 6, f"weight {action.weight} after {seen.route.weight} is no lowering")
         promoting = run is not None and stable == canary == self._views.version_of[run.pod_hash]
         held = status.paused is not None or status.phase in ("Held", "Paused")
-        if promoting and not held:
+        if promoting and not held and seen.wanted.life == CLAIMED:
             ready = dict(seen.ends[0] if self._blind else ends_of(state)[0]).get(stable, 0)
             demand(ready >= wanted, 3, f"{100 - action.weight}% for {stable} with {ready} of {wanted} endpoints")
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
+from typing import Any
 
 from headgate.api.rollout import RolloutStatus
 from headgate.decide.rollout import decide
@@ -69,6 +70,8 @@ class Search:
         self.rules = Rules(world, self.views, self.journals)
         self._numbers: dict[State, int] = {}
         self._worlds: list[State] = []
+        self._parts: dict[Any, Any] = {}
+        """Each part of a state once: many states share it."""
         self._labels: dict[str, int] = {}
         self._edges: list[array[int] | None] = []
         """For each world that was looked at: label, world and cost of each event, one after the other."""
@@ -90,6 +93,7 @@ class Search:
     def _number(self, state: State) -> int:
         found = self._numbers.get(state)
         if found is None:
+            state = State._make(self._parts.setdefault(part, part) for part in state)
             found = self._numbers[state] = len(self._worlds)
             self._worlds.append(state)
             self._edges.append(None)

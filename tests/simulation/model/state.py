@@ -111,6 +111,8 @@ class State(NamedTuple):
     proof: tuple[str, ...]
     """Questions that were truly answered with a Pass, while no journal says so yet; the operator does not see this."""
     row: Row | None
+    doubt: tuple[str, ...]
+    """What the operator must read before it goes on, because nobody knows how a write of it ended."""
     seen: Seen
 
 
@@ -157,5 +159,6 @@ def initial(template: str, journal: int) -> State:
         answers=(),
         proof=(),
         row=None,
+        doubt=(),
         seen=FRESH,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from headgate.decide import types as t
@@ -55,7 +56,10 @@ class Operator:
             if len(self._choices) % SHUFFLED == 0:
                 rules.same(decision, self._decide(self._views.shuffled(snapshot), NOW))
             self._rules.decision(snapshot, decision)
-            found = self._choices[seen] = Choice(decision, self._journals.number(decision.status))
+            number = self._journals.number(decision.status)
+            # Of the status its normal form is kept: there are far fewer of these than decisions.
+            kept = replace(decision, status=self._journals.status(number), events=())
+            found = self._choices[seen] = Choice(kept, number)
         return found
 
     def turns(self, state: State) -> Iterator[Event]:
@@ -86,6 +90,10 @@ class Operator:
             # What lowers exposure waits for nothing; everything else waits for the journal.
             steps.insert(0 if action.exposure == "lower" else len(steps), (self._objects.told(action), act))
         label = " + ".join(name or "journal" for name, _ in steps) or "asks"
+        if state.doubt and action is not None and action.exposure != "lower":
+            again = self._objects.read_again(state)
+            yield f"operator: reads {', '.join(state.doubt)} again", self._asked(again, decision), 0
+            return
         yield from self._carried(state, decision, label, steps)
 
     def _carried(
