@@ -6,6 +6,7 @@ import argparse
 import json
 import multiprocessing
 import resource
+import signal
 import sys
 import time
 from dataclasses import asdict
@@ -31,6 +32,8 @@ def main() -> int:
     until = None if wanted.seconds is None else time.monotonic() + wanted.seconds
     began = time.monotonic()
     tasks = [(name, wanted.small, wanted.limit, until) for name in todo]
+    # Who ends this ends the processes, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # A process for each world: what it took is given back at its end.
     with multiprocessing.get_context("spawn").Pool(wanted.jobs, maxtasksperchild=1) as pool:
         for report, megabytes in pool.imap_unordered(look, tasks, chunksize=1):

@@ -223,10 +223,9 @@ WORLDS: tuple[World, ...] = (
     World(
         name="delays",
         tells="routes settle, connections drain and old pods stay for a tick each",
-        budget={"release": 2, "crash": 1, "bad": 1, "delete": 1},
+        budget={"release": 2, "bad": 1, "delete": 1},
         slice={"release": 1, "bad": 1},
         specs=(spec(FEW, delay=TICK),),
-        versions=("v1", "v2", "v3"),
         delay=TICK,
     ),
     World(
