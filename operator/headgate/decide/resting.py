@@ -6,7 +6,7 @@ from headgate.api.common import to_epoch
 from headgate.decide import contest, journal
 from headgate.decide.canary import deadline_passed
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import Goal, next_move, observed_weight, selected
+from headgate.decide.mover import Goal, anchor, next_move, observed_weight, replica_set, selected
 from headgate.decide.planning import find_plan, pin
 from headgate.decide.retention import keep_until, sweep
 from headgate.decide.types import Action, OutcomeKind, ScaleWorkload, SetSelector
@@ -88,6 +88,9 @@ def rest(cycle: Cycle) -> Action | None:
         contest.count(cycle)
     _phase(cycle)
     action = cycle.move.action
+    if action is None and not goal.frozen and replica_set(snapshot, stable.pod_hash) is None:
+        # Somebody deleted the ReplicaSet and its record: while the template is still this one, both can be made again.
+        action = pin(snapshot, stable) if anchor(snapshot, stable.revision) is None else None
     if action is None and not goal.hold:
         action = shrink_workload(cycle)
     if action is None and cycle.move.reached and not cycle.problems:

@@ -101,7 +101,9 @@ def _towards(cycle: Cycle, wanted: str, stable: str, run: RevisionRef | None) ->
         if run is not None:
             _leave(cycle, "Reverted", "the template is that of the stable revision again")
     elif journal.is_rejected(status, wanted):
-        if run is not None and run.revision != wanted and cycle.snapshot.spec.on_new_revision == "Supersede":
+        if run is None or run.revision == wanted:
+            return
+        if cycle.snapshot.spec.on_new_revision == "Supersede" or _is_lost(cycle, run):
             _leave(cycle, "Superseded", "the template is that of a revision that was taken back earlier")
     elif not _may_begin(cycle, wanted):
         return
@@ -132,8 +134,8 @@ def _another_revision(cycle: Cycle, wanted: str) -> None:
     run = cycle.status.current
     if run is None:
         return
-    if not any(p.revision == run.revision for p in cycle.snapshot.plans):
-        policy = "Supersede"  # Nothing of it was recorded yet, and its template is not to be had any more.
+    if _is_lost(cycle, run):
+        policy = "Supersede"
     if policy == "Queue":
         return
     pod_hash = pod_hash_of(wanted)
@@ -151,6 +153,11 @@ def _another_revision(cycle: Cycle, wanted: str) -> None:
         return
     cycle.status = journal.end_run(cycle.status, "Superseded", f"revision {pod_hash} took its place", cycle.now)
     _begin(cycle, wanted)
+
+
+def _is_lost(cycle: Cycle, run: RevisionRef) -> bool:
+    """Nothing of an attempt is recorded (yet, or any more), and its template is not to be had: it cannot go on."""
+    return not any(p.revision == run.revision for p in cycle.snapshot.plans)
 
 
 def _leave(cycle: Cycle, outcome: journal.Ending, message: str) -> None:
