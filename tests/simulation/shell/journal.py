@@ -35,7 +35,10 @@ class Journal:
         """Attempts in which somebody let a gate pass."""
 
     def rollout_changed(self, change: Change) -> None:
-        """Remember what was wanted at each generation."""
+        """Remember what was wanted at each generation; of one that is created anew nothing is known."""
+        if change.type == "ADDED":
+            self._replicas.clear()
+            self.shares_of_rejected.clear()
         self._replicas[change.after["metadata"]["generation"]] = change.after["spec"]["replicas"]
 
     def replicas_at(self, generation: int) -> int:
@@ -111,13 +114,14 @@ class Journal:
             if gate is None or not (gate["verdict"] == "Pass" or gate.get("overridden")):
                 self._fail(f"8: step {index} ends with the gate {gate and gate['verdict']}")
         if "setWeight" in step and self._traffic.spans:
-            self._weight_was_served(run or {}, step["setWeight"], index)
+            since = to_epoch(before["stepStartedAt"]) - EPOCH
+            self._weight_was_served(run or {}, step["setWeight"], index, since)
 
-    def _weight_was_served(self, run: Object, weight: int, index: int) -> None:
-        # The next weight may be lower and then goes first, before the journal says so.
+    def _weight_was_served(self, run: Object, weight: int, index: int, since: float) -> None:
+        # The next weight may be lower and then goes first, long before the journal can say so.
         if self._disturbed():
             return
-        shares = self._traffic.lately(run["podHash"], 1.0)
+        shares = self._traffic.lately(run["podHash"], since)
         if not any(math.isclose(share * 100, weight, abs_tol=1e-6) for share in shares):
             self._fail(f"10: step {index} ends with {shares} served of {weight}%")
 

@@ -126,6 +126,8 @@ class Oracle:
                     self._weightless.pop(pod_hash, None)
                 else:
                     self._weightless.setdefault(pod_hash, self._cluster.loop.time())
+            if not change.actor.startswith("operator"):
+                self._remember_shares()
         if change.kind.kind == "Lease":
             holder = str(change.after["spec"].get("holderIdentity") or "").partition("_")[0]
             if holder and (not self._holders or self._holders[-1] != holder):
@@ -266,6 +268,9 @@ class Oracle:
         for pod_hash, share in self.journal.shares_of_rejected.items():
             if self._stored_share(pod_hash) > share and not self._runs(pod_hash) and pod_hash != self._stable():
                 self.fail(f"6: {pod_hash} was taken back, and its share rises to {self._stored_share(pod_hash)}%")
+        self._remember_shares()
+
+    def _remember_shares(self) -> None:
         for record in self._status().get("rejected") or ():
             self.journal.shares_of_rejected[record["podHash"]] = self._stored_share(record["podHash"])
 
@@ -287,7 +292,7 @@ class Oracle:
             need = math.ceil(replicas * (100 - self._canary_weight()) / 100)
             if self._ready(is_) < need and not self._disturbed():
                 self.fail(f"3: the stable Service selects {is_}, which has {self._ready(is_)} ready pods of {need}")
-        if change.key[1] == CANARY and is_ != stable and self._canary_weight():
+        if change.key[1] == CANARY and is_ != stable and self._canary_weight() and not self._disturbed():
             self.fail(f"3: the canary Service is switched to {is_} under {self._canary_weight()}%")
 
     def _replica_set(self, change: Change) -> None:
@@ -317,7 +322,9 @@ class Oracle:
         if new < need:
             self.fail(f"4: {pod_hash} is scaled to {new} with {max(stored, served):.0f}% of the requests")
         if new == 0:
-            free = self._cluster.loop.time() - self._weightless.get(pod_hash, math.inf)
+            # Either nothing led there for long enough, or nobody went there: its pods may never have been ready.
+            since = min(self._weightless.get(pod_hash, math.inf), self._traffic.without_since(pod_hash))
+            free = self._cluster.loop.time() - since
             if free < DRAIN - CLOCK:
                 self.fail(f"4: {pod_hash} is scaled to 0, {free:.1f} s after the last request was led to it")
 

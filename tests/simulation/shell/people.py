@@ -127,7 +127,7 @@ class People:
             case "pod dies":
                 self._end("Pod", self._mine("Pod", "stable"))
             case "set deleted":
-                self._end("ReplicaSet", self._mine("ReplicaSet", "current"))
+                self._end_set()
             case "record deleted":
                 self._end("ControllerRevision", self._mine("ControllerRevision", "current"))
             case "gate gone":
@@ -140,6 +140,11 @@ class People:
                 for action in self._store.all("RolloutAction", NAMESPACE):
                     if action.get("status"):
                         self.request("DELETE", "RolloutAction", name=action["metadata"]["name"])
+
+    def _end_set(self) -> None:
+        # Without its record nobody could ever make it again.
+        if self._mine("ControllerRevision", "current"):
+            self._end("ReplicaSet", self._mine("ReplicaSet", "current"))
 
     def restore(self) -> None:
         """Put back what is missing of the surroundings."""

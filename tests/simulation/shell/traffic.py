@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import re
 from collections.abc import Callable
@@ -144,12 +145,21 @@ class Traffic:
         """The part of the requests that a revision gets now, 0 to 1."""
         return self.spans[-1].shares.get(pod_hash, 0.0) if self.spans else 0.0
 
-    def lately(self, pod_hash: str, seconds: float) -> list[float]:
-        """The parts that a revision got in the last seconds, the newest first."""
+    def without_since(self, pod_hash: str) -> float:
+        """Since when a revision has got no request; infinity if it gets some, minus infinity if it never got one."""
+        since = math.inf
+        for span in reversed(self.spans):
+            if span.shares.get(pod_hash):
+                return since
+            since = span.since
+        return -math.inf
+
+    def lately(self, pod_hash: str, since: float) -> list[float]:
+        """The parts that a revision got since a moment, the newest first."""
         found = []
         for span in reversed(self.spans):
             found.append(span.shares.get(pod_hash, 0.0))
-            if span.since <= self._cluster.loop.time() - seconds:
+            if span.since <= since:
                 break
         return found
 

@@ -1,0 +1,64 @@
+"""Random histories of the whole operator, in virtual time, with faults: no write breaks an invariant, all end well.
+
+A slice of the seeds is run, for `HEADGATE_SLICE_SECONDS` (60 unless told), from a place that follows the commit. All of
+them: `hack/simulate`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from hack.lib.hgprove.campaign import ROOT, rotation
+from tests.simulation.shell.history import run
+from tests.simulation.shell.scenario import scenario
+
+SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "60"))
+SEEDS = 10_000_000
+SLOWEST = 2.0
+"""Seconds that a seed may take on a busy machine; the slice has at least as many as then fit."""
+DIGESTS = """
+from tests.simulation.shell.history import run
+from tests.simulation.shell.scenario import scenario
+for seed in range({first}, {last}):
+    print(seed, run(scenario(seed)).digest)
+"""
+
+
+def holds(seed: int) -> None:
+    """Fail with what broke and how to see the whole story."""
+    outcome = run(scenario(seed))
+    if outcome.problem:
+        story = run(scenario(seed), trace=True)
+        told = "\n".join([*scenario(seed).describe(), "...", *story.story[-60:]])
+        pytest.fail(f"{outcome.problem}\n{told}\nrepeat it: ./hack/simulate --seed {seed} --trace", pytrace=False)
+
+
+@pytest.mark.timeout(SECONDS + 120)
+def test_no_history_breaks_an_invariant(record_property: Callable[[str, object], None]) -> None:
+    """As many seeds as fit into the time, none of which may fail."""
+    first, count, end = rotation(SEEDS), 0, time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        holds((first + count) % SEEDS)
+        count += 1
+    record_property("seeds", count)
+    assert count >= SECONDS / SLOWEST
+
+
+def test_a_seed_repeats_exactly_whatever_the_order_of_sets_is() -> None:
+    """Every write of every operator, its time and its body are the same in a process that hashes text differently."""
+    code = DIGESTS.format(first=100, last=112)
+    said = []
+    for hashing in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": hashing, "PYTHONPATH": f"{ROOT}/operator:{ROOT}"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        said.append(done.stdout)
+    assert said[0] == said[1]
+    assert len(said[0].splitlines()) == 12
