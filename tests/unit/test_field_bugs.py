@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from headgate.act.kube import Kube
+from headgate.act.resources import ROLLOUTS
+from headgate.act.transport import Request, Response
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import Check, GateRun, MinSample, QualityGateSpec
 from headgate.api.rollout import Canary, CanaryScale, Step
@@ -31,10 +35,13 @@ from headgate.decide.rollout import decide
 from headgate.decide.types import Answer
 from headgate.decide.verdicts import judge
 from headgate.engine.heartbeat import Heartbeats
+from headgate.engine.main import NESTING
 from headgate.engine.queue import Key
 from headgate.engine.sources import sources
 from headgate.engine.sync import Sync
+from headgate.engine.trim import trim
 from headgate.engine.worker import Worker
+from headgate.observe.reading import Models
 from headgate.traffic.gateway_api import GatewayAPIRouter
 from headgate.traffic.registry import ROUTERS
 from tests.unit.engine_world import ROLLOUT, ROUTE, SETS, STABLE, World, rollout
@@ -242,6 +249,9 @@ def odd_objects() -> Iterator[tuple[str, str, str, Object]]:
         yield f"data {text}", "ControllerRevision", RECORDS, {"metadata": meta, "data": odd, "revision": 1}
         yield f"route {text}", "HTTPRoute", ROUTE, {"spec": {"rules": odd, "parentRefs": odd}, "status": odd}
         yield f"rule {text}", "HTTPRoute", ROUTE, {"spec": {"rules": [{"backendRefs": odd}]}}
+    deep = nested(240)
+    yield "deep template", "Rollout", ROLLOUT, rollout(template={"metadata": {"labels": {}}, "spec": deep})
+    yield "deep record", "ControllerRevision", RECORDS, {"metadata": meta, "data": {"plan": deep}, "revision": 1}
     yield "no spec", "Rollout", ROLLOUT, rollout() | {"spec": None}
     yield "no status", "Rollout", ROLLOUT, rollout() | {"status": None}
     yield "no selector", "Service", STABLE, {"spec": {"selector": None}}
@@ -249,6 +259,14 @@ def odd_objects() -> Iterator[tuple[str, str, str, Object]]:
     yield "no target", "EndpointSlice", SLICES, {"endpoints": [{"addresses": ["10.0.0.1"], "conditions": {}}]}
     yield "bare set", "ReplicaSet", f"{SETS}/checkout-abc", {"metadata": {"labels": OURS}, "spec": {}, "status": {}}
     yield "odd annotations", "ReplicaSet", f"{SETS}/checkout-abc", {"metadata": meta, "spec": {"replicas": 1}}
+
+
+def nested(levels: int) -> Any:
+    """An object in an object and so on."""
+    found: Any = 1
+    for _ in range(levels):
+        found = {"a": found}
+    return found
 
 
 CASES = list(odd_objects())
@@ -321,3 +339,41 @@ async def test_b33_a_malformed_object_does_not_keep_the_operator_from_starting(a
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         assert "other" in [s.meta.name for s in world.snapshots], f"nobody is looked at beside {kind} at {path}"
+
+
+class Raw:
+    """A server that answers every request with the same bytes."""
+
+    def __init__(self, body: str) -> None:
+        self.body = body.encode()
+
+    async def send(self, request: Request) -> Response:
+        """Answer a read."""
+        assert request.method == "GET"
+        return Response(200, self.body)
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize("levels", [300, 1100, 9000])
+async def test_b33_a_list_with_an_object_that_is_nested_deep_is_read(
+    levels: int,
+) -> None:
+    """Argo Workflows CVE-2026-40886: the server stores 10,000 levels; a list that holds them is a list all the same."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(NESTING)
+    try:
+        deep = '{"a":' * levels + "1" + "}" * levels
+        meta = '{"namespace": "shop", "name": "x", "uid": "u", "resourceVersion": "1"}'
+        items = ", ".join(f'{{"metadata": {meta}, "data": {deep}, "spec": {{"template": {deep}}}}}' for _ in range(2))
+        listing = await Kube(Raw(f'{{"metadata": {{"resourceVersion": "7"}}, "items": [{items}]}}')).list(ROLLOUTS)
+        assert len(listing.items) == 2, "one deep object hides the whole list"
+        for kind in ("Rollout", "ControllerRevision", "Deployment", "HTTPRoute"):
+            assert trim(kind, listing.items[0])["metadata"]["name"] == "x"
+        odd = rollout(template={"x": nested(levels)})
+        found, problem = Models().spec({"metadata": {"uid": "u"}, "spec": odd["spec"]})
+        assert found is None
+        assert problem.startswith("spec.template: is nested"), problem
+    finally:
+        sys.setrecursionlimit(before)

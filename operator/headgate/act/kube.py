@@ -7,6 +7,7 @@ server then answers a stale one with 409 before it looks at anything else. A fai
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -217,6 +218,12 @@ def _parse(response: Response) -> Any:
     try:
         return orjson.loads(response.body)
     except orjson.JSONDecodeError:
+        pass
+    try:
+        # The server takes objects nested ten times deeper than that parser. One such object in a list must not keep
+        # the whole list from being read: whoever may create one could stop the operator for everybody.
+        return json.loads(response.body)
+    except (ValueError, RecursionError):
         return None
 
 

@@ -14,7 +14,9 @@ from headgate.engine.cache import Cache
 from headgate.engine.queue import Key, WorkQueue
 from headgate.observe.references import References
 from headgate.observe.store import BY_REFERENCE, BY_ROLLOUT, BY_SERVICE, owner, reference
+from headgate.telemetry.logs import logger
 
+log = logger(__name__)
 Object = dict[str, Any]
 EventType = Literal["ADDED", "MODIFIED", "DELETED"] | None
 CHATTY = frozenset({"ReplicaSet", "EndpointSlice", "Deployment"})
@@ -85,7 +87,14 @@ class Intake:
         self.take(kind, obj)
 
     def take(self, kind: str, obj: Object) -> None:
-        """Take an object that was listed, read, or answered to a write."""
+        """Take an object that was listed, read, or answered to a write. One that cannot be taken disturbs no other."""
+        try:
+            self._take(kind, obj)
+        except Exception:
+            meta = obj.get("metadata") or {}
+            log.exception("an object cannot be kept", kind=kind, namespace=meta.get("namespace"), name=meta.get("name"))
+
+    def _take(self, kind: str, obj: Object) -> None:
         meta = obj.get("metadata") or {}
         namespace, name = str(meta.get("namespace") or ""), str(meta.get("name") or "")
         before = self._concerned(kind, self._cache.get(kind, namespace, name)) if kind == "Rollout" else set()

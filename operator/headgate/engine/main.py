@@ -23,6 +23,10 @@ from headgate.traffic.registry import ROUTERS
 GARBAGE = 10_000
 """New objects that may come together before the youngest are looked through; Python's own number is 700."""
 
+NESTING = 12_000
+"""The API server takes JSON nested 10,000 deep. Python gives up at 1,000, and kopf with it: as long as the object is
+there its kind is watched no more."""
+
 log = logs.logger(__name__)
 
 
@@ -70,6 +74,7 @@ def main(  # noqa: PLR0913, PLR0917  one parameter for each option
         log.error("the configuration cannot be read", error=str(details or error))  # noqa: TRY400  no traceback for a typing mistake
         sys.exit(2)
     _spare_the_collector()
+    sys.setrecursionlimit(NESTING)
     try:
         # It serves the many small answers and watch lines for a tenth less CPU than asyncio's own loop.
         uvloop.run(run(options))

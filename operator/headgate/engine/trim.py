@@ -29,6 +29,14 @@ def _pick(found: Any, keys: tuple[str, ...]) -> Object:
     return {k: found[k] for k in keys if k in found} if isinstance(found, Mapping) else {}
 
 
+def _packed(found: Any) -> bytes:
+    """The part as JSON; `null`, which nobody can work with, if it is nested so deep that it is none of Kubernetes'."""
+    try:
+        return orjson.dumps(found)
+    except TypeError:
+        return b"null"
+
+
 def _rollout(obj: Object) -> Object:
     """Whole, less what others keep in metadata."""
     metadata = _pick(obj.get("metadata"), (*METADATA, "labels", "finalizers"))
@@ -55,7 +63,7 @@ def _deployment(obj: Object) -> Object:
         "metadata": _pick(obj.get("metadata"), METADATA),
         "spec": _pick(spec, ("replicas",)),
         "status": status,
-        PACKED: orjson.dumps(spec.get("template") or {}),
+        PACKED: _packed(spec.get("template") or {}),
     }
 
 
@@ -74,7 +82,7 @@ def _controller_revision(obj: Object) -> Object:
     return {
         "metadata": _pick(obj.get("metadata"), OWNED_METADATA),
         "revision": obj.get("revision"),
-        PACKED: orjson.dumps(obj.get("data")),
+        PACKED: _packed(obj.get("data")),
     }
 
 

@@ -24,6 +24,8 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 REMEMBERED = 4096
+DEEPEST = 100
+"""Levels of a pod template; what is nested deeper cannot be hashed and sent."""
 
 
 class Unreadable(Exception):  # noqa: N818  it says what is unreadable, it is not the fault of a caller
@@ -85,9 +87,7 @@ class Models:
     def spec(self, rollout: Mapping[str, Any]) -> tuple[RolloutSpec | None, str]:
         """The spec, or None and what is wrong with it."""
         metadata = rollout["metadata"]
-        made = self._specs.get(
-            metadata["uid"], metadata.get("generation"), lambda: _parse(RolloutSpec, rollout.get("spec"), "spec")
-        )
+        made = self._specs.get(metadata["uid"], metadata.get("generation"), lambda: _rollout_spec(rollout.get("spec")))
         if made[0] is not None and self._good.last(metadata["uid"]) is not made[0]:
             self._good.put(metadata["uid"], None, made[0])
         return made
@@ -129,6 +129,27 @@ def _parse(model: type[M], raw: Any, prefix: str) -> tuple[M | None, str]:
         return model.model_validate(raw or {}), ""
     except ValidationError as error:
         return None, problem_of(error, prefix)
+
+
+def _rollout_spec(raw: Any) -> tuple[RolloutSpec | None, str]:
+    found, problem = _parse(RolloutSpec, raw, "spec")
+    if found is not None and _deeper_than(found.template, DEEPEST):
+        return None, f"spec.template: is nested more than {DEEPEST} levels deep, as no pod template is"
+    return found, problem
+
+
+def _deeper_than(found: Any, levels: int) -> bool:
+    layer = [found]
+    for _ in range(levels):
+        layer = [
+            inner
+            for outer in layer
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def _journal(rollout: Mapping[str, Any]) -> RolloutStatus:
