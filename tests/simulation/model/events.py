@@ -41,6 +41,7 @@ class Surroundings:
         """Everything but the operator's turn."""
         limits = self._world.budget
         yield from self._pods(state)
+        yield from self._adopted(state)
         yield from self._traffic(state)
         yield from self._checks(state)
         yield from self._memory(state)
@@ -79,6 +80,20 @@ class Surroundings:
                 label = f"{s.version}: a pod is not ready any more, {fewer.ready} of {s.replicas} are"
                 yield from self._set(state, s, fewer, label, cost=COST["loss"])
 
+    def _adopted(self, state: State) -> Iterator[Event]:
+        adopted = state.deployment
+        if adopted is None:
+            return
+        if not adopted.settled:
+            now = adopted._replace(ready=min(adopted.ready, adopted.replicas), settled=True)
+            yield f"the Deployment: {now.replicas} pods", state._replace(deployment=now), 0
+        elif adopted.ready < adopted.replicas:
+            now = adopted._replace(ready=adopted.ready + 1)
+            yield f"the Deployment: {now.ready} of {now.replicas} pods ready", state._replace(deployment=now), 0
+        if "rewrite" in self._world.budget and not adopted.replicas and state.wanted.life == CLAIMED:
+            more = adopted._replace(replicas=self._world.specs[0].replicas, settled=False)
+            yield "somebody scales the Deployment up", state._replace(deployment=more), COST["rewrite"]
+
     def _set(self, state: State, old: Sets, new: Sets, label: str, *, cost: int = 0) -> Iterator[Event]:
         after = state._replace(sets=tuple(new if s is old else s for s in state.sets))
         yield from self._changed(label, state, after, "sets", "ends", cost=cost)
@@ -97,7 +112,12 @@ class Surroundings:
         if not route.settled:
             after = state._replace(route=route._replace(least=route.weight, most=route.weight, age=self._objects.young))
             yield from self._changed(f"the gateway serves weight {route.weight}", state, after, "route")
-        if "rewrite" in limits and route.weight != REWRITTEN and state.wanted.life in (CLAIMED, DELETING):
+        if (
+            "rewrite" in limits
+            and not self._world.adopts
+            and route.weight != REWRITTEN
+            and state.wanted.life in (CLAIMED, DELETING)
+        ):
             label = f"somebody else writes weight {REWRITTEN}"
             yield label, self._objects.weighted(state, REWRITTEN), COST["rewrite"]
         if "outage" in limits and state.wanted.life != GONE:
@@ -163,7 +183,9 @@ class Surroundings:
         if "release" in limits and wanted.life == CLAIMED:
             for version in self._world.versions:
                 if version != wanted.template:
-                    new = Wanted(outdated, version, wanted.variant, wanted.life)
+                    # A Deployment's template is no part of the Rollout.
+                    journal = wanted.journal if self._world.adopts else outdated
+                    new = Wanted(journal, version, wanted.variant, wanted.life)
                     yield from self._edited(state, new, f"the template becomes {version}", "release")
         if "change" in limits and wanted.life == CLAIMED:
             for variant in range(len(self._world.specs)):

@@ -94,6 +94,7 @@ class Journals:
             (status.weights.desired, status.weights.observed, status.weights.applied, status.weights.reasserted),
             status.paused is not None,
             status.collision_count,
+            status.workload and (status.workload.adopted, status.workload.reasserted),
             tuple((c.type, c.status, c.reason) for c in status.conditions if c.type in JOURNAL_CONDITIONS),
             tuple(_gate_key(g) for g in status.gates),
             tuple((r.pod_hash, r.attempt, r.reason) for r in status.rejected),

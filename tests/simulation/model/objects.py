@@ -46,6 +46,8 @@ class Objects:
                 return f"{action.name} selects {self._views.version_of[action.pod_hash] or 'all'}"
             case t.CreateReplicaSet() | t.ScaleReplicaSet():
                 return f"{type(action).__name__} {self.version(action.name)} to {action.replicas}"
+            case t.ScaleWorkload():
+                return f"Deployment to {action.replicas}"
             case t.DeleteReplicaSet():
                 return f"DeleteReplicaSet {self.version(action.name)}"
             case t.SetFinalizer():
@@ -74,6 +76,8 @@ class Objects:
                 return seen.selected is None or seen.selected[which] == selected_of(state)[which]
             case t.SetWeight():
                 return seen.route is None
+            case t.ScaleWorkload():
+                return seen.deployment is None
             case t.AnswerAction():
                 return any(uid_of(a) == action.name for a in state.acts)
         raise TypeError(action)
@@ -102,6 +106,8 @@ class Objects:
                     seen = seen._replace(selected=(pair[0], pair[1]))
             case t.SetWeight():
                 seen = seen._replace(route=None)
+            case t.ScaleWorkload():
+                seen = seen._replace(deployment=None)
             case t.AnswerAction():
                 seen = seen._replace(acts=None)
         return tidied(state._replace(seen=seen))
@@ -120,6 +126,8 @@ class Objects:
                 seen = seen._replace(selected=seen.selected or selected_of(before))
             case t.SetWeight():
                 seen = seen._replace(route=before.route)
+            case t.ScaleWorkload():
+                seen = seen._replace(deployment=before.deployment)
             case t.AnswerAction():
                 seen = seen._replace(acts=before.acts if seen.acts is None else seen.acts)
         if after.wanted.life == GONE:
@@ -166,6 +174,8 @@ class Objects:
                 return self._selects(state, NAMES.index(action.name), self._views.version_of[action.pod_hash])
             case t.SetWeight():
                 return self.weighted(state, action.weight)
+            case t.ScaleWorkload() if state.deployment is not None:
+                return state._replace(deployment=state.deployment._replace(replicas=action.replicas, settled=False))
             case t.AnswerAction():
                 return state._replace(acts=tuple(a for a in state.acts if uid_of(a) != action.name))
         raise TypeError(action)
@@ -243,5 +253,6 @@ def tidied(state: State) -> State:
         plans=None if seen.plans == state.plans else seen.plans,
         selected=None if seen.selected == selected_of(state) else seen.selected,
         acts=None if seen.acts == state.acts else seen.acts,
+        deployment=None if seen.deployment == state.deployment else seen.deployment,
     )
     return state._replace(seen=FRESH if now == FRESH else now)

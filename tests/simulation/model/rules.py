@@ -167,7 +167,7 @@ class Rules:
         same_run = run is not None and _attempt(run) == _attempt(stable)
         demand(same_run, 19, f"{stable.pod_hash} is promoted and was not what was released")
         if run is not None and run.fast:
-            promoted = any(h.revision == run.revision and h.outcome == "Promoted" for h in before.history)
+            promoted = any(h.revision == run.revision and h.outcome in ("Promoted", "Adopted") for h in before.history)
             demand(promoted, 8, f"{run.pod_hash} skips the steps and was never promoted")
             return
         over = plan is not None and before.current_step_index >= len(plan.steps)
@@ -207,10 +207,10 @@ class Rules:
                 mine = run is not None and action.name == f"shop-{run.pod_hash}-{run.attempt}"
                 demand(not mine, 10, f"the record {action.name} of the present attempt is deleted")
             case t.SetFinalizer() if not action.present:
-                served = state.route.settled or not _patient(seen, status) or self._blind
-                demand(served, 29, "the Rollout goes before weight 0 is served")
-                ours = any(selected_of(state))
-                none(invariants.gone(truth, selectors_ours=ours, records=len(state.plans), finalizers=()))
+                self._let_go(state, seen, status, truth)
+            case t.ScaleWorkload() if not action.replicas:
+                most = share(state.route, selected_of(state), ends_of(state), "")
+                demand(not most, 4, f"the Deployment is scaled to 0 with {most}% of the requests")
             case _:
                 pass
 
@@ -261,8 +261,12 @@ class Rules:
             served = 0 if self._blind or not _patient(seen, status) else state.route.most
             demand(not served, 4, f"the canary Service turns to {version} with {served}% of the requests")
             return
-        handed = bool(version) or seen.wanted.life == DELETING
-        demand(handed, 29, "the stable Service is handed back though nobody deleted the Rollout")
+        if not version:
+            deleted = seen.wanted.life == DELETING
+            demand(deleted, 29, "the stable Service is handed back though nobody deleted the Rollout")
+            stable = self._views.version_of[status.stable.pod_hash] if status.stable else ""
+            others = [s.version for s in state.sets if s.version != stable and s.ready] if stable else []
+            demand(not others or not _patient(seen, status), 29, f"the stable Service is handed back to {others}, too")
         raises = action.exposure == "raise" or not version
         demand(raises, 6, f"the stable Service turns to {version}, and that raises nothing")
 
@@ -279,6 +283,21 @@ class Rules:
         if self._world.delay:
             youngest = min(state.route.age, *(s.age for s in state.services))
             demand(youngest > 0, 4, f"{version} is scaled to {action.replicas} before its connections have drained")
+
+    def _let_go(self, state: State, seen: Sight, status: RolloutStatus, truth: Truth) -> None:
+        served = state.route.settled or not _patient(seen, status) or self._blind
+        demand(served, 29, "the Rollout goes before weight 0 is served")
+        stable = self._views.version_of[status.stable.pod_hash] if status.stable else ""
+        records, ours = len(state.plans), any(selected_of(state))
+        if state.deployment is not None and stable and seen.wanted.template != stable:
+            # Nobody has judged what the Deployment would run: the stable ReplicaSet stays, with its records.
+            demand(
+                selected_of(state) == (stable, stable), 29, f"the Rollout goes while {stable} is not all that serves"
+            )
+            records, ours = sum(version != stable for version, _, _ in state.plans), False
+        elif state.deployment is not None and stable:
+            demand(state.deployment.ready >= truth.replicas, 29, "the Deployment gets the traffic without its pods")
+        none(invariants.gone(truth, selectors_ours=ours, records=records, finalizers=()))
 
     def _delete(self, state: State, status: RolloutStatus, action: t.DeleteReplicaSet) -> None:
         version = self._views.version_of[action.name.removeprefix("shop-")]
@@ -312,13 +331,19 @@ class Rules:
             return f"18: {state.wanted.template} is wanted and {stable} serves"
         if state.route.most or any(s.held != stable for s in state.services):
             return f"7: requests may still reach something else than {stable}"
+        if state.deployment is not None and state.deployment != (0, 0, True):
+            return f"25: the Deployment has pods beside {stable}"
         left = [s for s in state.sets if s.version != stable and s.ready]
         return f"25: pods are left: {left}" if left else ""
 
     def _waits(self, state: State, status: RolloutStatus) -> bool:
         conditions = {c.type: c for c in status.conditions}
         paused, stalled = conditions.get("Paused"), conditions.get("Stalled")
-        if stalled is not None and stalled.status == "True" and stalled.reason == "TrafficContested":
+        if (
+            stalled is not None
+            and stalled.status == "True"
+            and stalled.reason in ("TrafficContested", "WorkloadContested")
+        ):
             return True
         if paused is None or paused.status != "True":
             return False

@@ -20,7 +20,7 @@ from tests.simulation.model.events import Surroundings
 from tests.simulation.model.journals import NOW, Journals
 from tests.simulation.model.objects import Objects, tidied
 from tests.simulation.model.rules import Rules, Violation
-from tests.simulation.model.state import GONE, State, initial
+from tests.simulation.model.state import GONE, Deployment, State, initial
 from tests.simulation.model.turns import Decide, Operator
 from tests.simulation.model.views import Views, sight
 from tests.simulation.model.worlds import KINDS, TICK, World
@@ -136,7 +136,9 @@ class Search:
         began = time.process_time()
         report = Report(self.world.name)
         budgets = len(self._budgets)
-        first = initial(self.world.versions[0], self.journals.number(RolloutStatus()))
+        replicas = self.world.specs[0].replicas
+        deployment = Deployment(replicas, replicas, settled=True) if self.world.adopts else None
+        first = initial(self.world.versions[0], self.journals.number(RolloutStatus()), deployment)
         keys = array("q", [self._number(first) * budgets + budgets - 1])
         seen = set(keys)
         parents, labels = array("i", [-1]), array("i", [-1])
@@ -251,6 +253,8 @@ class Search:
             f"selectors {state.services[0].selected or 'all'}, {state.services[1].selected or 'all'}",
             f"weight {state.route.weight} (served {state.route.least} to {state.route.most})",
         ]
+        if state.deployment is not None:
+            parts.append(f"Deployment {state.deployment.ready}/{state.deployment.replicas}")
         if any(s is not None for s in state.seen):
             parts.append(f"not seen yet: {[k for k, v in state.seen._asdict().items() if v is not None]}")
         return "; ".join(parts)

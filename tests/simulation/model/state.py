@@ -17,6 +17,14 @@ class Sets(NamedTuple):
     settled: bool
 
 
+class Deployment(NamedTuple):
+    """The Deployment that is adopted: wanted pods, ready pods, and whether its controller has seen the last change."""
+
+    replicas: int
+    ready: int
+    settled: bool
+
+
 class Service(NamedTuple):
     """One Service: the version that it selects (none: all), and the one that its endpoints still hold."""
 
@@ -93,6 +101,7 @@ class Seen(NamedTuple):
     plans: tuple[Plan, ...] | None = None
     selected: tuple[str, str] | None = None
     acts: tuple[Act, ...] | None = None
+    deployment: Deployment | None = None
 
 
 class State(NamedTuple):
@@ -100,6 +109,8 @@ class State(NamedTuple):
 
     wanted: Wanted
     sets: tuple[Sets, ...]
+    deployment: Deployment | None
+    """None where nothing is adopted."""
     plans: tuple[Plan, ...]
     services: Pair
     route: Route
@@ -122,11 +133,14 @@ FRESH = Seen()
 def ends_of(state: State) -> Ends:
     """The ready endpoints of both Services."""
     stable, canary = state.services
-    return _ready(state.sets, stable.held), _ready(state.sets, canary.held)
+    return _ready(state, stable.held), _ready(state, canary.held)
 
 
-def _ready(sets: tuple[Sets, ...], version: str) -> tuple[tuple[str, int], ...]:
-    return tuple((s.version, s.ready) for s in sets if s.ready and version in ("", s.version))
+def _ready(state: State, version: str) -> tuple[tuple[str, int], ...]:
+    found = tuple((s.version, s.ready) for s in state.sets if s.ready and version in ("", s.version))
+    adopted = state.deployment
+    # The Deployment's pods are of no revision that anybody knows.
+    return (("", adopted.ready), *found) if adopted is not None and adopted.ready and not version else found
 
 
 def selected_of(state: State) -> tuple[str, str]:
@@ -145,12 +159,13 @@ def set_of(sets: tuple[Sets, ...], version: str) -> Sets | None:
     return next((s for s in sets if s.version == version), None)
 
 
-def initial(template: str, journal: int) -> State:
+def initial(template: str, journal: int, deployment: Deployment | None = None) -> State:
     """Nothing was done yet."""
     nobody = Service("", "", 2)
     return State(
         wanted=Wanted(journal, template, 0, NEW),
         sets=(),
+        deployment=deployment,
         plans=(),
         services=(nobody, nobody),
         route=Route(0, 0, 0, 2, refuses=False),

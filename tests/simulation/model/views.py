@@ -17,6 +17,7 @@ from tests.simulation.model.state import (
     DELETING,
     NEW,
     Act,
+    Deployment,
     Ends,
     Plan,
     Route,
@@ -39,6 +40,7 @@ class Sight(NamedTuple):
 
     wanted: Wanted
     sets: tuple[Sets, ...]
+    deployment: Deployment | None
     plans: tuple[Plan, ...]
     selected: tuple[str, str]
     ends: Ends
@@ -56,6 +58,7 @@ def sight(state: State) -> Sight:
     return Sight(
         wanted=seen.wanted or state.wanted,
         sets=state.sets if seen.sets is None else seen.sets,
+        deployment=seen.deployment or state.deployment,
         plans=state.plans if seen.plans is None else seen.plans,
         selected=seen.selected or selected_of(state),
         ends=seen.ends or ends_of(state),
@@ -137,6 +140,8 @@ class Views:
             stable_service=stable,
             canary_service=canary,
             routes=get(self._routes, seen.route),
+            workload=get(self._workload, seen.deployment) if seen.deployment is not None else None,
+            autoscalers=(),
             gates=self.world.gates,
             actions=get(self._acts, seen.acts),
             answers=get(self._answers, seen.answers),
@@ -187,6 +192,22 @@ class Views:
     def _plans(self, plans: tuple[Plan, ...]) -> tuple[t.PlanView, ...]:
         return tuple(self._once.get(self._record, *plan) for plan in plans)
 
+    @staticmethod
+    def _workload(deployment: Deployment) -> t.WorkloadView:
+        replicas, ready, settled = deployment
+        return t.WorkloadView(
+            "shop",
+            found=True,
+            resource_version="1",
+            uid="deployment",
+            generation=1,
+            observed_generation=int(settled),
+            replicas=replicas,
+            updated=replicas if settled else ready,
+            available=ready,
+            pods=replicas if settled else max(replicas, ready),
+        )
+
     def _record(self, version: str, attempt: int, variant: int) -> t.PlanView:
         name = f"shop-{self.hashes[version]}-{attempt}"
         return t.PlanView(
@@ -206,7 +227,7 @@ class Views:
             found=True,
             resource_version="1",
             selector={"app": "shop"} | ({LABEL_REVISION: self.hashes[selected]} if selected else {}),
-            ready={self.hashes[version]: count for version, count in ready},
+            ready={self.hashes.get(version, ""): count for version, count in ready},
             since=NOW - age * TICK,
         )
 

@@ -33,7 +33,8 @@ KINDS = (
 crash: the operator is killed, between any two of its writes. conflict: somebody touched the object. lost: a write was
 carried out and its answer did not arrive. stale: a change is not seen yet. release: the template changes. change: the
 rest of the spec changes. person: somebody acts. delete: the Rollout is deleted. bad: an answer that is no Pass. loss: a
-pod is not ready any more. rewrite: somebody else changes the weight. outage: the router's writes are refused.
+pod is not ready any more. rewrite: somebody else changes the weight, or scales the adopted Deployment up. outage: the
+router's writes are refused.
 """
 COST = {kind: number for number, kind in enumerate(KINDS)}
 LONG = 86400
@@ -45,6 +46,7 @@ def spec(
     replicas: int = 3,
     delay: float = 0,
     gates: tuple[str, ...] = (),
+    adopts: bool = False,
     **more: Any,
 ) -> RolloutSpec:
     """A canary with these steps; `delay` before old pods go."""
@@ -59,7 +61,7 @@ def spec(
     return RolloutSpec.model_validate(
         {
             "replicas": replicas,
-            "template": {},
+            **({"workloadRef": {"name": "shop"}} if adopts else {"template": {}}),
             "progressDeadlineSeconds": LONG,
             "strategy": {"canary": canary},
             "gates": [{"ref": {"name": name}} for name in gates],
@@ -107,6 +109,11 @@ class World:
     """Seconds for settling and draining; 0 or one tick."""
     timed: bool = False
     """How long a step has lasted makes a difference: a pause with a duration, or a short deadline."""
+
+    @property
+    def adopts(self) -> bool:
+        """The template is a Deployment's."""
+        return self.specs[0].workload_ref is not None
 
     @property
     def config(self) -> OperatorConfig:
@@ -236,6 +243,13 @@ WORLDS: tuple[World, ...] = (
         specs=(spec([{"setWeight": 50}], revisionHistoryLimit=0),),
         versions=("v1", "v2", "v3"),
         verbs=("undo", "abort"),
+    ),
+    World(
+        name="adopt",
+        tells="the template is a Deployment's, which is scaled down, up again by somebody, and gets its traffic back",
+        budget={"release": 1, "delete": 1, "crash": 1, "lost": 1, "rewrite": 2, "bad": 1},
+        slice={"release": 1, "delete": 1, "crash": 1},
+        specs=(spec(FEW, adopts=True),),
     ),
     World(
         name="contract",
