@@ -35,6 +35,8 @@ class Recorded(World):
         self.fails: Fails = lambda _key: False
         self.lens: Callable[[t.Snapshot], t.Snapshot] = lambda seen: seen
         self._held: dict[str, tuple[frozenset[str], float]] = {}
+        self._ended = 1
+        """Attempts that had ended before the present release; the first one is the installation."""
         self.attempts = 0
         """Writes that were tried, the journal's and the others."""
 
@@ -95,7 +97,13 @@ class Recorded(World):
 
     def released(self) -> bool:
         """The release under way has ended."""
-        return running(self.status) is None and self.status.current is not None and bool(self.status.history[1:])
+        return running(self.status) is None and len(self.status.history) > self._ended
+
+    def release(self, version: str, *, quality: float | None = 100.0, broken: bool = False) -> str:
+        """Change the template; what ended before is no end of this release."""
+        if running(self.status) is None:
+            self._ended = len(self.status.history)
+        return super().release(version, quality=quality, broken=broken)
 
 
 def settled(steps: list[dict[str, Any]], *, replicas: int = 4, adopt: bool = False, **more: Any) -> Recorded:
