@@ -161,8 +161,8 @@ WORLDS: tuple[World, ...] = (
     ),
     World(
         name="people",
-        tells="abort, retry, undo and override, one after the other, with another revision in between",
-        budget={"release": 2, "person": 3, "bad": 1, "lost": 1},
+        tells="abort, retry, undo and override, one after the other",
+        budget={"release": 1, "person": 3, "bad": 1, "lost": 1},
         slice={"release": 1, "person": 2},
         specs=(spec(FEW),),
         verbs=("abort", "retry", "undo", "override"),
@@ -187,6 +187,22 @@ WORLDS: tuple[World, ...] = (
         budget={"release": 1, "change": 2, "crash": 1},
         slice={"release": 1, "change": 1},
         specs=(spec(SCALED), spec(SCALED, replicas=2), spec(THREE, replicas=4), spec(SCALED, paused=True)),
+    ),
+    World(
+        name="scale",
+        tells="the Rollout is scaled to nothing, to one pod and back in mid-run",
+        budget={"release": 1, "change": 3, "crash": 1, "bad": 1},
+        slice={"release": 1, "change": 1},
+        specs=(spec(FEW), spec(FEW, replicas=0), spec(FEW, replicas=1)),
+    ),
+    World(
+        name="policy",
+        tells="a new revision in mid-run waits, is refused, or takes the place of the one under way",
+        budget={"release": 2, "change": 1, "person": 1, "bad": 1},
+        slice={"release": 2},
+        specs=(spec(FEW, onNewRevision="Queue"), spec(FEW, onNewRevision="Reject"), spec(FEW)),
+        versions=("v1", "v2", "v3"),
+        verbs=("abort", "retry"),
     ),
     World(
         name="delete",
@@ -230,7 +246,7 @@ WORLDS: tuple[World, ...] = (
     World(
         name="delays",
         tells="routes settle, connections drain and old pods stay for a tick each",
-        budget={"release": 2, "bad": 1, "delete": 1},
+        budget={"release": 1, "crash": 1, "bad": 1, "delete": 1},
         slice={"release": 1, "bad": 1},
         specs=(spec(FEW, delay=TICK),),
         delay=TICK,
@@ -238,7 +254,7 @@ WORLDS: tuple[World, ...] = (
     World(
         name="history",
         tells="nothing old is kept: ReplicaSets and records are deleted as soon as they are not needed",
-        budget={"release": 3, "crash": 1, "person": 1, "lost": 1},
+        budget={"release": 2, "crash": 1, "person": 1, "lost": 1},
         slice={"release": 2},
         specs=(spec([{"setWeight": 50}], revisionHistoryLimit=0),),
         versions=("v1", "v2", "v3"),
@@ -247,7 +263,7 @@ WORLDS: tuple[World, ...] = (
     World(
         name="adopt",
         tells="the template is a Deployment's, which is scaled down, up again by somebody, and gets its traffic back",
-        budget={"release": 1, "delete": 1, "crash": 1, "lost": 1, "rewrite": 2, "bad": 1},
+        budget={"release": 1, "delete": 1, "crash": 1, "lost": 1, "rewrite": 1},
         slice={"release": 1, "delete": 1, "crash": 1},
         specs=(spec(FEW, adopts=True),),
     ),
