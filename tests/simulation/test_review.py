@@ -332,7 +332,7 @@ def test_an_answer_that_cannot_be_written_holds_no_release_up() -> None:
     version = world.release("v2")
     world.run_for(240)
     assert world.status.stable
-    assert world.status.stable.pod_hash == version
+    assert world.status.stable.pod_hash == version, "an answer that is refused holds the release up"
 
 
 @pytest.mark.parametrize("kind", [t.OutcomeKind.REFUSED, t.OutcomeKind.UNKNOWN])

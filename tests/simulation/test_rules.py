@@ -215,9 +215,8 @@ def test_no_verdict_of_another_revision_or_attempt_counts() -> None:
     world.run_for(120)
     assert [r.pod_hash for r in world.status.rejected] == [bad], "v3 lives on the verdict of v2"
     world = released(JUDGED)
-    while world.turn() or not world.pending:
-        if not world.pending:
-            world.advance()
+    while not world.memory:
+        world.moment()
     bad = world.release("v3", quality=50.0)
     world.run_for(120)
     assert [r.pod_hash for r in world.status.rejected] == [bad], "v3 lives on a verdict from an answer about v2"
@@ -230,6 +229,20 @@ def test_no_verdict_of_another_revision_or_attempt_counts() -> None:
     world.settle(120, until=("Paused",))
     verdicts = [(g.attempt, g.verdict) for g in world.status.gates]
     assert verdicts == [(2, "Pass")], f"attempt 2 has the verdicts {verdicts}"
+
+
+def test_an_answer_of_an_earlier_window_does_not_count() -> None:
+    """What was measured before somebody took the weight away is no evidence for the window after that."""
+    world = released(JUDGED)
+    while not world.memory:
+        world.moment()
+    version = running(world.status)
+    assert version is not None
+    world.weight, world.route_version, world.route_written = 5, world.route_version + 1, world.now
+    world.quality[version.pod_hash] = 50.0
+    world.run_for(120)
+    rejected = [r.pod_hash for r in world.status.rejected]
+    assert rejected == [version.pod_hash], "the gate passed on an answer of an earlier window"
 
 
 def test_every_weight_is_served_in_its_order_whenever_the_operator_is_killed() -> None:

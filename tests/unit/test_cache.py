@@ -52,7 +52,7 @@ def test_a_deleted_object_does_not_come_back() -> None:
     cache = Cache()
     cache.put("Service", service(5))
     assert cache.remove("Service", "shop", "s", "u1") is not None
-    assert not cache.put("Service", service(7))
+    assert not cache.put("Service", service(7)), "a late event brought a deleted object back"
     assert selected(cache) is None
     assert cache.put("Service", service(8, uid="u2"))
 
@@ -80,7 +80,7 @@ def test_a_sweep_drops_only_what_is_not_newer_than_its_list() -> None:
     cache.put("Service", service(30, name="new", uid="b"))
     cache.put("Service", service(12, name="there", uid="c"))
     gone = cache.missing_from("Service", {("shop", "there"): "c"}, 20, "")
-    assert [o["metadata"]["name"] for o in gone] == ["old"]
+    assert [o["metadata"]["name"] for o in gone] == ["old"], "the sweep drops what is newer than its list"
 
 
 def test_a_sweep_of_one_namespace_leaves_the_others() -> None:

@@ -64,7 +64,7 @@ async def test_raising_follows_the_journal(world: World) -> None:
     """The status of a decision is written before its action is sent."""
     deciding(world)
     await world.pass_over()
-    assert world.api.written() == [STATUS, SELECTOR]
+    assert world.api.written() == [STATUS, SELECTOR], "exposure was raised before its journal stood"
 
 
 async def test_raising_does_not_happen_without_the_journal(world: World) -> None:
@@ -72,7 +72,7 @@ async def test_raising_does_not_happen_without_the_journal(world: World) -> None
     deciding(world)
     world.api.fail("PATCH", "status", (409, "Conflict"))
     await world.pass_over()
-    assert world.api.log == [STATUS, ("GET", ROLLOUT)]
+    assert world.api.log == [STATUS, ("GET", ROLLOUT)], "exposure was raised although its journal was not written"
     await world.pass_over()
     assert world.api.written() == [STATUS, STATUS, SELECTOR]
 
@@ -82,7 +82,7 @@ async def test_lowering_waits_for_nothing(world: World) -> None:
     deciding(world, exposure="lower")
     world.api.fail("PATCH", "status", Timeout("slow"))
     await world.pass_over()
-    assert world.api.written() == [SELECTOR, STATUS]
+    assert world.api.written() == [SELECTOR, STATUS], "lowering waited for the journal"
 
 
 async def test_an_unchanged_journal_is_not_written(world: World) -> None:
@@ -138,7 +138,7 @@ async def test_an_unknown_end_is_read_and_not_repeated_blindly(world: World) -> 
     world.api.fail("PATCH", "services", lost)
     await world.pass_over()
     await world.pass_over()
-    assert world.api.written() == [SELECTOR]
+    assert world.api.written() == [SELECTOR], "written again, because nobody looked how the first write ended"
     assert world.snapshots[-1].outcome is not None
     assert world.snapshots[-1].outcome.kind is OutcomeKind.UNKNOWN
 
@@ -194,6 +194,7 @@ async def test_a_refusal_is_counted_and_backs_off(world: World) -> None:
         if len(world.api.written()) > before:
             tried.append(asyncio.get_running_loop().time() - began)
         world.queue.add_after(KEY, 0.5)  # An unrelated event, every half second.
+    assert len(tried) == 5, f"what is refused does not back off: it was tried after {tried} s"
     assert tried == pytest.approx([0, 1, 3, 7, 15], abs=0.6)
     assert world.snapshots[-1].outcome is not None
     assert world.snapshots[-1].outcome.reason == "Forbidden"
@@ -434,7 +435,7 @@ async def test_a_write_that_would_break_an_invariant_is_not_sent(world: World) -
     world.guard = guard
     with capture_logs() as logs:
         await world.pass_over()
-    assert world.api.written() == [STATUS]
+    assert world.api.written() == [STATUS], "a write was sent although it breaks an invariant"
     outcome = world.ledger.of(KEY).outcome
     assert outcome is not None
     assert (outcome.kind, outcome.reason) == (OutcomeKind.REFUSED, "InvariantBroken")

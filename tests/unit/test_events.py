@@ -42,7 +42,9 @@ async def test_repetitions_are_counted_in_one_event(api: FakeAPI, record: Callab
     await asyncio.sleep(1)
     record("same")
     await asyncio.sleep(1)
-    (event,) = [o for p, o in api.objects.items() if "events" in p]
+    events = [o for p, o in api.objects.items() if "events" in p]
+    assert len(events) == 1, f"{len(events)} Events were made of one note that was repeated"
+    (event,) = events
     assert event["series"]["count"] == 2
     assert event["regarding"]["uid"] == "uid"
 

@@ -281,7 +281,7 @@ def test_errors_in_a_row_after_the_limit_are_held(limit: int) -> None:
     world = World(spec(duration="10m", consecutiveErrorLimit=limit)).feed(rate=("E" * limit + "P") * 3 + "E" * limit)
     assert world.verdict() == "Running"
     world.feed(rate="E")
-    assert (world.verdict(), world.run.held) == ("Error", True)
+    assert (world.verdict(), world.run.held) == ("Error", True), f"{limit + 1} errors in a row are tolerated"
     assert "rate could not be asked: Timeout" in world.run.message
 
 
@@ -483,7 +483,7 @@ def test_empty_gate_never_passes() -> None:
         QualityGateSpec(checks=[])
     world = World(spec().model_copy(update={"checks": []}))
     world.look()
-    assert (world.verdict(), world.run.held) == ("Unknown", True)
+    assert (world.verdict(), world.run.held) == ("Unknown", True), f"a gate without checks says {world.verdict()}"
 
 
 def test_status_that_lost_its_checks_is_put_right() -> None:

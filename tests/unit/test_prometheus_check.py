@@ -197,7 +197,7 @@ def test_long_step_is_not_stale() -> None:
     """Of a series with a point every ten minutes, the newest may be ten minutes old."""
     result = [{"values": [[1000, "1"]]}]
     assert read_range(result, reduce="Last", end=1599, step=600).value == 1.0
-    assert read_range(result, reduce="Last", end=1601, step=600).no_data == "Stale"
+    assert read_range(result, reduce="Last", end=1601, step=600).no_data == "Stale", "a series that is too old counts"
     assert read_range(result, reduce="Last", end=1301, step=15).no_data == "Stale"
 
 

@@ -19,7 +19,7 @@ WRITES = (
         old='        if action is not None and action.exposure == "lower":',
         new="        if action is not None:",
         tests=(f"{CYCLE}::test_raising_follows_the_journal",),
-        says="",
+        says="before its journal stood",
     ),
     Mutation(
         id="action-without-the-journal",
@@ -29,7 +29,7 @@ WRITES = (
         old="            if written is None:\n                return\n",
         new="            if written is None and action is None:\n                return\n",
         tests=(f"{CYCLE}::test_raising_does_not_happen_without_the_journal",),
-        says="",
+        says="its journal was not written",
     ),
     Mutation(
         id="lowering-waits-for-the-journal",
@@ -39,7 +39,7 @@ WRITES = (
         old='        if action is not None and action.exposure == "lower":',
         new='        if action is not None and action.exposure == "nothing":',
         tests=(f"{CYCLE}::test_lowering_waits_for_nothing",),
-        says="",
+        says="waited for the journal",
     ),
     Mutation(
         id="an-old-journal-is-acted-on",
@@ -98,8 +98,8 @@ WRITES = (
         file="engine/cycle.py",
         old="        breaches = parts.guard(snapshot, action, journal)\n",
         new="        breaches = parts.guard(snapshot, action, journal)[:0]\n",
-        tests=(CYCLE,),
-        says="",
+        tests=(f"{CYCLE}::test_a_write_that_would_break_an_invariant_is_not_sent",),
+        says="breaks an invariant",
     ),
     Mutation(
         id="conflict-retried-unread",
@@ -150,7 +150,7 @@ WRITES = (
         old="        return await _after(context, resource, name, OutcomeKind.UNKNOWN, error)",
         new="        return Result(OutcomeKind.UNKNOWN, error.reason, error.message)",
         tests=(f"{CYCLE}::test_an_unknown_end_is_read_and_not_repeated_blindly",),
-        says="",
+        says="how the first write ended",
     ),
     Mutation(
         id="refusals-do-not-back-off",
@@ -160,7 +160,7 @@ WRITES = (
         old="FIRST_BACKOFF * 2 ** min(count - 1, 30))",
         new="FIRST_BACKOFF)",
         tests=(f"{CYCLE}::test_a_refusal_is_counted_and_backs_off",),
-        says="",
+        says="does not back off",
     ),
     Mutation(
         id="events-are-not-counted",
@@ -170,7 +170,7 @@ WRITES = (
         old="        if series is not None and pending.at - series.at < SERIES_SECONDS:",
         new="        if series is not None and pending.at < series.at:",
         tests=("tests/unit/test_events.py::test_repetitions_are_counted_in_one_event",),
-        says="",
+        says="of one note",
     ),
 )
 
@@ -193,7 +193,7 @@ HEARING = (
         old="        if uid in self._tombstones:",
         new="        if not uid and self._tombstones:",
         tests=(f"{CACHE}::test_a_deleted_object_does_not_come_back",),
-        says="",
+        says="deleted object back",
     ),
     Mutation(
         id="a-sweep-drops-what-is-newer",
@@ -203,7 +203,7 @@ HEARING = (
         old="            and version_of(obj) <= version\n",
         new="",
         tests=(f"{CACHE}::test_a_sweep_drops_only_what_is_not_newer_than_its_list",),
-        says="",
+        says="newer than its list",
     ),
     Mutation(
         id="two-workers-on-one-rollout",
@@ -213,7 +213,7 @@ HEARING = (
         old="        if key not in self._processing:\n            self._offer(key)",
         new="        self._offer(key)",
         tests=("tests/unit/test_queue.py::test_a_key_has_one_worker_at_a_time",),
-        says="",
+        says="a second worker",
     ),
     Mutation(
         id="a-poison-object-ends-the-worker",
@@ -232,8 +232,8 @@ HEARING = (
         file="observe/views.py",
         old="    except (ValueError, KeyError, TypeError, AttributeError):",
         new="    except UnicodeError:",
-        tests=(f"{UNIT}::test_b21_a_malformed_object_disturbs_nobody", "tests/unit/test_review_engine.py"),
-        says="",
+        tests=(f"{UNIT}::test_b21_a_malformed_object_disturbs_nobody",),
+        says="keeps its Rollout from being looked at",
     ),
     Mutation(
         id="annotations-are-parsed",
@@ -243,7 +243,7 @@ HEARING = (
         old='{k: v for k, v in annotations.items() if k.startswith("headgate.dev/")}',
         new='{k: orjson.loads(v) for k, v in annotations.items() if k.startswith("headgate.dev/")}',
         tests=(f"{UNIT}::test_b33_a_malformed_object_does_not_keep_the_operator_from_starting",),
-        says="does not start",
+        says="keeps its Rollout from being looked at",
     ),
     Mutation(
         id="a-deep-object-hides-its-list",
@@ -253,17 +253,27 @@ HEARING = (
         old="        return json.loads(response.body)\n",
         new="        return None\n",
         tests=(f"{UNIT}::test_b33_a_list_with_an_object_that_is_nested_deep_is_read",),
-        says="",
+        says="hides what is beside it",
     ),
     Mutation(
-        id="an-odd-object-ends-the-intake",
-        breaks="An object that cannot be kept ends the list that it came in.",
+        id="a-deep-record-is-not-kept",
+        breaks="A record that is nested deep raises while it is taken in.",
         belongs="27 B33",
         file="engine/trim.py",
         old="        return orjson.dumps(found)\n    except TypeError:",
         new="        return orjson.dumps(found)\n    except RecursionError:",
         tests=(f"{UNIT}::test_b33_a_list_with_an_object_that_is_nested_deep_is_read",),
-        says="",
+        says="hides what is beside it",
+    ),
+    Mutation(
+        id="an-odd-object-ends-the-intake",
+        breaks="An object that cannot be kept ends the list that it came in, and at the start the operator.",
+        belongs="27 B33",
+        file="engine/intake.py",
+        old="        except Exception:",
+        new="        except KeyError:",
+        tests=(f"{UNIT}::test_b33_an_object_that_cannot_be_kept_disturbs_no_other",),
+        says="ends the intake",
     ),
     Mutation(
         id="questions-without-end",
@@ -273,7 +283,7 @@ HEARING = (
         old="            if identity in asked.running or identity in asked.answers:",
         new="            if identity in asked.answers:",
         tests=("tests/unit/test_checks_runner.py::test_a_question_is_asked_once_until_its_answer_is_recorded",),
-        says="",
+        says="was asked",
     ),
 )
 
@@ -316,7 +326,7 @@ LEADING = (
         old="            parts.queue.add_after(key, LOOK_EVERY)\n",
         new="            parts.queue.add_after(key, 1000 * LOOK_EVERY)\n",
         tests=(f"{ENGINE}::test_b31_health_fails_when_nobody_looks_at_a_release",),
-        says="",
+        says="between two looks",
     ),
     Mutation(
         id="heartbeats-never-stop",

@@ -59,8 +59,8 @@ EVIDENCE = (
         file="decide/gates.py",
         old='_cannot_know(run, terms, "Unknown", "the gate has no checks")',
         new='_decided(run, terms, "Pass", "the gate has no checks")',
-        tests=("tests/unit/test_gates.py",),
-        says="",
+        tests=("tests/unit/test_gates.py::test_empty_gate_never_passes",),
+        says="without checks",
     ),
     Mutation(
         id="min-sample-ignored",
@@ -89,8 +89,8 @@ EVIDENCE = (
         file="decide/gates.py",
         old="    if state.consecutive_errors > spec.consecutive_error_limit:",
         new="    if state.consecutive_errors > 1000 + spec.consecutive_error_limit:",
-        tests=("tests/unit/test_gates.py",),
-        says="",
+        tests=("tests/unit/test_gates.py::test_errors_in_a_row_after_the_limit_are_held",),
+        says="errors in a row",
     ),
     Mutation(
         id="unknown-limit-ignored",
@@ -119,8 +119,8 @@ EVIDENCE = (
         file="decide/canary.py",
         old="        if run.held and not run.overridden and run.step in (-1, cycle.status.current_step_index):",
         new="        if run.held and run.overridden and run.step in (-1, cycle.status.current_step_index):",
-        tests=(f"{FIELD}::test_b13_a_background_gate_that_cannot_know_promotes_nobody", STORIES),
-        says="",
+        tests=(f"{STORIES}::test_a_version_that_nobody_can_judge_is_held_not_promoted",),
+        says="holding until",
     ),
     Mutation(
         id="inconclusive-background-promotes",
@@ -159,8 +159,8 @@ EVIDENCE = (
         file="decide/asking.py",
         old="{run.attempt}/{run.window}/{check}",
         new="{run.attempt}/{check}",
-        tests=("tests/unit/test_gates.py",),
-        says="",
+        tests=(f"{RULES}::test_an_answer_of_an_earlier_window_does_not_count",),
+        says="earlier window",
     ),
     Mutation(
         id="answers-of-an-earlier-attempt",
@@ -169,8 +169,8 @@ EVIDENCE = (
         file="decide/asking.py",
         old="{run.pod_hash}/{run.attempt}/{run.window}",
         new="{run.window}",
-        tests=(f"{RULES}::test_no_verdict_of_another_revision_or_attempt_counts", "tests/unit/test_gates.py"),
-        says="",
+        tests=(f"{RULES}::test_no_verdict_of_another_revision_or_attempt_counts",),
+        says="verdict",
     ),
     Mutation(
         id="range-vector-is-a-number",
@@ -190,7 +190,7 @@ EVIDENCE = (
         old="    if end - max(at for at, _ in points) > max(STALE_AFTER, step):",
         new="    if end - max(at for at, _ in points) > 1e12:",
         tests=("tests/unit/test_prometheus_check.py::test_long_step_is_not_stale",),
-        says="",
+        says="old",
     ),
 )
 
@@ -202,8 +202,8 @@ STEPS = (
         file="decide/journal.py",
         old="current_step_index=status.current_step_index + 1,",
         new="current_step_index=status.current_step_index + 2,",
-        tests=(STORIES,),
-        says="",
+        tests=(f"{STORIES}::test_a_good_version_is_promoted",),
+        says="is followed by 2",
     ),
     Mutation(
         id="a-weight-is-done-unserved",
@@ -223,7 +223,7 @@ STEPS = (
         old="status.current_step_index + 1,\n        step_started_at=time,",
         new="status.current_step_index + 1,\n        step_started_at=status.step_started_at,",
         tests=(f"{STORIES}::test_a_timed_pause_lasts_at_least_its_duration",),
-        says="",
+        says="a pause of",
     ),
     Mutation(
         id="the-clock-goes-back",
@@ -231,9 +231,9 @@ STEPS = (
         belongs="12",
         file="engine/clock.py",
         old="        self._shown, self._shown_at = max(estimate, least), at",
-        new="        self._shown, self._shown_at = estimate + 0 * least, at",
+        new="        self._shown, self._shown_at = min(estimate, max(estimate, least)), at",
         tests=("tests/unit/test_clock.py::test_now_never_goes_back_when_the_server_is_set_back",),
-        says="",
+        says="went back",
     ),
     Mutation(
         id="attempts-share-a-number",
@@ -242,8 +242,8 @@ STEPS = (
         file="decide/planning.py",
         old="    return max(known, default=0) + 1",
         new="    return max(known, default=1)",
-        tests=(STORIES, REVIEW),
-        says="",
+        tests=(f"{RULES}::test_no_verdict_of_another_revision_or_attempt_counts",),
+        says="attempt",
     ),
     Mutation(
         id="decisions-share-a-number",
@@ -263,7 +263,7 @@ STEPS = (
         old="    write = urgent\n",
         new="    write = True\n",
         tests=(f"{FIELD}::test_b20_nothing_is_done_at_rest",),
-        says="",
+        says="come to rest",
     ),
     Mutation(
         id="evidence-is-written-at-once",

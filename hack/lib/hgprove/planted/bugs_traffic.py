@@ -52,13 +52,13 @@ TRAFFIC = (
     ),
     Mutation(
         id="capacity-down-first",
-        breaks="What is not wanted any more is scaled down before the traffic is moved.",
-        belongs="4 B2",
+        breaks="Old pods that must still drain keep the traffic from being moved.",
+        belongs="22",
         file="decide/mover.py",
         old="    for stage in (_capacity_up, _canary_selector, _stable_selector, _raise):",
         new="    for stage in (_capacity_up, _capacity_down, _canary_selector, _stable_selector, _raise):",
-        tests=(f"{FIELD}::test_b02_after_an_abort_traffic_leaves_before_the_pods_go", STORIES, REVIEW),
-        says="",
+        tests=(f"{FIELD}::test_b02_after_an_abort_traffic_leaves_before_the_pods_go",),
+        says="pods stay",
     ),
     Mutation(
         id="no-drain-delay",
@@ -209,8 +209,8 @@ TRAFFIC = (
         file="decide/canary.py",
         old="    for step in steps[: index + 1]:",
         new="    for step in steps[: index + 2]:",
-        tests=(STORIES, "tests/simulation/test_model.py"),
-        says="",
+        tests=(f"{RULES}::test_every_weight_is_served_in_its_order_whenever_the_operator_is_killed",),
+        says="the weights were",
     ),
     Mutation(
         id="a-route-keeps-the-old-share",
@@ -302,8 +302,8 @@ PEOPLE = (
         file="decide/rollout.py",
         old="    elif journal.is_rejected(status, wanted):\n        if run",
         new="    elif journal.is_rejected(status, wanted) and run is not None:\n        if run",
-        tests=(f"{FIELD}::test_b07_selectors_do_not_flip_between_the_stable_and_the_bad_version", STORIES),
-        says="",
+        tests=(f"{STORIES}::test_a_bad_version_is_taken_back_and_stays_rejected",),
+        says="beginning attempt",
     ),
     Mutation(
         id="second-revision-is-lost",
@@ -323,7 +323,7 @@ PEOPLE = (
         old="    return next((a for a in found if a.key not in snapshot.barred), found[0] if found else None)",
         new="    return found[0] if found else None",
         tests=(f"{REVIEW}::test_an_answer_that_cannot_be_written_holds_no_release_up",),
-        says="",
+        says="holds the release up",
     ),
 )
 
