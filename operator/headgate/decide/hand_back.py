@@ -9,7 +9,7 @@ from __future__ import annotations
 from headgate.api.common import FINALIZER, to_epoch, to_time
 from headgate.decide import conditions, journal, problems
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import draining, lowering_fails, replica_set, selected
+from headgate.decide.mover import available, draining, lowering_fails, replica_set, selected
 from headgate.decide.types import (
     Action,
     Decision,
@@ -104,10 +104,19 @@ def _patient(cycle: Cycle) -> bool:
     return began is None or cycle.now < to_epoch(began) + PATIENCE
 
 
+def _astray(snapshot: Snapshot, stable: str) -> bool:
+    """The stable Service sends requests elsewhere: it selects another revision, or all while another has pods."""
+    service = snapshot.stable_service
+    if not service.found or selected(service) == stable:
+        return False
+    others = any(r.owned and not r.deleting and r.replicas and r.pod_hash != stable for r in snapshot.replica_sets)
+    return bool(selected(service)) or (others and available(snapshot, stable) > 0)
+
+
 def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
     snapshot, stable = cycle.snapshot, cycle.status.stable
     service = snapshot.stable_service
-    if stable is not None and service.found and selected(service) not in ("", stable.pod_hash):
+    if stable is not None and _astray(snapshot, stable.pod_hash):
         return SetSelector(service.name, service.resource_version, stable.pod_hash, exposure="lower"), ""
     canary = snapshot.canary_service
     exposed = stable is not None and canary.found and selected(canary) not in ("", stable.pod_hash)

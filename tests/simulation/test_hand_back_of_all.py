@@ -1,0 +1,27 @@
+"""A Rollout goes while somebody has just let its stable Service select every pod: the canary's traffic leaves first."""
+
+from __future__ import annotations
+
+from headgate.decide.invariants import guard
+from headgate.decide.rollout import decide
+from tests.simulation.world import World, spec
+
+
+def test_no_pods_are_taken_from_a_canary_that_the_stable_service_selects_too() -> None:
+    """The Service is pointed at stable, then the canary goes, then both Services are handed back."""
+    world = World(1, spec([{"setWeight": 20}, {"pause": {}}]))
+    world.settle(120)
+    canary = world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.selectors["shop"] = ""
+    world.service_versions["shop"] += 1
+    world.deleting = True
+    while not world.gone:
+        decision = decide(world.snapshot(), world.now)
+        if decision.action is not None:
+            assert guard(world.snapshot(), decision.action, decision.status) == []
+        before = world.now
+        world.run_for(1)
+        assert before < 1_800_000_000 + 900, decision.waiting
+    assert world.sets[f"shop-{canary}"].replicas == 0
+    assert set(world.selectors.values()) == {""}
