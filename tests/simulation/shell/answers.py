@@ -28,7 +28,7 @@ class Refused(Exception):  # noqa: N818  it is an answer, not a fault
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
+            **({"reason": self.reason} if self.reason else {}),
             **({"details": self.details} if self.details else {}),
             "code": self.code,
         }
@@ -42,6 +42,11 @@ def _full(kind: Kind) -> str:
     return f"{kind.plural}.{kind.group}" if kind.group else kind.plural
 
 
+def method_not_allowed() -> Refused:
+    """The path is served, but not like this."""
+    return Refused(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+
 def no_such_kind() -> Refused:
     """The path is not served."""
     return Refused(404, "NotFound", "the server could not find the requested resource")
@@ -52,9 +57,10 @@ def not_found(kind: Kind, name: str) -> Refused:
     return Refused(404, "NotFound", f'{_full(kind)} "{name}" not found', **_of(kind, name))
 
 
-def already_exists(kind: Kind, name: str) -> Refused:
-    """The name is taken."""
-    return Refused(409, "AlreadyExists", f'{_full(kind)} "{name}" already exists', **_of(kind, name))
+def already_exists(kind: Kind, name: str, *, going: bool) -> Refused:
+    """The name is taken, maybe by one that is on its way out."""
+    what = "object is being deleted: " if going else ""
+    return Refused(409, "AlreadyExists", f'{what}{_full(kind)} "{name}" already exists', **_of(kind, name))
 
 
 def conflict(kind: Kind, name: str, why: str = "") -> Refused:
@@ -65,9 +71,15 @@ def conflict(kind: Kind, name: str, why: str = "") -> Refused:
 
 
 def precondition(kind: Kind, name: str, field: str, wanted: str, found: str) -> Refused:
-    """A condition of a deletion does not hold."""
-    what = f"{field} in precondition: {wanted}, {field} in object meta: {found}"
-    return conflict(kind, name, f"Precondition failed: {what}")
+    """A condition of a deletion does not hold; the real server names the kind here, and not the resource."""
+    what = (
+        f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+        if field == "uid"
+        else f"the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record "
+        f"({found}). The object might have been modified"
+    )
+    message = f'Operation cannot be fulfilled on {kind.kind} "{name}": {what}'
+    return Refused(409, "Conflict", message, name=name, kind=kind.kind)
 
 
 def invalid(kind: Kind, name: str, field: str, problem: str, *, reason: str = "FieldValueInvalid") -> Refused:
@@ -75,6 +87,13 @@ def invalid(kind: Kind, name: str, field: str, problem: str, *, reason: str = "F
     message = f'{kind.kind}{"." + kind.group if kind.group else ""} "{name}" is invalid: {field}: {problem}'
     details = {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.kind}
     return Refused(422, "Invalid", message, **details, causes=[{"reason": reason, "message": problem, "field": field}])
+
+
+def without_version(kind: Kind, name: str) -> Refused:
+    """A custom object is only replaced as it was seen; here the real server names the resource, not the kind."""
+    problem = "Invalid value: 0: must be specified for an update"
+    message = f'{_full(kind)} "{name}" is invalid: metadata.resourceVersion: {problem}'
+    return Refused(422, "Invalid", message, **_of(kind, name))
 
 
 def unfit_patch() -> Refused:

@@ -51,6 +51,8 @@ class Server:
 
     def send(self, request: Request, actor: str = "admin") -> Response:
         """Answer one request."""
+        if where(urlsplit(request.path).path) is None:
+            return Response(404, b"404 page not found\n", float(math.floor(self._wall())))
         try:
             code, body = self._route(request, actor)
         except Refused as refused:
@@ -71,8 +73,7 @@ class Server:
     def _route(self, request: Request, actor: str) -> tuple[int, Object]:
         parts = urlsplit(request.path)
         place = where(parts.path)
-        if place is None:
-            raise answers.no_such_kind()
+        assert place is not None
         try:
             body = orjson.loads(request.body) if request.body else None
         except orjson.JSONDecodeError as error:
@@ -86,15 +87,16 @@ class Server:
                 return self._create(asked)
         elif request.method in _VERBS:
             return _VERBS[request.method](self, asked)
-        message = "the server does not allow this method on the requested resource"
-        raise Refused(405, "MethodNotAllowed", message)
+        raise answers.method_not_allowed()
 
     # ---------------------------------------------------------------------------------------------- reading
 
     def _found(self, asked: _Asked) -> Object:
         place = asked.where
-        if place.subresource not in ("", "status") or (place.subresource and not place.kind.status):
+        if place.subresource not in ("", "status"):
             raise answers.no_such_kind()
+        if place.subresource and not place.kind.status:
+            raise answers.not_found(place.kind, place.name)
         found = self.store.get(place.kind, place.namespace, place.name)
         if found is None:
             raise answers.not_found(place.kind, place.name)
@@ -154,7 +156,7 @@ class Server:
         obj = _object(asked.body)
         meta = obj.setdefault("metadata", {})
         if kind.namespaced and not namespace:
-            raise Refused(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+            raise answers.method_not_allowed()
         self._fits(asked, obj)
         if kind.namespaced and meta.setdefault("namespace", namespace) != namespace:
             raise answers.bad_request(
@@ -172,16 +174,20 @@ class Server:
                 reason="FieldValueRequired",
             )
         if meta.get("resourceVersion"):
-            raise answers.bad_request("resourceVersion should not be set on objects to be created")
+            raise Refused(500, "", "resourceVersion should not be set on objects to be created")
         if kind.namespaced:
             self._may_create(asked, name)
         for field in READ_ONLY:
             meta.pop(field, None)
         if kind.status:
             obj.pop("status", None)
+        if kind.kind == "Namespace":
+            meta["labels"] = {**(meta.get("labels") or {}), "kubernetes.io/metadata.name": name}
+            obj["status"] = {"phase": "Active"}
         self._valid(asked, obj)
-        if self.store.get(kind, namespace, name) is not None:
-            raise answers.already_exists(kind, name)
+        there = self.store.get(kind, namespace, name)
+        if there is not None:
+            raise answers.already_exists(kind, name, going=bool(there["metadata"].get("deletionTimestamp")))
         return 201, self.store.add(kind, obj, actor=asked.actor)
 
     def _may_create(self, asked: _Asked, name: str) -> None:
@@ -201,9 +207,7 @@ class Server:
             )
         meta["name"] = asked.where.name
         if not meta.get("resourceVersion") and kind.custom:
-            raise answers.invalid(
-                kind, asked.where.name, "metadata.resourceVersion", "Invalid value: 0: must be specified for an update"
-            )
+            raise answers.without_version(kind, asked.where.name)
         meta.setdefault("resourceVersion", before["metadata"]["resourceVersion"])
         meta.setdefault("uid", before["metadata"]["uid"])
         if kind.namespaced:
@@ -226,7 +230,7 @@ class Server:
         old, new = before["metadata"], after["metadata"]
         self._fits(asked, after)
         if new.get("uid") != old["uid"]:
-            raise answers.precondition(kind, name, "UID", str(new.get("uid")), old["uid"])
+            raise answers.invalid(kind, name, "metadata.uid", "Invalid value: field is immutable")
         if new.get("resourceVersion") not in (None, "", old["resourceVersion"]):
             raise answers.conflict(kind, name)
         if (new.get("name"), new.get("namespace") or "") != (old["name"], old.get("namespace") or ""):
@@ -249,13 +253,17 @@ class Server:
         if kind.generation and asked.where.subresource != "status" and _specified(after) != _specified(before):
             meta["generation"] = old.get("generation", 0) + 1
         if meta.get("deletionTimestamp") and not meta.get("finalizers") and old.get("finalizers"):
-            return 200, self.store.remove(kind, after, actor=asked.actor)
+            # Watches are told the object as it was stored last; the answer has it as it would have been.
+            last = self.store.remove(kind, before, actor=asked.actor)
+            meta["resourceVersion"] = last["metadata"]["resourceVersion"]
+            return 200, after
         return 200, self.store.replace(kind, after, actor=asked.actor)
 
     @staticmethod
     def _finalizers(asked: _Asked, old: Object, new: Object) -> None:
-        if not new.get("finalizers"):
-            new.pop("finalizers", None)
+        for field in ("finalizers", "labels", "annotations", "ownerReferences"):
+            if not new.get(field):
+                new.pop(field, None)
         added = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
         if added and old.get("deletionTimestamp"):
             problem = (
@@ -267,13 +275,15 @@ class Server:
             )
 
     def _delete(self, asked: _Asked) -> tuple[int, Object]:
+        if asked.where.subresource:
+            raise answers.method_not_allowed()
         before = self._found(asked)
         kind, meta = asked.where.kind, before["metadata"]
         options = _object(asked.body) if asked.body else {}
         wanted = options.get("preconditions") or {}
-        for field, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        for field in ("uid", "resourceVersion"):
             if wanted.get(field) and wanted[field] != meta[field]:
-                raise answers.precondition(kind, asked.where.name, label, wanted[field], meta[field])
+                raise answers.precondition(kind, asked.where.name, field, wanted[field], meta[field])
         policy = str(options.get("propagationPolicy") or asked.query.get("propagationPolicy") or "Background")
         finalizers = list(meta.get("finalizers") or ())
         if policy in FINALIZER_OF and FINALIZER_OF[policy] not in finalizers:
@@ -289,7 +299,9 @@ class Server:
             going["finalizers"] = finalizers
         if not going.get("deletionTimestamp"):
             going["deletionTimestamp"] = seconds_of(self._wall())
-            if kind.kind != "Namespace":
+            if kind.kind == "Namespace":
+                after["status"] = {"phase": "Terminating"}
+            else:
                 going["deletionGracePeriodSeconds"] = 0
             if kind.generation:
                 going["generation"] = going.get("generation", 0) + 1
@@ -298,6 +310,8 @@ class Server:
     @staticmethod
     def _fits(asked: _Asked, obj: Object) -> None:
         kind = asked.where.kind
+        if kind.custom and not (obj.get("apiVersion") and obj.get("kind")):
+            raise answers.bad_request("Object 'apiVersion' or 'Kind' is missing")
         said = (obj.setdefault("apiVersion", kind.api_version), obj.setdefault("kind", kind.kind))
         if said != (kind.api_version, kind.kind):
             raise answers.bad_request(

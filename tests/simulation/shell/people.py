@@ -115,6 +115,8 @@ class People:
         of = BY_NAME[kind]
         where = path(Resource(of.group, of.version, of.plural, of.kind), namespace or None, name or None)
         content = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        if method == "POST" and body is not None:
+            body = {"apiVersion": of.api_version, "kind": of.kind, **body}
         data = orjson.dumps(body) if body is not None else None
         return self._history.cluster.server.send(Request(method, where, data, content_type=content), "people")
 
