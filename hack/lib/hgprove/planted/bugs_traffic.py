@@ -346,7 +346,7 @@ ENDINGS = (
         old="    for part in (_canaries, _workload, _selectors, _records):",
         new="    for part in (_workload, _selectors, _records):",
         tests=(f"{FIELD}::test_b25_deleting_at_any_moment_leaves_the_route_on_stable",),
-        says="not promoted",
+        says="deleted at",
     ),
     Mutation(
         id="promotion-waits-for-a-silent-gate",
