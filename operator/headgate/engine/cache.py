@@ -110,7 +110,8 @@ class Cache:
                 return False
             if before["metadata"].get("uid") != uid:
                 self._bury(str(before["metadata"].get("uid") or ""))
-        kept = trim(kind, obj)
+        same = before is not None and before["metadata"].get("uid") == uid
+        kept = trim(kind, obj, before if same else None)
         self._objects[kind][key] = kept
         if before is not None and _same(before, kept):
             return False

@@ -21,6 +21,10 @@ METADATA = (
     "deletionTimestamp",
 )
 OWNED_METADATA = (*METADATA, "labels", "annotations", "ownerReferences")
+ORPHAN = "orphan"
+"""The server's finalizer on an object that is deleted with `--cascade=orphan`."""
+ORPHANED = "orphaned"
+"""Key in the metadata of a Rollout that once had it."""
 PACKED = "packed"
 """Key of the part that is kept as JSON bytes."""
 
@@ -37,9 +41,12 @@ def _packed(found: Any) -> bytes:
         return b"null"
 
 
-def _rollout(obj: Object) -> Object:
+def _rollout(obj: Object, before: Object | None) -> Object:
     """Whole, less what others keep in metadata."""
     metadata = _pick(obj.get("metadata"), (*METADATA, "labels", "finalizers"))
+    # The server takes this finalizer off long before the hand-back is over, and nothing else tells of it then.
+    if ORPHAN in (metadata.get("finalizers") or ()) or (before or {}).get("metadata", {}).get(ORPHANED):
+        metadata[ORPHANED] = True
     annotations = (obj.get("metadata") or {}).get("annotations")
     if isinstance(annotations, Mapping):
         metadata["annotations"] = {k: v for k, v in annotations.items() if k.startswith("headgate.dev/")}
@@ -113,7 +120,6 @@ def _other(obj: Object) -> Object:
 
 
 TRIMMERS: Mapping[str, Callable[[Object], Object]] = {
-    "Rollout": _rollout,
     "QualityGate": _spec_only,
     "Environment": _spec_only,
     "RolloutAction": _action,
@@ -125,6 +131,8 @@ TRIMMERS: Mapping[str, Callable[[Object], Object]] = {
 }
 
 
-def trim(kind: str, obj: Object) -> Object:
-    """The part of an object that the cache keeps."""
+def trim(kind: str, obj: Object, before: Object | None = None) -> Object:
+    """The part of an object that the cache keeps; `before` is what it kept of the same object until now."""
+    if kind == "Rollout":
+        return _rollout(obj, before)
     return TRIMMERS.get(kind, _other)(obj)

@@ -39,8 +39,8 @@ def rollout_meta(obj: Object) -> RolloutMeta:
         generation=int(meta.get("generation") or 0),
         created_at=to_epoch(meta["creationTimestamp"]),
         deleting=bool(meta.get("deletionTimestamp")),
-        # The server puts this finalizer on an object that is deleted with `--cascade=orphan`.
-        orphaning="orphan" in finalizers,
+        # The server puts this finalizer on an object that is deleted with `--cascade=orphan`, and soon takes it off.
+        orphaning="orphan" in finalizers or bool(meta.get("orphaned")),
         finalizers=finalizers,
     )
 
