@@ -54,6 +54,7 @@ class Oracle:
         self.at_rest = False
         self.disturbed_until = 0.0
         """Until then others have just broken what the invariants promise."""
+        self.stable_at_deletion = ""
         self.kept_at_deletion = ""
         """The stable revision that goes on serving although the Rollout is gone."""
         self.journal = Journal(cluster, traffic, self.fail, self._disturbed)
@@ -216,6 +217,7 @@ class Oracle:
         if space is None or space["metadata"].get("deletionTimestamp"):
             return
         stable = ((before.get("status") or {}).get("stable") or {}).get("podHash", "")
+        self.stable_at_deletion = stable
         if self._canary_weight():
             self.fail(f"29: the finalizer goes while the canary has {self._canary_weight()}%")
         for service in (NAME, CANARY):
