@@ -353,7 +353,8 @@ def _json_patched(before: Object, operations: Any) -> Object:
     if not isinstance(operations, list):
         raise answers.bad_request("the patch is not a list of operations")
     try:
-        after = jsonpatch.apply_patch(before, operations)
+        # Its own copy of everything costs ten times as much, and there are many Leases to renew.
+        after = jsonpatch.apply_patch(orjson.loads(orjson.dumps(before)), operations, in_place=True)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
         raise answers.unfit_patch() from None
     return _object(after)

@@ -116,7 +116,7 @@ class History:
     async def until(self, at: float) -> None:
         """Wait until so many seconds from the beginning; whatever was found meanwhile ends the history."""
         while self.loop.time() < BEGIN + at:
-            await asyncio.sleep(min(1.0, BEGIN + at - self.loop.time()))
+            await asyncio.sleep(min(5.0, BEGIN + at - self.loop.time()))
             self.check()
 
     async def wait(self, seconds: float) -> None:
