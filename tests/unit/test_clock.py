@@ -67,6 +67,16 @@ def test_one_strange_answer_does_not_move_the_clock() -> None:
     assert abs(world.error) <= 0.52
 
 
+def test_three_strange_answers_that_differ_do_not_move_the_clock() -> None:
+    """Only a step that several answers agree on is one."""
+    world = World()
+    world.answer()
+    for ahead in (-600, 3600, 90_000, 120, 7200):
+        world.mono += 0.5
+        world.clock.observe(world.mono + world.offset + ahead, world.mono, world.mono)
+    assert abs(world.error) <= 0.52, f"the clock is {world.error:.0f} s off"
+
+
 def test_a_lasting_step_forward_is_believed() -> None:
     """A server clock that stays ahead is followed."""
     world = World()

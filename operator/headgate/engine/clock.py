@@ -14,6 +14,8 @@ DRIFT = 0.0005
 JUMP = 5.0
 """A step forward of more than this is believed only when it is seen several times."""
 CONFIRMATIONS = 3
+AGREEMENT = 2.0
+"""Seconds by which dates in whole seconds of one clock may differ, the time that an answer takes included."""
 CATCH_UP = 0.5
 """While this clock is ahead of the server's, it runs at this speed."""
 
@@ -31,6 +33,7 @@ class ServerClock:
         self._high = float("inf")
         self._at = 0.0
         self._strange = 0
+        self._claimed = float("inf")
         self._shown = float("-inf")
         self._shown_at = monotonic()
         self.synced = False
@@ -56,9 +59,12 @@ class ServerClock:
             self._low, self._high, self._at, self._strange = merged_low, merged_high, ended, 0
             self._offset = min(max(self._offset, merged_low), merged_high)
             return
-        # The server's clock was set, or another server answered.
-        self._strange += 1
-        if abs((low + high) / 2 - self._offset) <= JUMP or self._strange >= CONFIRMATIONS:
+        # The server's clock was set, or another server answered. Several strange dates confirm a step only if they
+        # agree with each other: the third of three different ones is as strange as the first.
+        offset = (low + high) / 2
+        self._strange = self._strange + 1 if abs(offset - self._claimed) <= AGREEMENT else 1
+        self._claimed = offset
+        if abs(offset - self._offset) <= JUMP or self._strange >= CONFIRMATIONS:
             self._take(low, high, ended)
 
     def _take(self, low: float, high: float, at: float) -> None:

@@ -226,6 +226,16 @@ STEPS = (
         says="went back",
     ),
     Mutation(
+        id="any-strange-dates-confirm",
+        breaks="Three wrong dates that do not agree make the clock believe the third.",
+        belongs="12",
+        file="engine/clock.py",
+        old="self._strange + 1 if abs(offset - self._claimed) <= AGREEMENT else 1",
+        new="self._strange + 1",
+        tests=("tests/unit/test_clock.py::test_three_strange_answers_that_differ_do_not_move_the_clock",),
+        says="the clock is",
+    ),
+    Mutation(
         id="attempts-share-a-number",
         breaks="A retry gets the number and so the record of the attempt before.",
         belongs="9",
