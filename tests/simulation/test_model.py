@@ -9,8 +9,10 @@ from dataclasses import replace
 import pytest
 
 from hack.lib.hgprove.campaign import in_turn, rotation
+from headgate.api.rollout import RolloutStatus
 from headgate.decide import types as t
 from headgate.decide.rollout import decide
+from tests.simulation.model.journals import KEPT, LEFT_OUT
 from tests.simulation.model.search import Report, Search, explore
 from tests.simulation.model.turns import Decide
 from tests.simulation.model.worlds import BY_NAME, WORLDS, World
@@ -36,6 +38,12 @@ def test_no_state_breaks_an_invariant_or_never_ends() -> None:
     looked = [looked_at(world) for world in in_turn(WORLDS, start=rotation(len(WORLDS)), seconds=SECONDS)]
     sys.stdout.writelines(f"{report}\n" for report in looked)
     assert looked
+
+
+def test_no_field_of_a_journal_is_overlooked() -> None:
+    """A field that is new must be told to the model: what it leaves out it takes for equal."""
+    assert set(RolloutStatus.model_fields) == KEPT | LEFT_OUT
+    assert not KEPT & LEFT_OUT
 
 
 def too_high(snapshot: t.Snapshot, now: float) -> t.Decision:

@@ -17,6 +17,44 @@ OLD = 2
 TIMES = tuple(to_time(NOW - age * TICK) for age in range(OLD + 1))
 AGES = {time: age for age, time in enumerate(TIMES)}
 NOW_TEXT = TIMES[0]
+LEFT_OUT = frozenset(
+    {
+        "decision",
+        "message",
+        "hold_message",
+        "step",
+        "step_count",
+        "replicas",
+        "ready_replicas",
+        "available_replicas",
+        "updated_replicas",
+        "selector",
+        "written_at",
+    }
+)
+"""Fields of a journal that decide nothing, or whose part another event plays."""
+KEPT = frozenset(
+    {
+        "phase",
+        "observed_generation",
+        "stable",
+        "current",
+        "target",
+        "current_step_index",
+        "step_started_at",
+        "progress_since",
+        "weights",
+        "paused",
+        "collision_count",
+        "workload",
+        "conditions",
+        "gates",
+        "rejected",
+        "actions",
+        "history",
+    }
+)
+"""Fields by which journals differ here."""
 ENDLESS = 3
 """Measurements after which a background gate that passes asks no more. It may take them at any time."""
 
