@@ -17,7 +17,7 @@ WIDTH = 100
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--only", "chosen", multiple=True, help="Plant these only; a part of the id, or what it belongs to.")
-@click.option("--resume", is_flag=True, help="Go on with the campaign that was interrupted.")
+@click.option("--resume", is_flag=True, help="Go on with an earlier run, and try again what was missed.")
 @click.option("--quick", is_flag=True, help="Run a bug's own tests only, also where these do not notice it.")
 @click.option("--list", "listing", is_flag=True, help="Print what there is to plant and end.")
 def main(*, chosen: Sequence[str], resume: bool, quick: bool, listing: bool) -> None:
@@ -40,7 +40,7 @@ def main(*, chosen: Sequence[str], resume: bool, quick: bool, listing: bool) -> 
 
 def _one(mutation: Mutation, record: Record | None, *, quick: bool) -> Result:
     known = record.results.get(mutation.id) if record else None
-    if known is None:
+    if known is None or not known.ok:
         caught = run(mutation, everything=not quick)
         problem = caught.problem(mutation)
         story = [caught.test, caught.message]
