@@ -103,7 +103,7 @@ def test_b14_no_series_of_bad_measurements_passes(policy: str, ending: dict[str,
             consecutiveErrorLimit=errors,
             **ending,
         )
-        # Four where nothing is tolerated; limits change nothing in that.
+        # Longer series where nothing is tolerated; where something is, three show the same.
         for length in (3,) if failures or unknowns or errors else (3, 4):
             for series in itertools.product(ANSWERS, repeat=length):
                 if series.count("Pass") > 1:
