@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT
+from headgate.api.rollout import RolloutStatus
+from headgate.decide.invariants import at_rest
 from headgate.decide.revision import revision_of
-from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE, template
-from tests.simulation.shell.traffic import weights_of
+from tests.simulation.shell.scenario import CANARY, FOREIGN, NAME, NAMESPACE, template
+from tests.simulation.shell.truth import selector, truth
 
 if TYPE_CHECKING:
     from tests.simulation.shell.history import History
@@ -21,6 +23,9 @@ SETTLED = 75.0
 """Seconds after the end in which old pods may still go and the last evidence be written."""
 QUIET = 75.0
 """Seconds of rest in which nothing may be written."""
+WRITES, WRITES_PER_STEP = 20, 3
+"""What a release may take in writes: once, and for each step. The most that was seen is a little over half of it."""
+DONE = ("release", "act", "replicas", "steps", "delete", "create again", "spec.paused", "spec.resumed", *FOREIGN)
 LONG_QUIET = 900.0
 """The same in one of twenty histories: longer than between two sweeps."""
 
@@ -61,7 +66,16 @@ class End:
             self._deleted()
         else:
             self._resting()
+        self._few()
         history.check()
+
+    def _few(self) -> None:
+        """15: so many writes for each thing that was done, and for each step; many more would be a loop."""
+        of = self._history.scenario
+        done = 1 + sum(e.what in DONE for e in of.events)
+        most = WRITES + done * (WRITES + WRITES_PER_STEP * len(of.steps))
+        if self._history.writes > most:
+            self._history.fail(f"15: {self._history.writes} writes, and {most} are enough for {done} things done")
 
     def _over(self) -> bool:
         rollout = self._history.rollout()
@@ -123,30 +137,20 @@ class End:
         if not self._over():
             history.fail(f"22: it did not stay at its end: {status.get('phase')}: {status.get('message')}")
         stable = (status.get("stable") or {}).get("podHash", "")
-        route = self._store.get("HTTPRoute", NAMESPACE, NAME)
-        if route is None or weights_of(route) != [(NAME, 100), (CANARY, 0)]:
-            history.fail(f"7: at rest the weights are {route and weights_of(route)}")
-        for name in (NAME, CANARY):
-            chosen = self._selector(name).get(LABEL_REVISION)
-            if chosen != stable:
-                history.fail(f"7: at rest the Service {name} selects {chosen}, stable is {stable}")
+        rollout = history.rollout() or {}
+        journal = RolloutStatus.model_validate(status)
+        for breach in at_rest(truth(self._store, rollout), journal, rollout["metadata"]["generation"], swept=True):
+            history.fail(f"at rest: {breach}")
         span = history.traffic.spans[-1].shares
         if set(span) != {stable}:
             history.fail(f"7: at rest the requests go to {span}, stable is {stable}")
-        wanted = (history.rollout() or {})["spec"]["replicas"]
-        self._sets(stable, wanted)
+        self._left_over(stable)
 
-    def _sets(self, stable: str, wanted: int) -> None:
+    def _left_over(self, stable: str) -> None:
         history, status = self._history, self._history.status()
         uid = (history.rollout() or {})["metadata"]["uid"]
         # One that an earlier Rollout of this name left serving belongs to nobody, until somebody deletes it.
         mine = [s for s in self._mine("ReplicaSet") if any(r["uid"] == uid for r in s["metadata"]["ownerReferences"])]
-        for found in mine:
-            pod_hash, replicas = found["metadata"]["labels"][LABEL_REVISION], found["spec"]["replicas"]
-            ready = (found.get("status") or {}).get("readyReplicas", 0)
-            problem = pod_hash == stable and (replicas, ready) != (wanted, wanted)
-            if problem or (pod_hash != stable and replicas):
-                history.fail(f"5: at rest {pod_hash} has {replicas} replicas, {ready} ready; {stable} needs {wanted}")
         revisions = {o["metadata"]["annotations"]["headgate.dev/revision-hash"] for o in self._mine("ReplicaSet")}
         workload = self._store.get("Deployment", NAMESPACE, NAME)
         template = (workload or history.rollout() or {})["spec"]["template"]
@@ -182,7 +186,7 @@ class End:
         if self._store.get("Namespace", "", NAMESPACE) is None:
             return
         for name in (NAME, CANARY):
-            chosen = self._selector(name).get(LABEL_REVISION, "")
+            chosen = selector(self._store, name)
             if chosen and chosen != kept:
                 history.fail(f"25: after the deletion the Service {name} still selects {chosen}")
 
@@ -192,10 +196,6 @@ class End:
             for o in self._store.all(kind, NAMESPACE)
             if (o["metadata"].get("labels") or {}).get(LABEL_ROLLOUT) == NAME
         ]
-
-    def _selector(self, name: str) -> dict[str, str]:
-        found = self._store.get("Service", NAMESPACE, name)
-        return dict(found["spec"]["selector"]) if found else {}
 
 
 def _image(obj: dict[str, Any], workload: dict[str, Any] | None) -> str:

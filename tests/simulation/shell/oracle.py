@@ -13,12 +13,14 @@ import orjson
 
 from headgate.act.transport import Request
 from headgate.api.common import FINALIZER, LABEL_REVISION, LABEL_ROLLOUT
+from headgate.decide.invariants import weights_add_up
 from tests.simulation.shell.cluster import Change, Cluster
 from tests.simulation.shell.journal import Journal
 from tests.simulation.shell.pods import is_ready
 from tests.simulation.shell.process import DRAIN
 from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE
 from tests.simulation.shell.traffic import NOWHERE, Span, Traffic, weights_of
+from tests.simulation.shell.truth import selector
 
 Object = dict[str, Any]
 CLOCK = 1.0
@@ -92,8 +94,7 @@ class Oracle:
         return going or not self.rollout() or bool(self.rollout()["metadata"].get("deletionTimestamp"))
 
     def _selector(self, service: str) -> str:
-        found = self._store.get("Service", NAMESPACE, service)
-        return str((found or {}).get("spec", {}).get("selector", {}).get(LABEL_REVISION, ""))
+        return selector(self._store, service)
 
     def _canary_weight(self) -> int:
         route = self._store.get("HTTPRoute", NAMESPACE, NAME)
@@ -135,6 +136,8 @@ class Oracle:
                 self._holders.append(holder)
         if change.kind.kind == "Rollout":
             self.journal.rollout_changed(change)
+        elif change.kind.kind == "ControllerRevision":
+            self.journal.recorded(change)
 
     def _requests(self, span: Span) -> None:
         if span.shares.get(NOWHERE) and self._status().get("stable") and not (self._deleting() or self._disturbed()):
@@ -229,8 +232,8 @@ class Oracle:
     def _route(self, change: Change) -> None:
         before, after = change.before or {}, change.after
         weights = [weight for _, weight in weights_of(after)]
-        if any(not 0 <= w <= 100 for w in weights) or sum(weights) != 100:
-            self.fail(f"1: the weights are {weights}")
+        for breach in weights_add_up(tuple(weights)):
+            self.fail(str(breach))
         if _without_weights(before) != _without_weights(after):
             self.fail("16: more of the route was changed than weights")
         old, new = (dict(weights_of(o))[CANARY] for o in (before, after))

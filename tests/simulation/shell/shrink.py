@@ -31,7 +31,7 @@ def shrink(of: Scenario, *, seconds: float = SECONDS) -> Scenario:
 
 def number_of(problem: str) -> str:
     """The invariant that a finding is about."""
-    return problem.partition(":")[0]
+    return problem.removeprefix("at rest: ").partition(":")[0]
 
 
 def _candidates(of: Scenario) -> Iterator[Scenario]:
