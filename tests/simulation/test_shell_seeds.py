@@ -24,9 +24,8 @@ SLOWEST = 2.0
 """Seconds that a seed may take on a busy machine; the slice has at least as many as then fit."""
 FOUND = {
     168: "the server forgets --cascade=orphan before the hand-back is over",
-    1929: "an attempt whose record and template are gone was waited for for ever",
-    2261: "a ReplicaSet that vanished while its watch began anew is missed until a sweep",
-    20999: "a canary lost its pods while the stable Service, let go by somebody, selected them too",
+    142: "an attempt whose record and template are gone was waited for for ever",
+    19742: "a canary lost its pods while the stable Service, let go by somebody, selected them too",
 }
 """Seeds that failed once, and what they found."""
 DIGESTS = """

@@ -117,7 +117,7 @@ class Journal:
             if gate is None or not (gate["verdict"] == "Pass" or gate.get("overridden")):
                 self._fail(f"8: step {index} ends with the gate {gate and gate['verdict']}")
         if "setWeight" in step and self._traffic.spans:
-            since = to_epoch(before["stepStartedAt"]) - EPOCH
+            since = to_epoch(before["stepStartedAt"]) - EPOCH - CLOCK
             self._weight_was_served(run or {}, step["setWeight"], index, since)
 
     def _weight_was_served(self, run: Object, weight: int, index: int, since: float) -> None:
