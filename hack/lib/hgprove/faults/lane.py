@@ -69,7 +69,6 @@ class Lane:
         log = folder / "operator.log"
         log.unlink(missing_ok=True)
         self.operator = Operator(arguments, environment, log)
-        self._judged = 0
 
     async def up(self) -> None:
         """Make the namespace, start proxy and operator, and wait until it leads."""
@@ -105,12 +104,15 @@ class Lane:
         await self._drop_lease()
         await self.start()
 
-    def complaints(self) -> list[str]:
-        """Lines of the operator's log since the last time that show an exception."""
-        with self.operator.log.open(encoding="utf-8", errors="replace") as file:
-            file.seek(self._judged)
-            text = file.read()
-            self._judged = file.tell()
+    def logged(self) -> int:
+        """How long the operator's log is."""
+        return self.operator.log.stat().st_size
+
+    def complaints(self, since: int = 0) -> list[str]:
+        """Lines of the operator's log from a length on that show an exception."""
+        with self.operator.log.open("rb") as file:
+            file.seek(since)
+            text = file.read().decode(errors="replace")
         return [line for line in text.splitlines() if TRACEBACK in line or EXCEPTION in line]
 
     async def _drop_lease(self) -> None:

@@ -332,7 +332,8 @@ class FaultProxy:
         except (Cut, aiohttp.ClientError):
             if request.transport is not None:
                 request.transport.abort()
-            raise
+            # Nobody is there to read it.
+            return web.Response()
         finally:
             call.ended = time.monotonic()
 
