@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from hack.lib.hgprove.faults.calls import Call
 from hack.lib.hgprove.faults.scenarios import App
-from hack.lib.hgprove.faults.streams import STREAMS, WHOLE
+from hack.lib.hgprove.faults.streams import SILENCE, STREAMS, WHOLE
 from hack.lib.hgprove.faults.writes import CRASHES, SLOW_SECONDS, THROTTLE_SECONDS
 
 OPERATOR_TIMEOUT = 10.0
 """After which the operator gives a request up."""
+INACTIVITY = 80.0
+"""After which the operator has surely left a stream that says nothing, not even a bookmark; kopf leaves after 70."""
 WHILE = ("conflict", "forbidden", "unavailable")
 """Faults of writes that are also injected for a while: the same write meets them again and again."""
 ONCE = (
@@ -102,6 +104,8 @@ class Plan:
 
     def seconds(self, while_seconds: float) -> float:
         """How long its fault lasts."""
+        if self.fault == SILENCE:
+            return INACTIVITY
         if self.fault.endswith("-while") or (self.stream and not self.fault.endswith("-once")):
             return while_seconds * (4 if self.fault == OUT_OF_STEP else 1)
         once = {"slow": SLOW_SECONDS, "throttled-long": THROTTLE_SECONDS, "throttled-1": 1.0}

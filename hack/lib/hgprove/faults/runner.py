@@ -21,11 +21,11 @@ from hack.lib.hgprove.faults.calls import Call
 from hack.lib.hgprove.faults.history import History
 from hack.lib.hgprove.faults.lane import Lane, Site
 from hack.lib.hgprove.faults.oracles import Run, differences, run_of
-from hack.lib.hgprove.faults.plans import EVERYTHING, Plan, concerns, plans_of, points_of
+from hack.lib.hgprove.faults.plans import Plan, concerns, plans_of, points_of
 from hack.lib.hgprove.faults.prometheus import provider
 from hack.lib.hgprove.faults.proxy import Exchange
 from hack.lib.hgprove.faults.scenarios import SCENARIOS, App, Late, Scenario
-from hack.lib.hgprove.faults.streams import STREAMS, WHOLE, StreamFault, ruled
+from hack.lib.hgprove.faults.streams import LONG, STREAMS, WHOLE, StreamFault, ruled
 from hack.lib.hgprove.faults.writes import CRASHES, TREATMENTS, RequestRule
 
 GRACE = 30.0
@@ -232,12 +232,13 @@ class _Injection:
         self._tasks.append(asyncio.create_task(self._lane.restart()))
 
     async def _begin_stream(self, exchange: Exchange) -> web.StreamResponse:
-        fault = (WHOLE if self._plan.stream == EVERYTHING else STREAMS)[self._plan.fault]
+        fault = {**WHOLE, **STREAMS, **LONG}[self._plan.fault]
         self._tasks.append(asyncio.create_task(self._streams_meet(fault)))
         return await exchange.respond(await exchange.forward())
 
     async def _streams_meet(self, fault: StreamFault) -> None:
-        await fault(self._lane.proxy, self._plan.resources, self._seconds)
+        seconds = self._plan.seconds(0) if self._plan.fault in LONG else self._seconds
+        await fault(self._lane.proxy, self._plan.resources, seconds)
 
 
 def _pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:

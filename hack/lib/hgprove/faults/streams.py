@@ -142,6 +142,15 @@ async def stalled(proxy: FaultProxy, resources: Sequence[str], seconds: float) -
             stream.reset()
 
 
+async def silenced(proxy: FaultProxy, resources: Sequence[str], seconds: float) -> None:
+    """Keep the streams open and silent until the operator opens others by itself."""
+    streams = proxy.streams_of(*resources)
+    async with shaped(proxy, Held(resources, streams)), asyncio.timeout(seconds):
+        # Streams come and go without anybody being told.
+        while not all(stream.ended for stream in streams):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
 async def delayed(proxy: FaultProxy, resources: Sequence[str], seconds: float) -> None:
     """Hand each line on so many seconds late; for three times as long."""
     async with shaped(proxy, Delayed(resources, seconds)):
@@ -289,5 +298,8 @@ STREAMS: Mapping[str, StreamFault] = {
     **LISTS,
 }
 """What the streams of one resource may meet."""
+SILENCE = "watch-silenced"
+LONG: Mapping[str, StreamFault] = {SILENCE: silenced}
+"""What takes too long to be planned at every stream."""
 WHOLE: Mapping[str, StreamFault] = {"server-silent": silent, "server-gone": partitioned}
 """What all requests meet."""
