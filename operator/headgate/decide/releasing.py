@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headgate.api.common import to_time
-from headgate.api.gate import QualityGateSpec
+from headgate.api.gate import GateRun, QualityGateSpec
 from headgate.api.rollout import RevisionRef, Step
 from headgate.decide import canary, contest, journal, resting
 from headgate.decide.cycle import Cycle
-from headgate.decide.gates import advance, begin
+from headgate.decide.gates import GateProgress, advance, begin
 from headgate.decide.mover import Goal, next_move, observed_weight, selected, unsettled
 from headgate.decide.planning import find_plan, next_attempt, pin
 from headgate.decide.queries import QueryContext
@@ -296,6 +296,13 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
         if spec is None:
             continue
         if gate.step >= 0 and gate.checks and observed_weight(cycle.snapshot) != cycle.status.weights.desired:
+            # The weight may be lower because this very verdict lowered it, and the journal could not be written then:
+            # what was answered before still takes the version back, and must not raise it to be judged once more.
+            told = _advanced(cycle, plan, run, gate, spec)
+            if told.run.verdict == "Fail":
+                cycle.status = journal.put_gate(cycle.status, told.run)
+                _fail(cycle, told.run)
+                return True
             # Also where nobody is blamed for it, as under a hold, which leaves a lower weight as it is.
             contest.stop(cycle, gate)
             continue
@@ -313,17 +320,7 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
                 window=gate.window,
             )
             cycle.status = journal.put_gate(cycle.status, gate)
-        step: Step | None = plan.steps[index] if gate.step >= 0 and index < len(plan.steps) else None
-        progress = advance(
-            gate,
-            spec,
-            now=cycle.now,
-            answers=cycle.snapshot.answers,
-            context=_context(cycle, run),
-            config=cycle.snapshot.config,
-            key_prefix=cycle.snapshot.meta.uid,
-            step=step.gate if step else None,
-        )
+        progress = _advanced(cycle, plan, run, gate, spec)
         if progress.run != gate:
             cycle.status = journal.put_gate(cycle.status, progress.run)
             if progress.run.held and not gate.held:
@@ -331,10 +328,30 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
         cycle.questions.extend(progress.questions)
         cycle.wake(progress.wake_at)
         if progress.run.verdict == "Fail":
-            _reject(cycle, "GateFailed", f"{gate.name}: {progress.run.message}")
-            cycle.questions.clear()  # What other gates would ask is of no use any more.
+            _fail(cycle, progress.run)
             return True
     return False
+
+
+def _fail(cycle: Cycle, gate: GateRun) -> None:
+    _reject(cycle, "GateFailed", f"{gate.name}: {gate.message}")
+    cycle.questions.clear()  # What other gates would ask is of no use any more.
+
+
+def _advanced(cycle: Cycle, plan: Plan, run: RevisionRef, gate: GateRun, spec: QualityGateSpec) -> GateProgress:
+    """A gate with all that was answered folded in."""
+    index = cycle.status.current_step_index
+    step: Step | None = plan.steps[index] if gate.step >= 0 and index < len(plan.steps) else None
+    return advance(
+        gate,
+        spec,
+        now=cycle.now,
+        answers=cycle.snapshot.answers,
+        context=_context(cycle, run),
+        config=cycle.snapshot.config,
+        key_prefix=cycle.snapshot.meta.uid,
+        step=step.gate if step else None,
+    )
 
 
 def _serves_desired(cycle: Cycle) -> bool:
