@@ -25,3 +25,16 @@ def test_no_pods_are_taken_from_a_canary_that_the_stable_service_selects_too() -
         assert before < 1_800_000_000 + 900, decision.waiting
     assert world.sets[f"shop-{canary}"].replicas == 0
     assert set(world.selectors.values()) == {""}
+
+
+def test_an_orphaned_rollout_that_was_never_stable_hands_the_canary_service_back() -> None:
+    """Its pods are to stay, and nothing of what leads to them but what may serve already."""
+    world = World(1, spec([{"setWeight": 20}]))
+    while not world.selectors["shop-canary"]:
+        world.run_for(0.5)
+    assert world.status.stable is None
+    world.deleting = world.orphaning = True
+    world.run_for(120)
+    assert world.gone
+    assert world.selectors["shop-canary"] == ""
+    assert world.plans, "the record is what owns the pods from now on"

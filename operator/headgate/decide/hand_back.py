@@ -211,16 +211,19 @@ def _selectors(cycle: Cycle) -> tuple[Action | None, str] | None:
 
 
 def _canary_to_stable(cycle: Cycle) -> tuple[Action | None, str] | None:
-    """Nothing is to refer to a revision that goes."""
+    """Nothing is to refer to a revision that goes; while nothing is stable the Service is handed back as it was."""
     service, stable = cycle.snapshot.canary_service, cycle.status.stable
-    if stable is None or not service.found or selected(service) == stable.pod_hash:
+    wanted = stable.pod_hash if stable is not None else ""
+    if not service.found or selected(service) == wanted:
         return None
-    return SetSelector(service.name, service.resource_version, stable.pod_hash), ""
+    return SetSelector(service.name, service.resource_version, wanted), ""
 
 
 def _records(cycle: Cycle) -> tuple[Action | None, str] | None:
     """The ControllerRevisions go last: until then no deletion policy can collect serving pods."""
     snapshot, stable = cycle.snapshot, cycle.status.stable
+    if stable is None and snapshot.meta.orphaning:
+        return None  # The first revision may serve already, although the journal does not say so yet.
     kept = stable.revision if stable is not None and _stays(snapshot) else ""
     for plan in sorted(snapshot.plans, key=lambda p: p.name):
         if plan.revision == kept:
