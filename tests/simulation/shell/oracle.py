@@ -221,6 +221,8 @@ class Oracle:
             return
         stable = ((before.get("status") or {}).get("stable") or {}).get("podHash", "")
         self.stable_at_deletion = stable
+        if not stable:
+            return
         if self._canary_weight():
             self.fail(f"29: the finalizer goes while the canary has {self._canary_weight()}%")
         for service in (NAME, CANARY):
