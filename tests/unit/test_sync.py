@@ -112,6 +112,23 @@ async def test_a_kind_that_appears_is_watched(world: World) -> None:
         assert world.queue.statistics().ready == 1
 
 
+async def test_a_kind_that_was_away_for_a_moment_is_found_at_once(world: World) -> None:
+    """A definition that is made again is not waited for until the next look for kinds that were never there."""
+    world.api.put(ROUTE, {"spec": {"rules": []}})
+    found: list[str] = []
+    sync = syncing(world, found)
+    await sync.first_lists()
+    async with running(sync):
+        route = world.api.objects.pop(ROUTE)
+        world.intake.relisted["HTTPRoute"] = 0.0
+        await asyncio.sleep(2.5)
+        assert world.cache.missing == {"HTTPRoute"}
+        world.api.put(ROUTE, route)
+        await asyncio.sleep(5)
+        assert found == ["HTTPRoute"]
+        assert world.cache.get("HTTPRoute", "shop", "checkout") is not None
+
+
 async def test_at_rest_a_sweep_is_rare(world: World) -> None:
     """Nothing changes: one list of names per kind in ten minutes, and nothing else."""
     sync = syncing(world)

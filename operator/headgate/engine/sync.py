@@ -23,6 +23,8 @@ SWEEP_EVERY = 600.0
 SWEEP_AGAIN = 15.0
 """Seconds after which a sweep that failed is tried again: what vanished in an outage is told by nobody else."""
 PROBE_EVERY = 30.0
+PROBE_FIRST = 2.0
+"""Seconds until a kind that is suddenly not served is looked for; then twice as long each time, up to PROBE_EVERY."""
 GRACE = 10.0
 """Seconds that a watch may be behind a list before single objects are read."""
 READ_AT_MOST = 50
@@ -57,6 +59,7 @@ class Sync:
         self._rand = rand
         self._due: dict[str, float] = {}
         self._probed = self._monotonic()
+        self._probe_pause = PROBE_EVERY
         self._behind: dict[tuple[str, str, str], tuple[int, float]] = {}
         self.waiting: dict[str, str] = {}
         """Kinds whose first list is not in, and why; for readiness."""
@@ -89,8 +92,9 @@ class Sync:
                 self._plan(kind)
                 await self.sweep(kind)
             await self._catch_up()
-            if now - self._probed >= PROBE_EVERY:
+            if now - self._probed >= self._probe_pause:
                 self._probed = now
+                self._probe_pause = min(PROBE_EVERY, 2 * self._probe_pause)
                 await self._probe()
             await asyncio.sleep(TICK)
 
@@ -160,6 +164,8 @@ class Sync:
     def _lost(self, kind: str) -> None:
         log.warning("a kind is not served any more", kind=kind)
         self._cache.missing.add(kind)
+        # A definition that is made again, or a server that has just started, serves it in a moment.
+        self._probed, self._probe_pause = self._monotonic(), PROBE_FIRST
         self._intake.lost(kind)
         self._intake.all_dirty()
 
