@@ -92,6 +92,11 @@ class Plan:
         return [self.stream]
 
     @property
+    def takes_kind_away(self) -> bool:
+        """Whether the server says that it does not know a kind."""
+        return self.fault == "unserved" or self.fault.startswith("list-not-found")
+
+    @property
     def ends_watch(self) -> bool:
         """Whether kopf has no answer to it but to end: a list that is not found or gone, an ERROR, a broken line."""
         named = ("watch-error", "watch-truncated", "unserved")

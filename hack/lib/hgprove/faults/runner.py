@@ -108,8 +108,7 @@ class Prover:
                 problems.append(str(late) or f"not at its end within {2 * patience:.0f} s; it is {app.where()}")
         if not injection.fired:
             problems.append("the fault was never injected: its point was not reached")
-        run = run_of(app, points_of(app, calls.since()), time.monotonic() - began)
-        problems += differences(self.clean[plan.scenario], run)
+        problems += await self._compared(plan, app, calls, time.monotonic() - began)
         problems += [
             f"the operator's log shows an exception: {line[:300]}"
             for line in calls.complaints()
@@ -126,6 +125,20 @@ class Prover:
             seconds=round(time.monotonic() - began, 1),
             kind=plan.kind,
         )
+
+    async def _compared(self, plan: Plan, app: App, calls: _Calls, seconds: float) -> list[str]:
+        """How the run differs from the clean one, when it has had its time.
+
+        Evidence alone (the text of a condition) is written at most every 30 s, and an end that is a hold may be left
+        and has to be come back to: only what is still otherwise after the grace is a difference.
+        """
+        clean, ends = self.clean[plan.scenario], time.monotonic() + GRACE + SETTLE
+        while True:
+            run = run_of(app, points_of(app, calls.since()), seconds)
+            found = differences(clean, run, home_allowed=plan.takes_kind_away)
+            if run.end == clean.end or time.monotonic() >= ends:
+                return found
+            await asyncio.sleep(1)
 
     async def _begin(self, scenario: Scenario, lane: Lane, patience: float) -> App:
         story = self.history.follow(lane.name, f"w{next(self._names)}")
