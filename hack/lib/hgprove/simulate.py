@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -62,6 +63,8 @@ def core_batch(first: int, count: int) -> Batch:
 def main(arguments: list[str] | None = None) -> int:
     """Run what the command line says."""
     wanted = _parser().parse_args(arguments)
+    # Dying of it at once would leave the processes of the pool behind, waiting for work.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if wanted.seed is not None:
         return _one(wanted.seed, core=wanted.core, trace=wanted.trace, smaller=wanted.shrink)
     seeds = wanted.seeds if wanted.seeds is not None else (ALL_SEEDS if wanted.seconds else 1000)
