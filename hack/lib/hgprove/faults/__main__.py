@@ -15,12 +15,16 @@ from types import FrameType
 from hack.lib.hgbench.cluster import Cluster, Trouble
 from hack.lib.hgprove.campaign import ROOT, Record, Result, in_turn
 from hack.lib.hgprove.faults.lane import Lane
+from hack.lib.hgprove.faults.outage import measure
 from hack.lib.hgprove.faults.plans import Plan
 from hack.lib.hgprove.faults.runner import Pool, Prover, batches_of, in_mixed_order, prover
 from hack.lib.hgprove.faults.scenarios import SCENARIOS
 
 INTERRUPTED = 130
 PREFIX = "faults"
+OUTAGE = "outage"
+CONVERGED_WITHIN = 60.0
+"""Seconds after an outage in which everything must have caught up."""
 _BEGAN = time.monotonic()
 
 
@@ -32,7 +36,8 @@ def main() -> int:
     try:
         cluster = Cluster.up(arguments.name, 3)
         cluster.install()
-        return asyncio.run(_campaign(cluster, arguments))
+        work = _outage if arguments.outage else _campaign
+        return asyncio.run(work(cluster, arguments))
     except Trouble as trouble:
         print(f"hack/faults: {trouble}", file=sys.stderr)
         return 1
@@ -68,6 +73,21 @@ async def _campaign(cluster: Cluster, arguments: argparse.Namespace) -> int:
         finally:
             await pool.down()
     return _report(record, plans)
+
+
+async def _outage(cluster: Cluster, arguments: argparse.Namespace) -> int:
+    async with prover(cluster, arguments.folder, while_seconds=arguments.fault_seconds) as made:
+        _say(f"{arguments.rollouts} Rollouts change while the API server is gone for {arguments.outage:.0f} s")
+        found = await measure(made, OUTAGE, seconds=arguments.outage, rollouts=arguments.rollouts)
+    for problem in found.problems:
+        print(f"  {problem}")
+    if found.converged:
+        middle, last = found.converged[len(found.converged) // 2], found.converged[-1]
+        print(
+            f"{len(found.converged)} of {found.rollouts} Rollouts healthy with the new version after an outage of "
+            f"{found.seconds:.0f} s: half of them {middle:.1f} s after its end, all {last:.1f} s after it"
+        )
+    return 1 if found.problems or found.converged[-1:] > [CONVERGED_WITHIN] else 0
 
 
 async def _plans(made: Prover, arguments: argparse.Namespace) -> list[Plan]:
@@ -118,6 +138,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--parallel", type=int, default=8, help="operators at the same time (default 8)")
     parser.add_argument("--seconds", type=float, help="begin no more plans after this time")
     parser.add_argument("--fault-seconds", type=float, default=8.0, help="length of the faults that last (default 8)")
+    parser.add_argument("--outage", type=float, metavar="SECONDS", help="instead: the API server is gone for so long")
+    parser.add_argument("--rollouts", type=int, default=20, help="how many change in the outage (default 20)")
     parser.add_argument("--record", type=Path, default=ROOT / "build" / "campaigns" / "faults.jsonl", metavar="FILE")
     parser.add_argument("--name", default="faults", help="name of the light cluster (default faults)")
     parser.add_argument("--keep", action="store_true", help="leave the cluster up")
