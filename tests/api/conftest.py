@@ -42,7 +42,7 @@ def light_cluster() -> Iterator[LightCluster]:
 
 TEMPLATES = {
     "errors": {"query": 'sum(errors{namespace="{{namespace}}",service="{{canaryService}}"})'},
-    "slow": {"query": 'histogram_quantile({{quantile}}, sum(latency{service="{{canaryService}}"}))'},
+    "slow": {"query": 'histogram_quantile({{quantile}}, sum(latency{namespace="{{namespace}}"}))'},
     "broken": {"query": 'sum(errors{namespace="{{namespace}}"}'},
 }
 _spaces = itertools.count(1)

@@ -80,8 +80,7 @@ def gate(name: str, **_: Any) -> Json:
         "fail": {"min": 5},
     }
     plain = {"name": "errors", "prometheus": {"provider": "up", "query": {"template": "errors"}}, "pass": {"equals": 1}}
-    # What a template says to the query, a gate says to the sample.
-    sampled = {**plain, "name": "sampled", "minSample": {"query": {"template": "errors", "arguments": []}, "min": 0.5}}
+    sampled = {**plain, "name": "sampled", "minSample": {"query": query, "min": 0.5}}
     sampled["pass"], sampled["fail"] = {"max": 1}, {"equals": 9, "max": 9}
     spec = {
         "checks": [check, plain, sampled],

@@ -9,7 +9,7 @@ from hack.lib.hgprove.campaign import Result
 from hack.lib.hgprove.generated.cases import Case
 from hack.lib.hgprove.generated.trials import Trials
 
-BATCH = 30
+BATCH = 50
 """Applications at the same time."""
 
 

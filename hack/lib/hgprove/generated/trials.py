@@ -220,7 +220,7 @@ class Trials:
             obj = case.build(plot.name, plot.version)
             live = kube.must_get(plot.shop.path)["status"]
             # What is not looked at stays true: it is one field of a real journal that is forged.
-            obj["status"] = _overlaid(live, obj["status"], case)
+            obj["status"] = _overlaid(live, obj.get("status") or {}, case)
             self._put(f"{plot.shop.path}/status", obj)
             trial.story.append("its status was forged, then another version wanted")
             self._want(trial, bases.good(plot.name, version))
