@@ -22,7 +22,7 @@ from hack.lib.hgprove.faults.scenarios import SCENARIOS
 
 INTERRUPTED = 130
 PREFIX = "faults"
-OUTAGE = "outage"
+OUTAGE = "faults-outage"
 CONVERGED_WITHIN = 60.0
 """Seconds after an outage in which everything must have caught up."""
 _BEGAN = time.monotonic()

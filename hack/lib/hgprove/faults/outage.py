@@ -55,6 +55,8 @@ async def measure(made: Prover, namespace: str, *, seconds: float, rollouts: int
             problems.append("the operator did not outlast it in one process")
         problems += [breach for app in apps for breach in Judge(app.story).breaches()]
     finally:
+        lane.proxy.heal()
+        await asyncio.gather(*(made.clear(app) for app in apps))
         await lane.down()
     return Outage(seconds, rollouts, sorted(found for found in results if isinstance(found, float)), problems)
 

@@ -73,14 +73,14 @@ class Prover:
         return found
 
     async def _clean(self, scenario: Scenario, lane: Lane) -> Run:
-        app = await self._begin(scenario, lane, CLEAN_PATIENCE)
+        app = await self.begin(scenario, lane, CLEAN_PATIENCE)
         calls = _Calls(lane, app)
         began = time.monotonic()
         await scenario.play(app)
         seconds = time.monotonic() - began
         await asyncio.sleep(SETTLE)
         run = run_of(app, points_of(app, calls.since()), seconds)
-        await self._clear(app)
+        await self.clear(app)
         return run
 
     # ------------------------------------------------------------------------------------------------ plans
@@ -91,7 +91,7 @@ class Prover:
         began = time.monotonic()
         patience = self.clean[plan.scenario].seconds + plan.seconds(self.while_seconds) + GRACE
         try:
-            app = await self._begin(scenario, lane, CLEAN_PATIENCE)
+            app = await self.begin(scenario, lane, CLEAN_PATIENCE)
         except (Late, Trouble) as trouble:
             return Result(plan.id, ok=False, problem=f"before the fault: {trouble}", kind=plan.kind)
         app.patience = patience
@@ -116,7 +116,7 @@ class Prover:
         ]
         self.history.require()
         story = calls.told() + _versions(app) if problems else []
-        await self._clear(app)
+        await self.clear(app)
         return Result(
             plan.id,
             ok=not problems,
@@ -140,7 +140,8 @@ class Prover:
                 return found
             await asyncio.sleep(1)
 
-    async def _begin(self, scenario: Scenario, lane: Lane, patience: float) -> App:
+    async def begin(self, scenario: Scenario, lane: Lane, patience: float) -> App:
+        """Give a scenario an application on a lane; its first version serves, if the scenario wants that."""
         story = self.history.follow(lane.name, f"w{next(self._names)}")
         app = App(self.site.client, story, self.site.answers, scenario.steps, patience)
         self.site.answers[app.canary] = scenario.value
@@ -149,7 +150,8 @@ class Prover:
             await app.healthy(1)
         return app
 
-    async def _clear(self, app: App) -> None:
+    async def clear(self, app: App) -> None:
+        """Clear an application away."""
         await app.delete()
         await app.story.until(lambda: app.story.get("Rollout", app.name) is None, 15)
         await app.remove()
