@@ -14,6 +14,7 @@ from kopf._cogs.clients import api
 
 from headgate.act.transport import Credentials
 from headgate.engine.sources import sources
+from headgate.handlers import shell
 from headgate.handlers.lean import NoMemories, read_events_fast
 from headgate.handlers.registry import registry
 from headgate.handlers.settings import Endless, NoDiffBase, settings
@@ -117,6 +118,49 @@ async def test_tasks_of_others_survive_the_end_of_kopf(monkeypatch: pytest.Monke
         task.cancel()
     await asyncio.gather(running, *inner, *outer, return_exceptions=True)
     assert runs == [1]
+
+
+async def test_kopf_that_does_not_end_is_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that loses kopf's one cancellation keeps the operator without watches for a moment only, not for ever."""
+    inner: list[asyncio.Task[Any]] = []
+    ended = asyncio.Event()
+
+    async def deaf() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(3600)
+
+    async def over() -> None:
+        raise RuntimeError("a kind is not served any more")
+
+    async def spawn_tasks(**_: Any) -> list[asyncio.Task[Any]]:
+        inner.append(asyncio.create_task(deaf()))
+        return [asyncio.create_task(over())]
+
+    async def run_tasks(tasks: list[asyncio.Task[Any]], **_: Any) -> None:
+        await asyncio.wait(tasks)
+        inner[-1].cancel()
+        await asyncio.wait(inner)
+        tasks[0].result()
+
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn_tasks)
+    monkeypatch.setattr(kopf, "run_tasks", run_tasks)
+    monkeypatch.setattr(shell, "ENDING_SECONDS", 0.05)
+    watches = Shell(
+        registry=lambda: made(Ear()),
+        settings=lambda: settings(SOURCES),
+        namespaces=(),
+        on_spawned=lambda: None,
+        on_ended=ended.set,
+        beat=lambda: None,
+    )
+    running = asyncio.create_task(watches.run())
+    async with asyncio.timeout(10):
+        await ended.wait()
+    assert inner[0].done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 def test_watch_lines_are_read_by_the_fast_reader() -> None:

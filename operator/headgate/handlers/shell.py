@@ -19,6 +19,9 @@ GOOD_SECONDS = 60.0
 """A run of this length was a good one: the next pause is short again."""
 BEAT_SECONDS = 10.0
 STOP_SECONDS = 2.0
+ENDING_SECONDS = 15.0
+"""What kopf may take to end its tasks, once one that never should has ended; it gives some of them five seconds."""
+CANCELS = 5
 
 log = logger(__name__)
 _inside = contextvars.ContextVar("inside kopf", default=False)
@@ -125,7 +128,31 @@ class Shell:
         )
         # It has just taken the signals; they are the operator's.
         self._on_spawned()
-        await kopf.run_tasks(tasks, ignored=_NotOf(self._tasks))
+        running = asyncio.create_task(kopf.run_tasks(tasks, ignored=_NotOf(self._tasks)), name="kopf's run")
+        try:
+            await asyncio.wait({*tasks, running}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({running}, timeout=ENDING_SECONDS)
+            if not running.done():
+                await self._abandon()
+        finally:
+            running.cancel()
+        if running.done() and not running.cancelled():
+            running.result()
+
+    async def _abandon(self) -> None:
+        """Cancel what kopf waits for, again and again.
+
+        kopf cancels a task once and waits without an end; one that loses that in the end of a request would leave the
+        operator without watches for ever, with nobody told.
+        """
+        left = {t for t in self._tasks if not t.done()}
+        log.warning("the watches do not end by themselves", tasks=sorted(t.get_name() for t in left)[:10])
+        for _ in range(CANCELS):
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=1.0)
+            if not left:
+                return
 
     def _mark_tasks(self) -> None:
         loop = asyncio.get_running_loop()
