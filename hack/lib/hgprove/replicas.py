@@ -1,0 +1,321 @@
+"""`hack/replicas`: two replicas with one Lease; the leader is frozen, killed, cut off or held up in mid-release.
+
+Each replica speaks through a proxy of its own, so that it is known which of them made which accepted write, and when
+the Lease changed hands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from hack.lib.hgbench.cluster import ROOT, SYSTEM, Cluster, Trouble
+from hack.lib.hgprove.campaign import Record, Result
+from hack.lib.hgprove.faults.calls import Call
+from hack.lib.hgprove.faults.lane import Site
+from hack.lib.hgprove.faults.plans import concerns
+from hack.lib.hgprove.faults.process import Operator
+from hack.lib.hgprove.faults.prometheus import TEMPLATE
+from hack.lib.hgprove.faults.proxy import FaultProxy, free_port
+from hack.lib.hgprove.faults.runner import Prover, prover
+from hack.lib.hgprove.faults.scenarios import GATED, GOOD, App, Late
+
+WAYS = ("killed", "frozen", "cut-off", "held-up")
+"""What happens to the leader: SIGKILL; SIGSTOP past its Lease; no connection; a connection that carries all late."""
+PAST_THE_LEASE = 9.0
+"""Seconds for which the leader is away: the Lease ends after 6, and the standby looks every 2."""
+PATIENCE = 90.0
+LIMIT = 10.0
+"""Seconds from the leader's death to the other's first decision that must be enough at the 99th percentile."""
+
+
+class Replica:
+    """One operator and its proxy."""
+
+    def __init__(self, site: Site, namespace: str, letter: str) -> None:
+        self.letter = letter
+        self.proxy = FaultProxy.before(site.cluster.operator_kubeconfig)
+        folder = site.folder / f"{namespace}-{letter}"
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "routeSettleSeconds": 0.1,
+            "drainSeconds": 0.2,
+            "metricProviders": {"up": {"address": site.provider, "timeoutSeconds": 5}},
+            "queryTemplates": {"errors": {"query": TEMPLATE}},
+        }
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        environment = {
+            "KUBECONFIG": str(self.proxy.kubeconfig(folder / "kubeconfig")),
+            "PYTHONPATH": str(ROOT / "operator"),
+            "HEADGATE_CONFIG": str(folder / "config.yaml"),
+            "HEADGATE_LEASE": namespace,
+            "HEADGATE_PORT": str(free_port()),
+            "POD_NAME": f"{namespace}-{letter}",
+            "POD_NAMESPACE": SYSTEM,
+        }
+        log = folder / "operator.log"
+        log.unlink(missing_ok=True)
+        self.operator = Operator(["--namespace", namespace], environment, log)
+
+    def accepted(self) -> list[Call]:
+        """The writes that the server carried out, Leases among them."""
+        return [c for c in self.proxy.recorded.calls if c.applied and (c.effective or holds(c))]
+
+    def renewed(self) -> float:
+        """When it last held the Lease for sure; 0 for never."""
+        return max((c.ended for c in self.accepted() if holds(c)), default=0.0)
+
+    def watching(self) -> bool:
+        """Whether its cache is filled and kept: it could take over."""
+        return self.operator.running and bool(self.proxy.streams_of("rollouts"))
+
+
+def holds(call: Call) -> bool:
+    """Whether a request takes or keeps the Lease."""
+    given_back = b'"holderIdentity":""' in call.body or b'"value":""' in call.body
+    return call.resource == "leases" and call.verb in ("create", "patch") and call.applied and not given_back
+
+
+def takeovers(replicas: Sequence[Replica]) -> list[tuple[float, Replica]]:
+    """When the Lease changed hands, and into whose."""
+    turns = sorted(((c.ended, r) for r in replicas for c in r.accepted() if holds(c)), key=lambda turn: turn[0])
+    return [
+        turn for before, turn in zip([None, *turns], turns, strict=False) if before is None or before[1] is not turn[1]
+    ]
+
+
+def violations(replicas: Sequence[Replica]) -> list[str]:
+    """Accepted writes of a replica that does not lead any more over what the one that leads had written."""
+    changes = takeovers(replicas)
+    writes = sorted(((c.ended, c, r) for r in replicas for c in r.accepted() if c.effective), key=lambda w: w[0])
+    found = []
+    for at, call, replica in writes:
+        since, leader = next((change for change in reversed(changes) if change[0] <= at), (at, replica))
+        if leader is replica:
+            continue
+        over = next(
+            (c for ended, c, r in writes if r is leader and since <= ended < at and _object(c) == _object(call)),
+            None,
+        )
+        if over is not None:
+            found.append(
+                f"{replica.letter} wrote {call.what} {at - over.ended:.3f} s after {leader.letter}'s {over.what}"
+            )
+    return found
+
+
+def _object(call: Call) -> tuple[str, str, str]:
+    return call.resource, call.namespace, call.name or call.body_name
+
+
+@dataclass
+class Pair:
+    """Two replicas, one application, and what happens to them."""
+
+    made: Prover
+    namespace: str
+    replicas: list[Replica] = field(default_factory=list)
+    app: App | None = None
+    version: int = 1
+
+    async def up(self) -> App:
+        """Start both, deploy the application and wait for its first version."""
+        site = self.made.site
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        await site.client.apply(f"/api/v1/namespaces/{self.namespace}", body)
+        await self._drop_lease()
+        self.replicas = [Replica(site, self.namespace, letter) for letter in "ab"]
+        for replica in self.replicas:
+            await replica.proxy.start()
+            replica.operator.start()
+        story = self.made.history.follow(self.namespace, "w1")
+        self.app = App(site.client, story, site.answers, GATED, PATIENCE)
+        site.answers[self.app.canary] = GOOD
+        await self.app.deploy()
+        await self.app.healthy(1)
+        return self.app
+
+    async def down(self) -> None:
+        """End both."""
+        for replica in self.replicas:
+            await asyncio.to_thread(replica.operator.stop)
+            await replica.proxy.stop()
+        await self._drop_lease()
+        await self.made.site.client.delete(f"/api/v1/namespaces/{self.namespace}")
+
+    async def operation(self, seed: int) -> tuple[Result, float | None]:
+        """One mishap of the leader in a release, its return in the next; and the time to the other's decision."""
+        began, rand = time.monotonic(), random.Random(seed)
+        way = WAYS[seed % len(WAYS)]
+        problems: list[str] = []
+        decided: float | None = None
+        try:
+            decided = await self._mishap(way, rand)
+        except Late as late:
+            problems.append(str(late))
+        problems += violations(self.replicas)
+        told = self._story(began) if problems else []
+        took = round(time.monotonic() - began, 1)
+        return Result(f"{seed}", not problems, "; ".join(problems), told, took, way), decided
+
+    async def _mishap(self, way: str, rand: random.Random) -> float:
+        app = self._app()
+        await self._until("both replicas are ready", lambda: all(r.watching() for r in self.replicas))
+        leader, other = sorted(self.replicas, key=lambda r: -r.renewed())
+        await app.change(self._next())
+        await asyncio.sleep(rand.uniform(0, 1.5))
+        struck = time.monotonic()
+        self._strike(way, leader)
+        try:
+            await self._until(
+                "the other decides", lambda: any(concerns(app, c) and c.ended > struck for c in other.accepted())
+            )
+            decided = min(c.ended for c in other.accepted() if concerns(app, c) and c.ended > struck) - struck
+            await app.healthy(self.version)
+            await asyncio.sleep(max(0.0, struck + PAST_THE_LEASE - time.monotonic()))
+            # The one that was away comes back in the middle of a release.
+            await app.change(self._next())
+            await asyncio.sleep(rand.uniform(0, 1.5))
+        finally:
+            self._heal(way, leader)
+        await app.healthy(self.version)
+        return decided
+
+    def _strike(self, way: str, leader: Replica) -> None:
+        {
+            "killed": leader.operator.kill,
+            "frozen": leader.operator.freeze,
+            "cut-off": leader.proxy.partition,
+            "held-up": leader.proxy.pause,
+        }[way]()
+
+    def _heal(self, way: str, leader: Replica) -> None:
+        {
+            "killed": leader.operator.start,
+            "frozen": leader.operator.thaw,
+            "cut-off": leader.proxy.heal,
+            "held-up": leader.proxy.resume,
+        }[way]()
+
+    def _next(self) -> int:
+        self.version = 3 if self.version == 2 else 2
+        return self.version
+
+    def _app(self) -> App:
+        if self.app is None:
+            raise Trouble(f"{self.namespace} was not started")
+        return self.app
+
+    async def _until(self, what: str, holds: Callable[[], bool]) -> None:
+        ends = time.monotonic() + PATIENCE
+        while not holds():
+            if time.monotonic() > ends:
+                raise Late(f"not within {PATIENCE:.0f} s: {what}; it is {self._app().where()}")
+            await asyncio.sleep(0.05)
+
+    def _story(self, began: float) -> list[str]:
+        calls = sorted(((c.ended, r.letter, c) for r in self.replicas for c in r.accepted()), key=lambda row: row[0])
+        return [f"{at - began:6.2f}s {letter}: {c.what}" for at, letter, c in calls if at > began][-60:]
+
+    async def _drop_lease(self) -> None:
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{self.namespace}"
+        await self.made.site.client.delete(path)
+
+
+@dataclass
+class Outcome:
+    """What came out of all operations."""
+
+    times: list[float] = field(default_factory=list)
+    """From the leader's mishap to the other's first decision, where it was killed."""
+    others: list[float] = field(default_factory=list)
+    """The same for the other mishaps."""
+
+
+async def operate(made: Prover, record: Record, seeds: Iterator[int], pair: Pair, outcome: Outcome) -> None:
+    """Let one pair carry out operation after operation."""
+    await pair.up()
+    try:
+        for seed in seeds:
+            result, decided = await pair.operation(seed)
+            record.add(result)
+            if decided is not None:
+                (outcome.times if result.kind == "killed" else outcome.others).append(decided)
+            if not result.ok:
+                _say(f"WRONG {seed} ({result.kind}): {result.problem[:500]}")
+            made.history.require()
+            for replica in pair.replicas:
+                del replica.proxy.recorded.calls[:-4000]
+                replica.proxy.recorded.lines.clear()
+    finally:
+        await pair.down()
+
+
+async def campaign(cluster: Cluster, arguments: argparse.Namespace) -> int:
+    """Carry out what was asked for; gives the exit status."""
+    record, outcome = Record(arguments.record, resume=arguments.resume), Outcome()
+    seeds = iter([s for s in range(arguments.operations) if not record.done(str(s))])
+    async with prover(cluster, arguments.folder, while_seconds=0.0) as made:
+        pairs = [Pair(made, f"replicas-{number}") for number in range(arguments.parallel)]
+        await asyncio.gather(*(operate(made, record, seeds, pair, outcome) for pair in pairs))
+    return report(record, outcome)
+
+
+def report(record: Record, outcome: Outcome) -> int:
+    """Print what came out; gives the exit status."""
+    wrong = record.failures()
+    for result in wrong:
+        print(f"\noperation {result.item} ({result.kind}): {result.problem}")
+        for line in result.story:
+            print(f"    {line}")
+    print(f"operations   {len(record.results)}")
+    print(f"violations   {len(wrong)}")
+    slow = False
+    for what, times in (("killed", outcome.times), ("otherwise away", outcome.others)):
+        if len(times) > 1:
+            ranks = statistics.quantiles(times, n=100, method="inclusive")
+            print(f"decision     leader {what}: p50 {ranks[49]:.1f} s, p99 {ranks[98]:.1f} s, most {max(times):.1f} s")
+            slow = slow or ranks[98] >= LIMIT
+    print(f"record       {record.path}")
+    return 1 if wrong or slow else 0
+
+
+def main() -> int:
+    """Do what the command line says; gives the exit status."""
+    parser = argparse.ArgumentParser(prog="hack/replicas", description=__doc__)
+    parser.add_argument("--operations", type=int, default=200, help="how many mishaps of a leader (default 200)")
+    parser.add_argument("--parallel", type=int, default=6, help="pairs of replicas at the same time (default 6)")
+    parser.add_argument("--resume", action="store_true", help="skip what the record holds already")
+    parser.add_argument("--record", type=Path, default=ROOT / "build" / "campaigns" / "replicas.jsonl")
+    parser.add_argument("--name", default="replicas", help="name of the light cluster (default replicas)")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster up")
+    arguments = parser.parse_args()
+    arguments.folder = ROOT / "build" / "replicas" / arguments.name
+    cluster: Cluster | None = None
+    try:
+        cluster = Cluster.up(arguments.name, 3)
+        cluster.install()
+        return asyncio.run(campaign(cluster, arguments))
+    except Trouble as trouble:
+        print(f"hack/replicas: {trouble}", file=sys.stderr)
+        return 1
+    finally:
+        if cluster is not None and not arguments.keep:
+            cluster.down()
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
