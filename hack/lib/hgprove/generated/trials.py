@@ -393,7 +393,8 @@ def _rests(sight: Sight, trial: Trial) -> bool:
 def _overlaid(live: Json, forged: Json, case: Case) -> Json:
     """The live status with the top field that a case is about taken from the forged one."""
     if len(case.place) == 1:
-        return forged
+        unknown = {k: v for k, v in forged.items() if k == "noSuchField"}
+        return live | unknown if unknown else forged
     top = str(case.place[1])
     kept = {k: v for k, v in live.items() if k != top}
     return kept | ({top: forged[top]} if top in forged else {})
