@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import random
 import re
+import secrets
 import sys
 import time
 from collections import Counter
@@ -215,7 +216,9 @@ async def campaign(cluster: Cluster, arguments: argparse.Namespace) -> int:
     todo = iter([seed for seed in seeds if not record.done(str(seed))])
     ends = time.monotonic() + (arguments.seconds or float("inf"))
     async with prover(cluster, arguments.folder, while_seconds=CLEAN) as made:
-        lanes = [Lane(made.site, f"campaign-{number}") for number in range(arguments.operators)]
+        # A name of its own: what an interrupted campaign left in the cluster is nobody's in this one.
+        name = f"campaign-{secrets.token_hex(2)}"
+        lanes = [Lane(made.site, f"{name}-{number}") for number in range(arguments.operators)]
         deployments = Deployments(made, lanes, traced=arguments.trace)
         try:
             await asyncio.gather(*(lane.up() for lane in lanes))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import secrets
 import statistics
 import sys
 import time
@@ -243,8 +244,8 @@ class Outcome:
 
 async def operate(made: Prover, record: Record, seeds: Iterator[int], pair: Pair, outcome: Outcome) -> None:
     """Let one pair carry out operation after operation."""
-    await pair.up()
     try:
+        await pair.up()
         for seed in seeds:
             result, decided = await pair.operation(seed)
             record.add(result)
@@ -265,7 +266,9 @@ async def campaign(cluster: Cluster, arguments: argparse.Namespace) -> int:
     record, outcome = Record(arguments.record, resume=arguments.resume), Outcome()
     seeds = iter([s for s in range(arguments.operations) if not record.done(str(s))])
     async with prover(cluster, arguments.folder, while_seconds=0.0) as made:
-        pairs = [Pair(made, f"replicas-{number}") for number in range(arguments.parallel)]
+        # A name of its own: what an interrupted campaign left in the cluster is nobody's in this one.
+        name = f"replicas-{secrets.token_hex(2)}"
+        pairs = [Pair(made, f"{name}-{number}") for number in range(arguments.parallel)]
         await asyncio.gather(*(operate(made, record, seeds, pair, outcome) for pair in pairs))
     return report(record, outcome)
 
