@@ -23,7 +23,8 @@ from tests.simulation.recorded import Recorded, settled
 
 pytestmark = pytest.mark.unit
 
-PATIENT = settings(max_examples=60, deadline=None)
+PATIENT = settings(max_examples=25, deadline=None, derandomize=True)
+"""Always the same examples: a defect that chance finds is found by who looks for it, not by who tests something else."""
 X = TypeVar("X")
 WEIGHT = st.sampled_from([0, 1, 5, 33, 50, 99, 100])
 PODS = st.sampled_from([0, 1, 2, 9_999, 10_000])
@@ -187,7 +188,7 @@ MOMENT = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(length=st.integers(1, 90), moments=st.lists(MOMENT, min_size=1, max_size=60))
 def test_a_pause_lasts_at_least_its_length_whatever_the_clocks_do(
     length: int, moments: list[tuple[str, float]]
