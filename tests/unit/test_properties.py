@@ -24,7 +24,7 @@ from tests.simulation.recorded import Recorded, settled
 pytestmark = pytest.mark.unit
 
 PATIENT = settings(max_examples=25, deadline=None, derandomize=True)
-"""Always the same examples: a defect that chance finds is found by who looks for it, not by who tests something else."""
+"""Always the same examples: what chance finds is for a campaign, not for who tests something else."""
 X = TypeVar("X")
 WEIGHT = st.sampled_from([0, 1, 5, 33, 50, 99, 100])
 PODS = st.sampled_from([0, 1, 2, 9_999, 10_000])
