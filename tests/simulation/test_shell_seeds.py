@@ -1,7 +1,7 @@
 """Random histories of the whole operator, in virtual time, with faults: no write breaks an invariant, all end well.
 
-A slice of the seeds is run, for `HEADGATE_SLICE_SECONDS` (60 unless told), from a place that follows the commit. All of
-them: `hack/simulate`.
+A slice of known seeds is run, for `HEADGATE_SLICE_SECONDS` (60 unless told), from where the commit says. Others:
+`hack/simulate`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from tests.simulation.shell.history import run
 from tests.simulation.shell.scenario import scenario
 
 SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "60"))
-SEEDS = 10_000_000
+FIRST, SEEDS = 1_000_000, 1_700
+"""Seeds that a campaign found good: what turns one bad is a change. `hack/simulate` looks for new ones."""
 SLOWEST = 2.0
 """Seconds that a seed may take on a busy machine; the slice has at least as many as then fit."""
 FOUND = {
@@ -50,7 +51,7 @@ def test_no_history_breaks_an_invariant(record_testsuite_property: Callable[[str
     """As many seeds as fit into the time, none of which may fail."""
     first, count, end = rotation(SEEDS), 0, time.monotonic() + SECONDS
     while time.monotonic() < end:
-        holds((first + count) % SEEDS)
+        holds(FIRST + (first + count) % SEEDS)
         count += 1
     record_testsuite_property("simulated seeds", count)
     assert count >= SECONDS / SLOWEST
