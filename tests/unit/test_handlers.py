@@ -11,11 +11,13 @@ from typing import Any
 import kopf
 import pytest
 from kopf._cogs.clients import api
+from kopf._cogs.structs.references import Resource
+from kopf._core.reactor import processing, running
 
 from headgate.act.transport import Credentials
 from headgate.engine.sources import sources
 from headgate.handlers import shell
-from headgate.handlers.lean import NoMemories, read_events_fast
+from headgate.handlers.lean import NoMemories, call_event_handlers_only, read_events_fast
 from headgate.handlers.registry import registry
 from headgate.handlers.settings import Endless, NoDiffBase, settings
 from headgate.handlers.shell import Shell
@@ -172,6 +174,32 @@ def test_watch_lines_are_read_by_the_fast_reader() -> None:
     assert used.loads('{"a": 1}') == {"a": 1}
     with pytest.raises(ValueError, match="unexpected"):
         used.loads('{"a": ')
+
+
+async def test_an_event_goes_to_the_handler_of_its_kind_and_nowhere_else() -> None:
+    """What kopf calls for an event, by the names of arguments that it calls it with, is ours."""
+    # Read from the source, because the function may have been replaced by now.
+    arguments = re.search(r"async def process_resource_event\((.*?)\n\)", inspect.getsource(processing), re.DOTALL)
+    assert arguments is not None
+    taken = set(re.findall(r"^ +(\w+):", arguments[1], re.MULTILINE))
+    assert {"registry", "resource", "raw_event", "resource_indexed", "operator_indexed"} <= taken
+    assert "processing.process_resource_event" in inspect.getsource(running)
+    call_event_handlers_only()
+    ear = Ear()
+    event = {"type": "MODIFIED", "object": {"metadata": {"name": "s"}}}
+    service = Resource(group="", version="v1", plural="services", kind="Service", namespaced=True)
+    process: Any = processing.process_resource_event
+    assert await process(registry=made(ear), resource=service, raw_event=event, settings=None) is None
+    assert ear.heard == [("Service", "MODIFIED", "s")]
+
+
+async def test_an_event_that_cannot_be_taken_ends_no_watch(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is told in the log, and the next one comes."""
+    call_event_handlers_only()
+    process: Any = processing.process_resource_event
+    service = Resource(group="", version="v1", plural="services", kind="Service", namespaced=True)
+    await process(registry=made(Ear()), resource=service, raw_event={"type": "MODIFIED", "object": {}})
+    assert "an event was not taken" in capsys.readouterr().out
 
 
 async def test_kopf_remembers_no_object() -> None:

@@ -1,6 +1,6 @@
 """What kopf does for each event and keeps for each object, done with less: a fleet has ten objects for each Rollout.
 
-Both places are kopf's own, not its interface; `tests/unit/test_handlers.py` fails when a new version moves them.
+All three places are kopf's own, not its interface; `tests/unit/test_handlers.py` fails when a new version moves them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,12 @@ from typing import Any
 
 import orjson
 from kopf._cogs.clients import api
+from kopf._core.reactor import processing
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
+
+from headgate.telemetry.logs import logger
+
+log = logger(__name__)
 
 
 class NoMemories(ResourceMemories):
@@ -41,3 +46,32 @@ class _Json:
 def read_events_fast() -> None:
     """Let kopf read watch lines by orjson: a third of the time, and one copy of each key for all objects."""
     vars(api)["json"] = _Json
+
+
+def call_event_handlers_only() -> None:
+    """Let kopf give an event to the handlers of its kind and do nothing else with it.
+
+    What it does besides serves handlers that there are none of: differences, finalizers, progress, indices, patches. It
+    took an eighth of the operator's time.
+    """
+    vars(processing)["process_resource_event"] = _process
+
+
+async def _process(
+    *,
+    registry: Any,
+    resource: Any,
+    raw_event: Any,
+    resource_indexed: Any = None,
+    operator_indexed: Any = None,
+    **_: Any,
+) -> None:
+    """One event of one object; None says that nothing was written."""
+    for handler in registry._watching.get_all_handlers():  # noqa: SLF001  kopf has no other way to them
+        if handler.selector.check(resource):
+            try:
+                await handler.fn(event=raw_event)
+            except Exception:
+                log.exception("an event was not taken", kind=resource.kind)
+    if operator_indexed is not None and resource_indexed is not None:
+        await operator_indexed.drop_toggle(resource_indexed)

@@ -11,7 +11,7 @@ from typing import Any
 
 import kopf
 
-from headgate.handlers.lean import NoMemories, read_events_fast
+from headgate.handlers.lean import NoMemories, call_event_handlers_only, read_events_fast
 from headgate.telemetry.logs import logger
 
 LONGEST_PAUSE = 30.0
@@ -78,6 +78,7 @@ class Shell:
         """Run kopf for ever."""
         self._mark_tasks()
         read_events_fast()
+        call_event_handlers_only()
         pause = 1.0
         while True:
             began = time.monotonic()
