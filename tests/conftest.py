@@ -18,7 +18,7 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test as what its folder says it is."""
+    """Mark each test as what its folder says it is; what shares a cluster stays in one process."""
     for item in items:
         if item.path.is_relative_to(HERE):
             kind = item.path.relative_to(HERE).parts[0]
@@ -26,6 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(kind)
             if kind in SECONDS and item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(SECONDS[kind]))
+            if kind in SECONDS:
+                item.add_marker(pytest.mark.xdist_group(kind))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
