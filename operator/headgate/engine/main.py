@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from headgate.act.transport import ClientTransport, own_namespace
 from headgate.checks.registry import providers_of
+from headgate.engine import loop_faults
 from headgate.engine.operator import Operator
 from headgate.engine.options import Options, default_identity, read_config
 from headgate.handlers.registry import registry
@@ -98,6 +100,7 @@ def _spare_the_collector() -> None:
 
 async def run(options: Options) -> None:
     """Run one process of the operator until it is told to stop."""
+    asyncio.get_running_loop().set_exception_handler(loop_faults.hear)
     transport = await ClientTransport.connect(options.kubeconfig, options.context)
     operator = Operator(options, transport, ROUTERS, providers_of(options.config))
     shell = Shell(
