@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import itertools
 import re
@@ -163,6 +164,45 @@ async def test_kopf_that_does_not_end_is_started_anew(monkeypatch: pytest.Monkey
     assert inner[0].done()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+def test_watches_that_fail_together_are_no_errors_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kopf raises the first failure of several and drops the others; none is reported as an exception nobody took."""
+    told: list[str] = []
+
+    async def watcher() -> None:
+        raise RuntimeError("a kind is not served any more")
+
+    async def spawn_tasks(**_: Any) -> list[asyncio.Task[Any]]:
+        return [asyncio.create_task(watcher()) for _ in range(3)]
+
+    async def run_tasks(tasks: list[asyncio.Task[Any]], **_: Any) -> None:
+        await asyncio.wait(tasks)
+        tasks[0].result()
+
+    async def run_once() -> None:
+        ended = asyncio.Event()
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["message"]))
+        watches = Shell(
+            registry=lambda: made(Ear()),
+            settings=lambda: settings(SOURCES),
+            namespaces=(),
+            on_spawned=lambda: None,
+            on_ended=ended.set,
+            beat=lambda: None,
+        )
+        running = asyncio.create_task(watches.run())
+        async with asyncio.timeout(10):
+            await ended.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn_tasks)
+    monkeypatch.setattr(kopf, "run_tasks", run_tasks)
+    # asyncio says it when the tasks go, and they go with everything that knew them.
+    asyncio.run(run_once())
+    gc.collect()
+    assert told == []
 
 
 def test_watch_lines_are_read_by_the_fast_reader() -> None:

@@ -165,6 +165,17 @@ class Shell:
             task = before(loop, coroutine, **options) if before else Task(coroutine, loop=loop, **options)
             if _inside.get():
                 self._tasks.add(task)  # type: ignore[arg-type]
+                task.add_done_callback(_look_at)
             return task
 
         loop.set_task_factory(factory)  # type: ignore[arg-type]
+
+
+def _look_at(task: asyncio.Future[Any]) -> None:
+    """Take the error of a task that failed.
+
+    kopf logs the failure of each watch, but when several fail together (a whole API is not served) it raises the first
+    only and drops the others unseen, which asyncio reports as errors of the program.
+    """
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.debug("a task of the watches failed", error=type(error).__name__)
