@@ -84,6 +84,24 @@ def creating(s: Session) -> None:
     s.send("DELETE", "/api/v1/namespaces/" + s.namespace + "/status")
 
 
+def not_served(s: Session) -> None:
+    """A kind that is not served is told otherwise than an object that is not there, whatever is asked of it."""
+    group = f"/apis/example.com/v1/namespaces/{s.namespace}/things"
+    for path in (group, f"/apis/headgate.dev/v1alpha1/namespaces/{s.namespace}/things"):
+        s.get(path)
+        s.get(f"{path}/a")
+        s.create(path, config_map("a"))
+        s.json_patch(f"{path}/a", put("/data/b", "2"))
+        s.json_patch(f"{path}/a/status", put("/status", {}))
+        s.delete(f"{path}/a")
+    for path in (maps(s, "a"), rollouts(s, "a")):
+        s.get(path)
+        s.json_patch(path, put("/data/b", "2"))
+        s.delete(path)
+    s.json_patch(rollouts(s, "a") + "/status", put("/status", {}))
+    s.json_patch(rollouts(s, "a") + "/nothing", put("/status", {}))
+
+
 def locking(s: Session) -> None:
     """A JSON patch with a version is a condition, answered before anything else."""
     made = s.create(maps(s), config_map("a"))
@@ -288,6 +306,7 @@ def terminating(s: Session) -> None:
 
 SCRIPTS: tuple[Script, ...] = (
     creating,
+    not_served,
     locking,
     merging,
     replacing,

@@ -26,6 +26,7 @@ class Stubborn(World):
         super().__init__(seed, rollout)
         self.refuses: dict[str, t.OutcomeKind] = {}
         """Beginning of an action's key to how it ends, without effect."""
+        self.reason = "Forbidden"
         self.lens: Callable[[t.Snapshot], t.Snapshot] = lambda s: s
         self.rows: dict[str, t.Outcome] = {}
         self.held_since: dict[str, tuple[object, float]] = {}
@@ -54,7 +55,7 @@ class Stubborn(World):
         if row is not None and self.now < row.at + 1:
             return
         first = row.first_at if row else self.now
-        self.outcome = t.Outcome(action.key, kind, "Forbidden", "no", self.now, first, row.count + 1 if row else 1)
+        self.outcome = t.Outcome(action.key, kind, self.reason, "no", self.now, first, row.count + 1 if row else 1)
         self.rows[action.key] = self.outcome
         self.tell(f"{action.key}: {kind}")
 
@@ -421,13 +422,19 @@ def test_a_deletion_that_is_refused_is_told() -> None:
     assert stalled(world)[0] == "True"
 
 
-def test_a_namespace_goes_although_the_rights_in_it_went_first() -> None:
-    """In a namespace that is deleted a refusal counts as done; nothing may keep it for ever."""
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(t.OutcomeKind.REFUSED, "Forbidden"), (t.OutcomeKind.UNKNOWN, "NotServed")],
+)
+def test_a_namespace_goes_although_the_rights_in_it_went_first(kind: t.OutcomeKind, reason: str) -> None:
+    """In a namespace that is deleted a refusal, or a kind that is gone, counts as done; nothing keeps it for ever."""
     world = settled(spec(PAUSED))
+    world.reason = reason
     world.release("v2")
     world.settle(120, until=("Paused",))
-    world.lens = lambda s: replace(s, namespace_terminating=True)
-    world.refuses["SetWeight/"] = t.OutcomeKind.REFUSED
+    # Looked at when the time has come to try it again, as it is when nothing else happens.
+    world.lens = lambda s: replace(s, namespace_terminating=True, barred=frozenset())
+    world.refuses["SetWeight/"] = kind
     world.deleting = True
     world.run_for(30)
     assert world.gone

@@ -82,13 +82,15 @@ class FakeAPI:
 
         self.faults.append((method, part, answer))
 
-    def _get(self, path: str, _body: Any) -> tuple[int, Object]:
+    def _get(self, path: str, _body: Any) -> tuple[int, Object | None]:
         if path in self.objects:
             return 200, self.objects[path]
+        if _names(path):
+            return _absent(path)
         items = [o for p, o in self.objects.items() if p.rpartition("/")[0] == path]
-        if items or path.rpartition("/")[2] in ("rollouts", "pods", "horizontalpodautoscalers"):
-            return 200, {"metadata": {"resourceVersion": str(self.version)}, "items": items}
-        return 404, {"kind": "Status", "reason": "NotFound", "message": "not found"}
+        if not items and path.endswith("/httproutes"):
+            return 404, None  # Its definition is installed with the first object.
+        return 200, {"metadata": {"resourceVersion": str(self.version)}, "items": items}
 
     def _post(self, path: str, body: Any) -> tuple[int, Object]:
         where = f"{path}/{body['metadata']['name']}"
@@ -99,7 +101,7 @@ class FakeAPI:
     def _patch(self, path: str, body: Any) -> tuple[int, Object]:
         where = path.removesuffix("/status")
         if where not in self.objects:
-            return 404, {"kind": "Status", "reason": "NotFound", "message": "not found"}
+            return _absent(path)
         before = self.objects[where]
         if not isinstance(body, list):
             return 200, self.put(where, before | body)
@@ -111,9 +113,27 @@ class FakeAPI:
     def _delete(self, path: str, body: Any) -> tuple[int, Object]:
         before = self.objects.get(path)
         if before is None:
-            return 404, {"kind": "Status", "reason": "NotFound", "message": "not found"}
+            return _absent(path)
         wanted = (body or {}).get("preconditions") or {}
         if any(before["metadata"].get(k) != v for k, v in wanted.items()):
             return 409, {"kind": "Status", "reason": "Conflict", "message": "precondition"}
         del self.objects[path]
         return 200, {"kind": "Status", "status": "Success"}
+
+
+def unserved() -> Response:
+    """What a server answers for a kind that it does not know."""
+    return Response(404, b"404 page not found\n")
+
+
+def _names(path: str) -> bool:
+    """Whether a path is that of one object, and not of a list."""
+    parts = path.strip("/").split("/")
+    start = {"api": 2, "apis": 3}[parts[0]]
+    rest = parts[start + 2 :] if parts[start] == "namespaces" and len(parts) > start + 2 else parts[start:]
+    return len(rest) > 1
+
+
+def _absent(path: str) -> tuple[int, Object]:
+    name = path.removesuffix("/status").rpartition("/")[2]
+    return 404, {"kind": "Status", "reason": "NotFound", "message": "not found", "details": {"name": name}}

@@ -13,6 +13,7 @@ from headgate.decide.invariants import guard
 from headgate.decide.types import (
     Action,
     Decision,
+    DeleteReplicaSet,
     EventNote,
     OutcomeKind,
     ScaleReplicaSet,
@@ -22,7 +23,9 @@ from headgate.decide.types import (
 )
 from headgate.engine.heartbeat import Heartbeats
 from headgate.engine.worker import Worker
+from headgate.traffic.registry import ROUTERS
 from tests.unit.engine_world import KEY, ROLLOUT, ROUTE, STABLE, World, rollout, service
+from tests.unit.fake_api import unserved
 
 pytestmark = pytest.mark.looptime
 
@@ -279,6 +282,89 @@ async def test_an_object_that_is_gone_is_not_written_again(world: World) -> None
     await world.pass_over()
     await world.pass_over()
     assert not world.snapshots[-1].stable_service.found
+
+
+async def test_a_kind_that_is_not_served_takes_no_object_along(world: World) -> None:
+    """A 404 for the whole kind is no word about the object: it stays known, and the write comes again."""
+    deciding(world, write=False)
+    world.ledger.of(KEY).journal_known = True
+    world.api.fail("PATCH", "services", unserved)
+    await world.pass_over()
+    await world.pass_over()
+    outcome = world.snapshots[-1].outcome
+    assert outcome is not None
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.UNKNOWN, "NotServed")
+    assert world.snapshots[-1].stable_service.found
+    assert world.api.log == [SELECTOR, SELECTOR], "it was not tried again"
+    assert world.api.objects[STABLE]["spec"]["selector"]["headgate.dev/revision"] == "abc"
+
+
+async def test_a_deletion_of_a_kind_that_is_not_served_is_not_done(world: World) -> None:
+    """What was never deleted is not taken for gone, and is deleted when the kind is served again."""
+    path = "/apis/apps/v1/namespaces/shop/replicasets/checkout-abc"
+    labels = {"headgate.dev/rollout": "checkout", "headgate.dev/revision": "abc"}
+    world.put("ReplicaSet", path, {"metadata": {"labels": labels}, "spec": {"replicas": 0}})
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        found = next(iter(snapshot.replica_sets), None)
+        action = DeleteReplicaSet(found.name, found.uid, found.resource_version) if found else None
+        return Decision(snapshot.status, write=False, action=action)
+
+    world.decide = decide
+    world.ledger.of(KEY).journal_known = True
+    world.api.fail("DELETE", "replicasets", unserved)
+    await world.pass_over()
+    assert world.cache.count("ReplicaSet") == 1
+    await asyncio.sleep(3)
+    await world.pass_over()
+    assert path not in world.api.objects
+    assert world.cache.count("ReplicaSet") == 0
+
+
+async def test_a_journal_that_no_kind_is_served_for_keeps_its_rollout(world: World) -> None:
+    """The status cannot be written while Rollouts are not served; the Rollout is not forgotten over it."""
+    deciding(world)
+    world.api.fail("PATCH", "status", unserved)
+    await world.pass_over()
+    assert world.api.log == [STATUS]
+    await world.pass_over()
+    assert world.api.written() == [STATUS, STATUS, SELECTOR]
+
+
+async def test_a_journal_that_cannot_be_read_for_its_kind_keeps_its_rollout(world: World) -> None:
+    """The read after a conflict may meet the same."""
+    deciding(world)
+    world.api.fail("PATCH", "status", (409, "Conflict"))
+    world.api.fail("GET", "rollouts", unserved)
+    await world.pass_over()
+    assert world.cache.get("Rollout", *KEY) is not None
+
+
+async def test_what_is_in_doubt_stays_so_while_its_kind_is_not_served(world: World) -> None:
+    """A write whose end nobody knows is read when the kind is there again, and before anything else is written."""
+    deciding(world, write=False)
+    world.ledger.of(KEY).journal_known = True
+    world.api.fail("PATCH", "services", Timeout("no answer"))
+    for _ in range(2):
+        world.api.fail("GET", "services", unserved)
+    for _ in range(3):
+        await world.pass_over()
+    assert world.api.log == [SELECTOR, *[("GET", STABLE)] * 3]
+    await world.pass_over()
+    assert world.api.log[-1] == SELECTOR
+
+
+async def test_doubts_end_with_a_kind_that_was_given_up(world: World) -> None:
+    """A kind whose definition was taken away for good keeps nothing else waiting for ever."""
+    deciding(world, write=False)
+    entry = world.ledger.of(KEY)
+    entry.journal_known = True
+    entry.doubts["HTTPRoute", "checkout"] = ROUTERS["gatewayAPI"].resource
+    world.cache.missing.add("HTTPRoute")
+    world.api.fail("GET", "httproutes", unserved)
+    await world.pass_over()
+    await world.pass_over()
+    assert world.api.written() == [SELECTOR]
 
 
 async def test_an_action_that_changes_nothing_is_slowed_down(world: World) -> None:

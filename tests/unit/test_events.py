@@ -11,7 +11,7 @@ import pytest
 from headgate.act.events import PER_MINUTE, Recorder
 from headgate.act.kube import Kube
 from headgate.decide.types import EventNote, RolloutMeta
-from tests.unit.fake_api import FakeAPI
+from tests.unit.fake_api import FakeAPI, unserved
 
 META = RolloutMeta("shop", "checkout", "uid", "7", 1, 0.0)
 
@@ -47,6 +47,17 @@ async def test_repetitions_are_counted_in_one_event(api: FakeAPI, record: Callab
     (event,) = events
     assert event["series"]["count"] == 2
     assert event["regarding"]["uid"] == "uid"
+
+
+async def test_a_series_outlasts_a_moment_in_which_events_are_not_served(
+    api: FakeAPI, record: Callable[[str], None]
+) -> None:
+    """Only an Event that is gone is made anew."""
+    api.fail("PATCH", "events", unserved)
+    for _ in range(3):
+        record("same")
+        await asyncio.sleep(1)
+    assert [o["series"]["count"] for p, o in api.objects.items() if "events" in p] == [3]
 
 
 async def test_a_flood_is_dropped(api: FakeAPI, record: Callable[[str], None]) -> None:

@@ -17,6 +17,8 @@ from tests.unit.fake_api import FakeAPI
     ("code", "reason", "details", "creating", "expected"),
     [
         pytest.param(404, "NotFound", {"name": "x"}, False, errors.NotFound, id="gone"),
+        pytest.param(404, "NotFound", {}, False, errors.NotServed, id="a kind that is not served"),
+        pytest.param(404, "NotFound", {"name": "shop"}, True, errors.NotFound, id="a namespace that is gone"),
         pytest.param(409, "Conflict", {"name": "x"}, False, errors.Conflict, id="stale"),
         pytest.param(409, "AlreadyExists", {"name": "x"}, True, errors.AlreadyExists, id="exists"),
         pytest.param(409, "Conflict", {"name": "x"}, True, errors.Conflict, id="quota conflict on a create"),
@@ -63,6 +65,13 @@ def test_messages_are_one_short_line() -> None:
     assert "\n" not in error.message
     assert "\x1b" not in error.message
     assert len(error.message) <= 300
+
+
+def test_a_page_that_is_not_found_says_nothing_of_an_object() -> None:
+    """A server that does not know a kind answers a line of text, as does a proxy before it."""
+    error = error_of(404, None, creating=False)
+    assert type(error) is errors.NotServed
+    assert error.message == "the API server does not serve this kind at present"
 
 
 def test_an_answer_that_is_not_json_is_an_error_and_not_a_crash() -> None:

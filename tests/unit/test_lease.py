@@ -11,7 +11,7 @@ import pytest
 from headgate.act.errors import Timeout, Unreachable
 from headgate.act.kube import Kube
 from headgate.engine.lease import DURATION, Elector
-from tests.unit.fake_api import FakeAPI
+from tests.unit.fake_api import FakeAPI, unserved
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/system/leases/headgate"
 
@@ -59,6 +59,17 @@ async def test_the_first_replica_leads_and_the_second_waits(make: Make) -> None:
     await asyncio.sleep(60)
     assert (one.may_write(), two.may_write()) == (True, False)
     assert two.holder == one.identity
+
+
+async def test_leases_that_are_not_served_for_a_moment_are_no_missing_lease(api: FakeAPI, make: Make) -> None:
+    """A server that starts may know no Leases yet: nothing is created over the one that is there."""
+    api.fail("GET", "leases", unserved)
+    one = make("one")
+    await asyncio.sleep(1)
+    assert api.written() == []
+    assert not one.may_write()
+    await asyncio.sleep(3)
+    assert one.may_write()
 
 
 async def test_times_are_rfc_3339_with_microseconds(api: FakeAPI, make: Make) -> None:

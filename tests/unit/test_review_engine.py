@@ -20,7 +20,7 @@ from headgate.engine.sync import Sync
 from headgate.observe import views
 from headgate.traffic.registry import ROUTERS
 from tests.unit.engine_world import KEY, ROLLOUT, ROUTE, STABLE, World, rollout, service
-from tests.unit.fake_api import FakeAPI
+from tests.unit.fake_api import FakeAPI, unserved
 
 pytestmark = pytest.mark.looptime
 
@@ -37,7 +37,7 @@ async def world() -> World:
 
 
 async def test_a_kind_that_was_not_served_for_a_moment_comes_back_whole(world: World) -> None:
-    """A server that starts answers 404 for custom kinds; the same objects must not count as deleted afterwards."""
+    """A server that starts answers 404 for custom kinds; their objects stay known, and what went meanwhile goes."""
     watched = tuple(s for s in sources(ROUTERS.values(), ()) if s.kind in ("Rollout", "HTTPRoute"))
     sync = Sync(
         world.kube,
@@ -50,19 +50,56 @@ async def test_a_kind_that_was_not_served_for_a_moment_comes_back_whole(world: W
     )
     world.api.put(ROUTE, {"spec": {"rules": []}})
     await sync.first_lists()
+    other = ROUTE.replace("checkout", "other")
+    world.intake.take("HTTPRoute", world.api.put(other, {"spec": {"rules": []}}))
     for part in ("rollouts", "httproutes"):
-        world.api.fail("GET", part, (404, "NotFound"))
+        world.api.fail("GET", part, unserved)
     await sync.sweep("Rollout")
     await sync.sweep("HTTPRoute")
-    assert world.cache.count("HTTPRoute") == 0
+    assert world.cache.missing == {"Rollout", "HTTPRoute"}
+    assert (world.cache.count("Rollout"), world.cache.count("HTTPRoute")) == (1, 2)
+    del world.api.objects[other]
+    world.api.version += 1
     task = asyncio.create_task(sync.run())
     await asyncio.sleep(60)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-    assert world.cache.get("HTTPRoute", "shop", "checkout") is not None
+    assert world.cache.missing == set()
+    assert [o["metadata"]["name"] for o in world.cache.all("HTTPRoute")] == ["checkout"]
     assert world.cache.get("Rollout", *KEY) is not None
     assert world.queue.statistics().ready == 1
+
+
+async def test_a_kind_that_is_not_served_for_long_is_given_up_where_it_can_be(world: World) -> None:
+    """The routes of an API that was uninstalled are gone; without its Rollouts the operator would know nothing."""
+    watched = tuple(s for s in sources(ROUTERS.values(), ()) if s.kind in ("Rollout", "HTTPRoute"))
+    sync = Sync(
+        world.kube,
+        world.cache,
+        world.intake,
+        watched,
+        namespaces=("shop",),
+        monotonic=asyncio.get_running_loop().time,
+        rand=lambda: 0.5,
+    )
+    world.api.put(ROUTE, {"spec": {"rules": []}})
+    await sync.first_lists()
+    task = asyncio.create_task(sync.run())
+    for part in ("rollouts", "httproutes"):
+        for _ in range(20):
+            world.api.fail("GET", part, unserved)
+    world.intake.relisted |= {"Rollout": 0.0, "HTTPRoute": 0.0}
+    await asyncio.sleep(50)
+    assert (world.cache.count("Rollout"), world.cache.count("HTTPRoute")) == (1, 1)
+    await asyncio.sleep(20)
+    assert (world.cache.count("Rollout"), world.cache.count("HTTPRoute")) == (1, 0)
+    world.api.faults.clear()
+    await asyncio.sleep(40)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert world.cache.get("HTTPRoute", "shop", "checkout") is not None, "it came back, and was taken for deleted"
 
 
 async def test_a_sweep_that_failed_is_tried_again_soon(world: World) -> None:

@@ -15,6 +15,7 @@ from headgate.act.errors import (
     Conflict,
     Forbidden,
     NotFound,
+    NotServed,
     TooManyRequests,
     one_line,
 )
@@ -102,6 +103,9 @@ async def _failed(context: Context, action: Action, resource: Resource, name: st
         if not isinstance(action, CREATES):
             gone = ((resource.kind, name),)
             return Result(OutcomeKind.CONFLICT, error.reason, error.message, gone=gone)
+    if isinstance(error, NotServed):
+        # Not carried out, and no word about the object, which the cache keeps.
+        return Result(OutcomeKind.UNKNOWN, error.reason, error.message)
     if isinstance(error, TooManyRequests):
         return Result(OutcomeKind.UNKNOWN, error.reason, error.message, retry_after=error.retry_after)
     if isinstance(error, (Conflict, AlreadyExists)):
@@ -128,7 +132,7 @@ async def read(kube: Kube, resource: Resource, namespace: str, name: str) -> Rea
         found = await kube.get(resource, namespace, name)
     except NotFound:
         return Reading(gone=((resource.kind, name),))
-    except (*MAYBE_DONE, TooManyRequests):
+    except (*MAYBE_DONE, NotServed, TooManyRequests):
         return Reading(failed=True)
     except ApiError:
         return Reading()  # It may not be read at all; the watch will tell.

@@ -1,7 +1,8 @@
 """What may go wrong with a request to the API server, drawn once.
 
     ApiError
-    ├── NotFound         404
+    ├── NotFound         404 that names the object: it is gone
+    ├── NotServed        any other 404: nobody answers for the kind, for now or for ever; nothing was carried out
     ├── AlreadyExists    409 on a create
     ├── Conflict         409, or a JSON patch that no longer fits the object: somebody else wrote it first
     ├── Invalid          400, 413, 422: the schema or an admission policy refuses it
@@ -38,9 +39,19 @@ class ApiError(Exception):
 
 
 class NotFound(ApiError):
-    """The object, or its kind, is not there."""
+    """The object is not there."""
 
     reason = "NotFound"
+
+
+class NotServed(ApiError):
+    """The kind is not served: its definition is made again, or a server has just started.
+
+    Nothing was carried out, and nothing is known of the object: it may well be there. Whoever takes this for NotFound
+    forgets what is alive, and counts what was never deleted as gone.
+    """
+
+    reason = "NotServed"
 
 
 class AlreadyExists(ApiError):
@@ -129,11 +140,21 @@ def error_of(code: int, body: Any, *, creating: bool, retry_after: str = "") -> 
         return Forbidden(message, code=code, namespace_terminating=going)
     if code == 429:
         return TooManyRequests(message, code=code, retry_after=_seconds(retry_after, details))
+    if code == 404:
+        return _absent(status, reason, details, message)
     # 410: a list whose pages outlived their version; it has to begin again.
-    simple = {404: NotFound, 410: Unavailable, 408: Timeout, 504: Timeout}
+    simple = {410: Unavailable, 408: Timeout, 504: Timeout}
     if code in simple:
         return simple[code](message, code=code)
     return (Unavailable if code >= 500 else Invalid)(message, code=code)
+
+
+def _absent(status: Mapping[str, Any], reason: str, details: Mapping[str, Any], message: str) -> ApiError:
+    """What a 404 says: the server names the object that is not there, and nothing where it does not know the kind."""
+    if reason == "NotFound" and details.get("name"):
+        return NotFound(message, code=404)
+    told = message if status.get("message") else "the API server does not serve this kind at present"
+    return NotServed(told, code=404)
 
 
 def _seconds(header: str, details: Mapping[str, Any]) -> float:

@@ -91,11 +91,15 @@ def _next(cycle: Cycle) -> tuple[Action | None, str]:
 
 
 def _forbidden(snapshot: Snapshot, action: Action | None) -> bool:
-    """It was refused: in a namespace that goes, the right to it may have gone first."""
+    """It was refused: in a namespace that goes, the right to it, or its kind, may have gone first."""
     if action is None:
         return False
     outcome = snapshot.outcome
-    refused = outcome is not None and outcome.kind is OutcomeKind.REFUSED and outcome.action == action.key
+    refused = (
+        outcome is not None
+        and (outcome.kind is OutcomeKind.REFUSED or outcome.reason == "NotServed")
+        and outcome.action == action.key
+    )
     return refused or action.key in snapshot.barred
 
 

@@ -198,7 +198,7 @@ class Outcome:
     """`Action.key` of what was tried."""
     kind: OutcomeKind
     reason: str = ""
-    """CamelCase, e.g. Forbidden, Invalid, AlreadyExists, NotFound, Timeout, Unreachable, NameConflict."""
+    """CamelCase, e.g. Forbidden, Invalid, AlreadyExists, NotFound, NotServed, Timeout, Unreachable, NameConflict."""
     message: str = ""
     at: float = 0.0
     first_at: float = 0.0

@@ -210,7 +210,9 @@ class Cycle:
         for (kind, name), resource in list(doubts.items()):
             reading = await carry.read(parts.kube, resource, key.namespace, name)
             self._learn(key, reading, self._uid(kind, key.namespace, name))
-            if reading.failed:
+            # A kind that was given up is listed anew when it is there again.
+            given_up = kind in parts.cache.missing and parts.cache.get(kind, key.namespace, name) is None
+            if reading.failed and not given_up:
                 delay = parts.queue.add_rate_limited(key)
                 log.warning("not known how a write ended", rollout=str(key), kind=kind, name=name, retry_in=delay)
                 return True

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from headgate.act.errors import ApiError, NotFound
+from headgate.act.errors import ApiError, NotServed
 from headgate.act.kube import Kube
 from headgate.engine.cache import Cache, version_of
 from headgate.engine.intake import Intake
@@ -25,6 +25,9 @@ SWEEP_AGAIN = 15.0
 PROBE_EVERY = 30.0
 PROBE_FIRST = 2.0
 """Seconds until a kind that is suddenly not served is looked for; then twice as long each time, up to PROBE_EVERY."""
+KEPT_SECONDS = 60.0
+"""For how long the objects of a kind that is not served any more stay known: a definition that is made again, or a
+server that starts, knows them again in a moment, and pods that are not known to be reached would be taken away."""
 GRACE = 10.0
 """Seconds that a watch may be behind a list before single objects are read."""
 READ_AT_MOST = 50
@@ -60,6 +63,8 @@ class Sync:
         self._due: dict[str, float] = {}
         self._probed = self._monotonic()
         self._probe_pause = PROBE_EVERY
+        self._lost_at: dict[str, float] = {}
+        """Optional kinds that were served and are not, and since when; their objects are known still."""
         self._behind: dict[tuple[str, str, str], tuple[int, float]] = {}
         self.waiting: dict[str, str] = {}
         """Kinds whose first list is not in, and why; for readiness."""
@@ -92,6 +97,7 @@ class Sync:
                 self._plan(kind)
                 await self.sweep(kind)
             await self._catch_up()
+            self._give_up(now)
             if now - self._probed >= self._probe_pause:
                 self._probed = now
                 self._probe_pause = min(PROBE_EVERY, 2 * self._probe_pause)
@@ -108,7 +114,7 @@ class Sync:
                 listing = await self._kube.list(
                     source.resource, scope or None, labels=source.labels, metadata_only=True
                 )
-            except NotFound:
+            except NotServed:
                 self._lost(kind)
                 return
             except ApiError as error:
@@ -136,7 +142,7 @@ class Sync:
                 listing = await self._kube.list(source.resource, scope or None, labels=source.labels)
                 for item in listing.items:
                     self._intake.take(kind, item)
-        except NotFound:
+        except NotServed:
             if not source.optional:
                 self.waiting[kind] = "the cluster does not serve it; install the CRDs"
                 return
@@ -156,18 +162,28 @@ class Sync:
             except ApiError:
                 continue
             self._cache.missing.discard(kind)
+            self._lost_at.pop(kind, None)
             log.info("a kind is served now", kind=kind)
             await self._first(source)
+            self._due[kind] = self._monotonic()  # What was known all the while may be gone.
             self._on_found(kind)
             self._intake.all_dirty()
 
     def _lost(self, kind: str) -> None:
         log.warning("a kind is not served any more", kind=kind)
         self._cache.missing.add(kind)
+        if self._sources[kind].optional:
+            self._lost_at[kind] = self._monotonic()
         # A definition that is made again, or a server that has just started, serves it in a moment.
         self._probed, self._probe_pause = self._monotonic(), PROBE_FIRST
-        self._intake.lost(kind)
         self._intake.all_dirty()
+
+    def _give_up(self, now: float) -> None:
+        """Forget the objects of a kind that was not served for too long; what cannot be done without stays known."""
+        for kind in [k for k, since in self._lost_at.items() if now - since >= KEPT_SECONDS]:
+            del self._lost_at[kind]
+            self._intake.lost(kind)
+            self._intake.all_dirty()
 
     def _compare(self, kind: str, where: tuple[str, str], version: int) -> None:
         known = self._cache.get(kind, *where)
