@@ -8,9 +8,10 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from hack.lib.hgprove.campaign import ROOT, Record, Result, lower_bound, rotation
@@ -25,6 +26,8 @@ ALL_SEEDS = 10_000_000
 STORIES = 5
 """Failures that are told as a whole at the end; the others by their seed."""
 LINES = 120
+UNSERVED = 0.01
+"""The chance at each request that a whole kind is not served from then on, if such faults are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,17 @@ class Batch:
     seconds: float
 
 
-def shell_batch(first: int, count: int) -> Batch:
+def of_seed(seed: int, *, unserved: bool = False) -> Scenario:
+    """The scenario of a seed; if wanted, one in which whole kinds are not served for a while."""
+    return replace(scenario(seed), unserved=UNSERVED) if unserved else scenario(seed)
+
+
+def shell_batch(first: int, count: int, *, unserved: bool = False) -> Batch:
     """Seeds of the whole shell."""
     began = time.process_time()
     failures = []
     for seed in range(first, first + count):
-        problem = run(scenario(seed)).problem
+        problem = run(of_seed(seed, unserved=unserved)).problem
         if problem:
             failures.append((seed, problem))
     return Batch(first, count, tuple(failures), time.process_time() - began)
@@ -66,15 +74,16 @@ def main(arguments: list[str] | None = None) -> int:
     # Dying of it at once would leave the processes of the pool behind, waiting for work.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if wanted.seed is not None:
-        return _one(wanted.seed, core=wanted.core, trace=wanted.trace, smaller=wanted.shrink)
+        if wanted.core:
+            return _one_core(wanted.seed)
+        return _one(of_seed(wanted.seed, unserved=wanted.unserved), trace=wanted.trace, smaller=wanted.shrink)
     seeds = wanted.seeds if wanted.seeds is not None else (ALL_SEEDS if wanted.seconds else 1000)
     first = wanted.first if wanted.first is not None else (rotation(ALL_SEEDS) if wanted.seconds else 0)
-    record = Record(
-        ROOT / "build" / "campaigns" / ("simulate-core.jsonl" if wanted.core else "simulate.jsonl"),
-        resume=wanted.resume,
-    )
-    _campaign(record, first, seeds, core=wanted.core, jobs=wanted.jobs, seconds=wanted.seconds)
-    return _report(record, core=wanted.core)
+    work = core_batch if wanted.core else partial(shell_batch, unserved=wanted.unserved)
+    name = "simulate" + ("-core" if wanted.core else "-unserved" if wanted.unserved else "")
+    record = Record(ROOT / "build" / "campaigns" / f"{name}.jsonl", resume=wanted.resume)
+    _campaign(record, first, seeds, work=work, jobs=wanted.jobs, seconds=wanted.seconds)
+    return _report(record, core=wanted.core, unserved=wanted.unserved)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,17 +96,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="one history only")
     parser.add_argument("--trace", action="store_true", help="tell its whole story")
     parser.add_argument("--shrink", action="store_true", help="look for a smaller one that fails in the same way")
-    parser.add_argument("--core", action="store_true", help="the deciding core alone")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--core", action="store_true", help="the deciding core alone")
+    which.add_argument("--unserved", action="store_true", help="whole kinds are not served for a while, too")
     return parser
 
 
 # ------------------------------------------------------------------------------------------------------------------ one
 
 
-def _one(seed: int, *, core: bool, trace: bool, smaller: bool) -> int:
-    if core:
-        return _one_core(seed)
-    of = scenario(seed)
+def _one(of: Scenario, *, trace: bool, smaller: bool) -> int:
     if smaller:
         of = shrink(of)
     outcome = run(of, trace=True)
@@ -127,17 +135,18 @@ def told(outcome: Outcome, *, whole: bool = False) -> list[str]:
         *story,
         f"faults: {faults}",
         f"{end} ({outcome.writes} writes in {outcome.virtual:.0f} s of its own time)",
-        f"repeat it: ./hack/simulate --seed {outcome.seed} --trace",
+        f"repeat it: ./hack/simulate{' --unserved' if of.unserved else ''} --seed {outcome.seed} --trace",
     ]
 
 
 # ------------------------------------------------------------------------------------------------------------- campaign
 
 
-def _campaign(record: Record, first: int, seeds: int, *, core: bool, jobs: int, seconds: float | None) -> None:
+def _campaign(
+    record: Record, first: int, seeds: int, *, work: Callable[[int, int], Batch], jobs: int, seconds: float | None
+) -> None:
     end = time.monotonic() + seconds if seconds is not None else float("inf")
     todo = (b for b in _batches(first, seeds) if not record.done(_item(*b)))
-    work = core_batch if core else shell_batch
     began, done, broken = time.monotonic(), 0, 0
     with ProcessPoolExecutor(jobs, max_tasks_per_child=40) as pool:
         under_way: set[Future[Batch]] = set()
@@ -172,14 +181,14 @@ def _keep(record: Record, batch: Batch) -> None:
     record.add(Result(item, not batch.failures, problem, seconds=round(batch.seconds, 2), kind=str(batch.count)))
 
 
-def _report(record: Record, *, core: bool) -> int:
+def _report(record: Record, *, core: bool, unserved: bool) -> int:
     results = list(record.results.values())
     seeds = sum(int(r.kind) for r in results)
     seconds = sum(r.seconds for r in results)
     broken = [int(found) for r in record.failures() for found in re.findall(r"(?:^|; )seed (\d+): ", r.problem)]
     for number, seed in enumerate(broken[:STORIES], start=1):
         print(f"\n--- {number} of {len(broken)} ---")
-        _tell_broken(seed, core=core)
+        _tell_broken(seed, core=core, unserved=unserved)
     for result in record.failures():
         print(result.problem)
     what = "the core" if core else "the shell"
@@ -191,11 +200,11 @@ def _report(record: Record, *, core: bool) -> int:
     return 1 if broken else 0
 
 
-def _tell_broken(seed: int, *, core: bool) -> None:
+def _tell_broken(seed: int, *, core: bool, unserved: bool) -> None:
     if core:
         _one_core(seed)
         return
-    smaller = shrink(scenario(seed))
+    smaller = shrink(of_seed(seed, unserved=unserved))
     print("\n".join(told(run(smaller, trace=True))))
 
 

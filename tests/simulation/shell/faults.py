@@ -32,6 +32,22 @@ WATCHES = (
     "watch: events coalesced",
 )
 CHECKS = ("provider: Timeout", "provider: Unreachable", "provider: ServerError")
+SERVED = (
+    "Rollout",
+    "QualityGate",
+    "RolloutAction",
+    "ReplicaSet",
+    "ControllerRevision",
+    "Service",
+    "EndpointSlice",
+    "HTTPRoute",
+    "Deployment",
+    "Lease",
+    "Event",
+)
+"""What may not be served for a while."""
+AWAY = ((0.2, 5.0), (5.0, 40.0), (40.0, 120.0))
+"""For how many seconds: a server that starts, a definition that is made again, an API that is installed anew."""
 KINDS = (*WRITES, *READS, *WATCHES, *CHECKS, "second replica", "stop and start", "compaction")
 """Every kind of fault there is; each can be left out by itself."""
 
@@ -39,8 +55,14 @@ KINDS = (*WRITES, *READS, *WATCHES, *CHECKS, "second replica", "stop and start",
 class Faults:
     """The faults of one history."""
 
-    def __init__(self, seed: int, strength: float, without: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, seed: int, strength: float, without: frozenset[str] = frozenset(), *, unserved: float = 0.0
+    ) -> None:
         self.strength = strength
+        self._unserved = unserved
+        self._until: dict[str, float] = {}
+        # Beside the others, so that it leaves them where they are.
+        self._kinds = random.Random(f"{seed}/faults/kinds")
         self.without = without
         self.on = True
         self.happened: Counter[str] = Counter()
@@ -63,6 +85,16 @@ class Faults:
     def check(self) -> str:
         """What goes wrong with a question to the metric provider."""
         return self._draw("check", CHECKS, 1.0).removeprefix("provider: ")
+
+    def unserved(self, kind: str, now: float) -> bool:
+        """Whether nobody answers for a kind; looked at for each request, which is when it may begin for any kind."""
+        if not self.on:
+            return False
+        if self._unserved and self._kinds.random() < self._unserved:
+            away = self._kinds.choice(SERVED)
+            self._until[away] = now + self._kinds.uniform(*self._kinds.choice(AWAY))
+            self.happened[f"unserved: {away}"] += 1
+        return now < self._until.get(kind, now)
 
     def seconds(self, place: str, longest: float) -> float:
         """How long something lasts."""

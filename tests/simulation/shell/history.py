@@ -53,7 +53,7 @@ class History:
         self.loop = VirtualLoop()
         process.track_tasks(self.loop)
         self.cluster = Cluster(self.loop, of.seed)
-        self.faults = Faults(of.seed, of.strength, of.without)
+        self.faults = Faults(of.seed, of.strength, of.without, unserved=of.unserved)
         self.gateway = Gateway(self.cluster)
         self.traffic = Traffic(self.cluster, self.gateway, (NAMESPACE, NAME))
         for controller in (ReplicaSets, Slices, Deployments, Collector, Namespaces):

@@ -62,6 +62,8 @@ class Scenario:
     """From here on nothing goes wrong any more."""
     without: frozenset[str] = frozenset()
     """Kinds of fault that are left out."""
+    unserved: float = 0.0
+    """The chance, at each request, that a whole kind is not served for a while from then on."""
 
     def describe(self) -> list[str]:
         """The scenario for people."""

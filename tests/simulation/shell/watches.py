@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from headgate.act.errors import ApiError
+from headgate.act.errors import ApiError, NotServed
 from headgate.act.kube import Kube
 from headgate.act.resources import path
 from headgate.engine.intake import Intake
@@ -92,6 +92,8 @@ class Watches:
         while True:
             try:
                 listing = await self._kube.list(source.resource, labels=source.labels)
+            except NotServed as error:
+                raise _Restart from error  # kopf knows no answer to it.
             except ApiError:
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
@@ -165,6 +167,8 @@ class _Stream:
 
     async def _trouble(self) -> int | None:
         """What happens before the next events; the version to go on from (0: none) if the connection ended."""
+        if self._faults.unserved(self._source.kind, self._cluster.loop.time()):
+            raise _Restart
         fault = self._faults.watch()
         if fault == "watch: cut":
             await asyncio.sleep(self._faults.seconds("watch", 3.0))

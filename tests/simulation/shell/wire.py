@@ -49,6 +49,9 @@ class Wire:
             Unreachable, Timeout: if there is no answer.
         """
         place = where(urlsplit(request.path).path)
+        if place is not None and self._faults.unserved(place.kind.kind, self._cluster.loop.time()):
+            await self._pass()
+            return Response(404, b"404 page not found\n", float(int(self._cluster.loop.wall())))
         if request.method == "GET":
             fault = self._faults.read(RARE if _is_lease(place) else SELDOM)
             await self._pass()
