@@ -28,6 +28,7 @@ WEIGHT = Point("patch httproutes/APP", 1)
 FAILURES: dict[str, Plan] = {
     "a list is not found": Plan("promote", PODS_COME, "list-not-found-once", "replicasets"),
     "lists are not found for a while": Plan("promote", PODS_COME, "list-not-found-while", "rollouts"),
+    "a kind is not served for a while": Plan("promote", PODS_COME, "unserved", "services"),
     "a list is gone": Plan("promote", PODS_COME, "list-gone-once", "replicasets"),
     "lists fail past all retries": Plan("promote", PODS_COME, "list-failed-while", "replicasets"),
     "lists are forbidden for a while": Plan("promote", PODS_COME, "list-forbidden-while", "replicasets"),
