@@ -99,7 +99,11 @@ def not_served(s: Session) -> None:
         s.json_patch(path, put("/data/b", "2"))
         s.delete(path)
     s.json_patch(rollouts(s, "a") + "/status", put("/status", {}))
-    s.json_patch(rollouts(s, "a") + "/nothing", put("/status", {}))
+    s.create(rollouts(s), rollout("b"))
+    s.create(maps(s), config_map("b"))
+    for path in (rollouts(s, "a"), rollouts(s, "b"), maps(s, "b"), maps(s)):
+        s.json_patch(path + "/nothing", put("/status", {}))
+        s.json_patch(path + "/nothing/more", put("/status", {}))
 
 
 def locking(s: Session) -> None:

@@ -93,9 +93,9 @@ class Server:
 
     def _found(self, asked: _Asked) -> Object:
         place = asked.where
-        if place.subresource not in ("", "status"):
+        if place.subresource not in ("", "status") and not place.kind.custom:
             raise answers.no_such_kind()
-        if place.subresource and not place.kind.status:
+        if place.subresource and not (place.kind.status and place.subresource == "status"):
             raise answers.not_found(place.kind, place.name)
         found = self.store.get(place.kind, place.namespace, place.name)
         if found is None:
