@@ -6,12 +6,14 @@ import asyncio
 import gc
 import inspect
 import itertools
+import logging
 import re
 from typing import Any
 
 import kopf
 import pytest
-from kopf._cogs.clients import api
+from kopf._cogs.aiokits import aiotoggles
+from kopf._cogs.clients import api, watching
 from kopf._cogs.structs.references import Resource
 from kopf._core.reactor import processing, running
 
@@ -164,6 +166,56 @@ async def test_kopf_that_does_not_end_is_started_anew(monkeypatch: pytest.Monkey
     assert inner[0].done()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.looptime
+async def test_a_watch_that_waits_for_an_answer_ends_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kopf ends the watch first, and that its own wait for a pause: the other way round it fails an assertion."""
+    told: list[str] = []
+    waiters: list[asyncio.Future[Any]] = []
+    ended = asyncio.Event()
+
+    async def unanswered(**_: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)  # It takes a moment to let a connection go.
+
+    async def watch() -> None:
+        paused = aiotoggles.ToggleSet(any)
+        where: dict[str, Any] = {"resource": "services.v1", "namespace": None, "operator_paused": paused}
+        async with watching.streaming_block(**where) as stopper:
+            waiters.append(stopper)
+            stream: dict[str, Any] = {"settings": settings(SOURCES), "logger": logging.getLogger("test")}
+            async for _ in api.stream("/", stopper=stopper, **stream):
+                pass
+
+    async def fails_later() -> None:
+        await asyncio.sleep(1)
+        raise RuntimeError("a kind is not served any more")
+
+    async def spawn_tasks(**_: Any) -> list[asyncio.Task[Any]]:
+        asyncio.create_task(watch())  # noqa: RUF006  kopf keeps none of them either
+        return [asyncio.create_task(fails_later())]
+
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn_tasks)
+    monkeypatch.setattr(api, "request", unanswered)
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["message"]))
+    watches = Shell(
+        registry=lambda: made(Ear()),
+        settings=lambda: settings(SOURCES),
+        namespaces=(),
+        on_spawned=lambda: None,
+        on_ended=ended.set,
+        beat=lambda: None,
+    )
+    running = asyncio.create_task(watches.run())
+    async with asyncio.timeout(shell.ENDING_SECONDS):
+        await ended.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert told == []
+    assert [w.done() for w in waiters] == [True]
 
 
 def test_watches_that_fail_together_are_no_errors_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
