@@ -8,19 +8,21 @@ import inspect
 import itertools
 import logging
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import kopf
 import pytest
 from kopf._cogs.aiokits import aiotoggles
-from kopf._cogs.clients import api, watching
+from kopf._cogs.clients import api, fetching, watching
 from kopf._cogs.structs.references import Resource
-from kopf._core.reactor import processing, running
+from kopf._core.reactor import processing, queueing, running
 
 from headgate.act.transport import Credentials
 from headgate.engine.sources import sources
 from headgate.handlers import shell
 from headgate.handlers.lean import NoMemories, call_event_handlers_only, read_events_fast
+from headgate.handlers.lists import tell_lists
 from headgate.handlers.registry import registry
 from headgate.handlers.settings import Endless, NoDiffBase, settings
 from headgate.handlers.shell import Shell
@@ -114,6 +116,7 @@ async def test_tasks_of_others_survive_the_end_of_kopf(monkeypatch: pytest.Monke
         namespaces=(),
         on_spawned=lambda: None,
         on_ended=lambda: None,
+        on_listed=lambda _kind: None,
         beat=lambda: None,
     )
     running = asyncio.create_task(watches.run())
@@ -158,6 +161,7 @@ async def test_kopf_that_does_not_end_is_started_anew(monkeypatch: pytest.Monkey
         namespaces=(),
         on_spawned=lambda: None,
         on_ended=ended.set,
+        on_listed=lambda _kind: None,
         beat=lambda: None,
     )
     running = asyncio.create_task(watches.run())
@@ -207,6 +211,7 @@ async def test_a_watch_that_waits_for_an_answer_ends_in_silence(monkeypatch: pyt
         namespaces=(),
         on_spawned=lambda: None,
         on_ended=ended.set,
+        on_listed=lambda _kind: None,
         beat=lambda: None,
     )
     running = asyncio.create_task(watches.run())
@@ -241,6 +246,7 @@ def test_watches_that_fail_together_are_no_errors_of_the_program(monkeypatch: py
             namespaces=(),
             on_spawned=lambda: None,
             on_ended=ended.set,
+            on_listed=lambda _kind: None,
             beat=lambda: None,
         )
         running = asyncio.create_task(watches.run())
@@ -292,6 +298,30 @@ async def test_an_event_that_cannot_be_taken_ends_no_watch(capsys: pytest.Captur
     service = Resource(group="", version="v1", plural="services", kind="Service", namespaced=True)
     await process(registry=made(Ear()), resource=service, raw_event={"type": "MODIFIED", "object": {}})
     assert "an event was not taken" in capsys.readouterr().out
+
+
+async def test_each_list_of_a_watch_is_told_also_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch that begins anew and finds nothing has no event for any handler, and is told all the same."""
+
+    async def fetch_objs(**_: Any) -> AsyncIterator[tuple[list[Any], str]]:
+        yield [], "7"
+
+    async def watch_objs(**_: Any) -> AsyncIterator[Any]:
+        yield {"type": "ERROR", "object": {"code": 410}}
+
+    monkeypatch.setattr(fetching, "fetch_objs", fetch_objs)
+    monkeypatch.setattr(watching, "watch_objs", watch_objs)
+    monkeypatch.setattr(watching, "infinite_watch", watching.infinite_watch)
+    told: list[str] = []
+    tell_lists(told.append)
+    kopfs = settings(SOURCES)
+    kopfs.watching.reconnect_backoff = 0.0
+    sets = Resource("apps", "v1", "replicasets", kind="ReplicaSet", namespaced=True)
+    # As kopf's watcher calls it.
+    assert "watching.infinite_watch(\n" in inspect.getsource(queueing.watcher)
+    async for _ in watching.infinite_watch(settings=kopfs, resource=sets, namespace=None, _iterations=2):
+        pass
+    assert told == ["ReplicaSet", "ReplicaSet"]
 
 
 async def test_kopf_remembers_no_object() -> None:

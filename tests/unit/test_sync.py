@@ -69,7 +69,7 @@ async def test_the_first_lists_outlast_an_outage(world: World) -> None:
 
 
 async def test_what_vanished_while_nobody_watched_is_swept(world: World) -> None:
-    """A watch that begins anew reports known objects again; what it does not report is dropped after a second."""
+    """A watch that begins anew lists what is there; of what is not, be it the only one of its kind, nobody tells."""
     sync = syncing(world)
     await sync.first_lists()
     await world.queue.get()
@@ -77,11 +77,25 @@ async def test_what_vanished_while_nobody_watched_is_swept(world: World) -> None
     async with running(sync):
         del world.api.objects[STABLE]
         world.api.version += 1
-        world.intake.event("Rollout", None, world.api.objects[ROLLOUT])
-        world.intake.relisted["Service"] = asyncio.get_running_loop().time()
+        world.intake.listed("Service")
         await asyncio.sleep(5)
         assert world.cache.get("Service", "shop", "checkout") is None
         assert world.queue.statistics().ready == 1
+
+
+async def test_lists_of_kinds_without_objects_ask_for_nothing(world: World) -> None:
+    """Nothing can have vanished of what was never there, and many lists in a row are looked at once."""
+    sync = syncing(world)
+    await sync.first_lists()
+    async with running(sync):
+        world.cache.missing.clear()
+        before = len(world.api.log)
+        for _ in range(5):
+            world.intake.listed("HTTPRoute")
+            world.intake.listed("Service")
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(5)
+        assert [path.rpartition("/")[2] for _, path in world.api.log[before:]] == ["services"]
 
 
 async def test_a_watch_that_hangs_is_made_up_for(world: World) -> None:

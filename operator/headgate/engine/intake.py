@@ -80,11 +80,12 @@ class Intake:
         if type_ == "DELETED":
             self.gone(kind, namespace, name, str(meta.get("uid") or ""))
             return
-        if type_ is None and self._cache.get(kind, namespace, name) is not None:
-            # Known already and reported without a change: the watch began anew, and what vanished meanwhile is
-            # reported by nobody.
-            self.relisted[kind] = self._monotonic()
         self.take(kind, obj)
+
+    def listed(self, kind: str) -> None:
+        """Take that a watch has begun anew with a list: what vanished before it is reported by nobody."""
+        if self._cache.count(kind):
+            self.relisted[kind] = self._monotonic()
 
     def take(self, kind: str, obj: Object) -> None:
         """Take an object that was listed, read, or answered to a write. One that cannot be taken disturbs no other."""

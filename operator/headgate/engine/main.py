@@ -109,6 +109,7 @@ async def run(options: Options) -> None:
         namespaces=options.config.namespaces,
         on_spawned=operator.take_signals,
         on_ended=operator.sweep_all,
+        on_listed=operator.intake.listed,
         beat=lambda: operator.heartbeats.beat("watches"),
     )
     await operator.run(shell)

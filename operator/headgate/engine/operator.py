@@ -43,7 +43,7 @@ log = logger(__name__)
 
 
 class Watches(Protocol):
-    """What watches the cluster: it puts what it hears into the intake."""
+    """What watches the cluster: it puts what it hears into the intake, and says which kinds it has listed."""
 
     def restart(self) -> None:
         """Begin anew, because there is something new to watch."""

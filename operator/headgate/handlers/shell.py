@@ -12,6 +12,7 @@ from typing import Any
 import kopf
 
 from headgate.handlers.lean import NoMemories, call_event_handlers_only, read_events_fast
+from headgate.handlers.lists import tell_lists
 from headgate.telemetry.logs import logger
 
 LONGEST_PAUSE = 30.0
@@ -62,6 +63,7 @@ class Shell:
         namespaces: Sequence[str],
         on_spawned: Callable[[], None],
         on_ended: Callable[[], None],
+        on_listed: Callable[[str], None],
         beat: Callable[[], None],
     ) -> None:
         self._registry = registry
@@ -69,6 +71,7 @@ class Shell:
         self._namespaces = namespaces
         self._on_spawned = on_spawned
         self._on_ended = on_ended
+        self._on_listed = on_listed
         self._beat = beat
         self._tasks: weakref.WeakSet[Task] = weakref.WeakSet()
         self._stop = asyncio.Event()
@@ -82,6 +85,7 @@ class Shell:
         self._mark_tasks()
         read_events_fast()
         call_event_handlers_only()
+        tell_lists(self._on_listed)
         pause = 1.0
         while True:
             began = time.monotonic()

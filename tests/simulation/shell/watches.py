@@ -102,6 +102,7 @@ class Watches:
                 # The server leaves it out in lists of its own kinds; kopf puts it in.
                 obj.setdefault("kind", source.kind)
                 self.hear(source.kind, None, obj)
+            self._intake.listed(source.kind)
             return int(listing.resource_version)
 
     def hear(self, kind: str, type_: Any, obj: dict[str, Any]) -> None:
