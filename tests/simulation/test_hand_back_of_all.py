@@ -27,6 +27,23 @@ def test_no_pods_are_taken_from_a_canary_that_the_stable_service_selects_too() -
     assert set(world.selectors.values()) == {""}
 
 
+def test_an_orphaned_rollout_keeps_its_pods_over_a_restart() -> None:
+    """The server says it for a moment; a process that begins in mid hand-back reads it in the journal."""
+    world = World(1, spec([{"setWeight": 20}, {"pause": {}}]))
+    world.settle(120)
+    assert world.status.stable
+    stable = f"shop-{world.status.stable.pod_hash}"
+    world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.deleting = world.orphaning = True
+    world.turn()
+    world.orphaning = False
+    world.run_for(300)
+    assert world.gone
+    assert world.sets[stable].replicas == 4
+    assert [p.name.rpartition("-")[0] for p in world.plans.values()] == [stable], "the record is what owns the pods"
+
+
 def test_an_orphaned_rollout_that_was_never_stable_hands_the_canary_service_back() -> None:
     """Its pods are to stay, and nothing of what leads to them but what may serve already."""
     world = World(1, spec([{"setWeight": 20}]))

@@ -307,6 +307,8 @@ class RolloutStatus(Model):
     selector: Annotated[str, Field(max_length=512)] = ""
     collision_count: int = 0
     workload: WorkloadStatus | None = None
+    orphaned: bool = False
+    """It was deleted with `--cascade=orphan`: what it owns is to stay. The server tells of that for a moment only."""
     conditions: Annotated[
         list[Condition],
         Field(

@@ -40,6 +40,8 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
             message="handing traffic and replicas back",
             observed_generation=snapshot.meta.generation,
         )
+    if snapshot.meta.orphaning and not snapshot.status.orphaned:
+        cycle.change(orphaned=True)
     action, waiting = _next(cycle)
     _tell(cycle, action, waiting)
     write = journal.journal_key(cycle.status) != journal.journal_key(snapshot.status)
@@ -183,7 +185,12 @@ def _stays(snapshot: Snapshot) -> bool:
     adopted = snapshot.spec.workload_ref is not None and snapshot.status.stable is not None
     # Where Deployment and Service went, too, the whole application goes, and nobody is left to be served.
     whole = (snapshot.workload is None or not snapshot.workload.found) and not snapshot.stable_service.found
-    return snapshot.meta.orphaning or (adopted and not whole and not _returns_to_workload(snapshot))
+    return _orphaned(snapshot) or (adopted and not whole and not _returns_to_workload(snapshot))
+
+
+def _orphaned(snapshot: Snapshot) -> bool:
+    """It was deleted with `--cascade=orphan`, as the server says now or the journal since."""
+    return snapshot.meta.orphaning or snapshot.status.orphaned
 
 
 def _workload(cycle: Cycle) -> tuple[Action | None, str] | None:
@@ -226,7 +233,7 @@ def _canary_to_stable(cycle: Cycle) -> tuple[Action | None, str] | None:
 def _records(cycle: Cycle) -> tuple[Action | None, str] | None:
     """The ControllerRevisions go last: until then no deletion policy can collect serving pods."""
     snapshot, stable = cycle.snapshot, cycle.status.stable
-    if stable is None and snapshot.meta.orphaning:
+    if stable is None and _orphaned(snapshot):
         return None  # The first revision may serve already, although the journal does not say so yet.
     kept = stable.revision if stable is not None and _stays(snapshot) else ""
     for plan in sorted(snapshot.plans, key=lambda p: p.name):
@@ -243,7 +250,7 @@ def _let_go(cycle: Cycle) -> Action:
         name = found.name if found else stable.pod_hash
         why = (
             "it was deleted with --cascade=orphan"
-            if snapshot.meta.orphaning
+            if _orphaned(snapshot)
             else "the Deployment's template is another one"
         )
         cycle.events.append(

@@ -169,6 +169,7 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         status.paused,
         status.collision_count,
         status.workload,
+        status.orphaned,
         status.rejected,
         status.actions,
         status.history,

@@ -57,6 +57,8 @@ class Oracle:
         self.disturbed_until = 0.0
         """Until then others have just broken what the invariants promise."""
         self.stable_at_deletion = ""
+        self.orphaned = False
+        """The journal said at the deletion that everything is to stay."""
         self.kept_at_deletion = ""
         """The stable revision that goes on serving although the Rollout is gone."""
         self.journal = Journal(cluster, traffic, self.fail, self._disturbed)
@@ -221,6 +223,7 @@ class Oracle:
             return
         stable = ((before.get("status") or {}).get("stable") or {}).get("podHash", "")
         self.stable_at_deletion = stable
+        self.orphaned = bool((before.get("status") or {}).get("orphaned"))
         if not stable:
             return
         if self._canary_weight():

@@ -168,6 +168,7 @@ def journal(name: str, version: int) -> Json:
         "selector": f"headgate.dev/rollout={name}",
         "collisionCount": 0,
         "workload": {"observedGeneration": 1, "adopted": False, "reasserted": 0},
+        "orphaned": False,
         "conditions": [{**condition, "observedGeneration": 1}],
         "gates": [run],
         "rejected": [{**other, "reason": "Aborted", "message": "", "at": TIME}],
