@@ -207,6 +207,19 @@ def test_an_action_whose_answer_is_refused_counts_once() -> None:
     assert weights_of(world) == [10, 20]
 
 
+def test_an_action_that_can_never_be_answered_holds_nothing_up() -> None:
+    """Somebody fights over its status: it is done once, and the release goes on to its end all the same."""
+    world = released([{"setWeight": 10}, {"pause": {"duration": "5s"}}, {"setWeight": 50}])
+    world.fails = lambda key: key.startswith("AnswerAction/")
+    world.person("pause")
+    world.run_slowly(10)
+    world.person("resume")
+    world.run_slowly(90, until_released=True)
+    assert world.status.phase == "Healthy", f"an answer that conflicts for ever holds it up: {world.status.message}"
+    assert weights_of(world) == [10, 50, 0]
+    assert [a.verb for a in world.status.actions] == ["pause", "resume"]
+
+
 def test_no_verdict_of_another_revision_or_attempt_counts() -> None:
     """Neither the gate that another revision passed nor an answer that was asked for it promotes the next one."""
     world = released(JUDGED)

@@ -210,6 +210,36 @@ async def test_a_barred_action_is_told_to_the_core_and_comes_again(world: World)
     assert world.cache.get("Service", "shop", "checkout")["spec"]["selector"]["headgate.dev/revision"] == "abc"  # type: ignore[index]
 
 
+async def test_a_write_that_conflicts_for_ever_backs_off_and_keeps_nothing_waiting(world: World) -> None:
+    """Three conflicts are tried again at once; then the core is told, as of every write that fails."""
+    answer, other = "SetSelector/checkout", []
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        found = snapshot.stable_service
+        if answer in snapshot.barred:
+            other.append(world.now())
+            return Decision(snapshot.status, write=False)
+        return Decision(snapshot.status, write=False, action=SetSelector(found.name, found.resource_version, "abc"))
+
+    world.decide = decide
+    for _ in range(200):
+        world.api.fail("PATCH", "services", (409, "Conflict"))
+
+    async def look_all_the_time() -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            world.queue.add(KEY)
+
+    looking = asyncio.create_task(look_all_the_time())
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(300):
+            while True:
+                await world.pass_over()
+    looking.cancel()
+    assert len(world.api.written()) <= 20, "a conflict is tried again whenever the Rollout is looked at"
+    assert len(other) > 400, "what conflicts for ever is all that is ever tried"
+
+
 async def test_a_service_tells_since_when_it_holds_what_it_holds(world: World) -> None:
     """The drain delay of a selector runs from when the slices follow, not from the route's last change."""
     world.put("ReplicaSet", "/apis/apps/v1/namespaces/shop/replicasets/checkout-abc", replica_set())

@@ -53,12 +53,13 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
 
 
 def _first(snapshot: Snapshot, wanted: Action | None, claim: Action | None, answer: Action | None) -> Action | None:
-    """Lowering goes before everything; a claim that was lost and a person's answer before what can wait.
+    """Lowering goes before everything, then a claim that was lost; a person's answer waits until nothing else is due.
 
-    What failed lately and is not tried again yet keeps nothing else waiting.
+    The journal knows already what a person asked for: an answer that can never be written holds nothing up. What
+    failed lately and is not tried again yet keeps nothing else waiting.
     """
     lowering = wanted if wanted is not None and wanted.exposure == "lower" else None
-    found = [a for a in (lowering, claim, answer, wanted) if a is not None]
+    found = [a for a in (lowering, claim, wanted, answer) if a is not None]
     return next((a for a in found if a.key not in snapshot.barred), found[0] if found else None)
 
 

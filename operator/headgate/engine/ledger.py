@@ -33,8 +33,9 @@ class Entry:
     outcome: Outcome | None = None
     barred: dict[str, float] = field(default_factory=dict)
     """Action key to the monotonic time before which it is not tried again."""
-    rows: dict[str, Outcome] = field(default_factory=dict)
-    """Action key to its last failure in an unbroken row; what else was done in between does not break it."""
+    rows: dict[tuple[str, bool], Outcome] = field(default_factory=dict)
+    """Action key, and whether it was a conflict, to its last failure in an unbroken row; what else was done in between
+    does not break it."""
     conflicts: int = 0
     journal_known: bool = False
     """This process wrote the journal, or read it, since it leads: nobody else has written it later."""
@@ -47,6 +48,11 @@ class Entry:
     poison: str = ""
     """What was last logged about it being undecidable."""
     done: list[tuple[str, float]] = field(default_factory=list)
+
+
+def _backoff(action: Action, tries: int) -> float:
+    delay: float = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(tries - 1, 30))
+    return min(delay, HASTE) if action.exposure == "lower" and tries <= HASTY else delay
 
 
 class Ledger:
@@ -97,9 +103,12 @@ class Ledger:
     def note(self, key: Key, action: Action, kind: OutcomeKind, reason: str, message: str, at: float) -> Outcome:
         """Remember an outcome; failures of one action in a row are counted."""
         entry = self.of(key)
-        failed = kind in (OutcomeKind.REFUSED, OutcomeKind.UNKNOWN)
+        clash = kind is OutcomeKind.CONFLICT
+        place = (action.key, clash)
         entry.rows = {k: row for k, row in entry.rows.items() if at - row.at < ROW_SECONDS}
-        last = entry.rows.get(action.key) if failed else None
+        if kind is OutcomeKind.DONE:
+            entry.rows = {k: row for k, row in entry.rows.items() if k[0] != action.key}
+        last = entry.rows.get(place)
         count = last.count + 1 if last else 1
         entry.outcome = Outcome(
             action=action.key,
@@ -111,15 +120,12 @@ class Ledger:
             count=count,
         )
         entry.barred.pop(action.key, None)
-        if kind is OutcomeKind.DONE:
-            entry.rows.pop(action.key, None)
-        if failed:
-            entry.rows[action.key] = entry.outcome
-            delay = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(count - 1, 30))
-            if action.exposure == "lower" and count <= HASTY:
-                delay = min(delay, HASTE)
-            entry.barred[action.key] = self._monotonic() + delay
-        entry.conflicts = entry.conflicts + 1 if kind is OutcomeKind.CONFLICT else 0
+        if kind is not OutcomeKind.DONE:
+            entry.rows[place] = entry.outcome
+            tries = count - CONFLICTS if clash else count
+            if tries > 0:
+                entry.barred[action.key] = self._monotonic() + _backoff(action, tries)
+        entry.conflicts = entry.conflicts + 1 if clash else 0
         return entry.outcome
 
     def repeats(self, key: Key, action: Action) -> bool:
