@@ -12,7 +12,7 @@ from headgate.api.common import to_epoch
 from headgate.decide import types as t
 from headgate.decide.journal import SIZE_LIMIT, journal_key, running
 from tests.simulation.recorded import Recorded, at_every_moment, settled
-from tests.simulation.world import CONFIG
+from tests.simulation.world import CONFIG, Faults
 
 pytestmark = pytest.mark.simulation
 
@@ -97,7 +97,7 @@ def test_while_paused_nothing_is_raised_whoever_paused(who: str, make: Callable[
         assert flipped or world.selectors["shop"] != run.pod_hash, f"promoted while paused by {who} at: {where}"
 
 
-@pytest.mark.parametrize("every", [6, 20, 60])
+@pytest.mark.parametrize("every", [0.1, 1, 6, 20, 60])
 def test_a_weight_that_somebody_keeps_rewriting_is_put_back_three_times(every: float) -> None:
     """After that it is a matter for a person, and not written again, however quick the other side is."""
     world = released([{"setWeight": 50}, {"pause": {}}])
@@ -110,6 +110,42 @@ def test_a_weight_that_somebody_keeps_rewriting_is_put_back_three_times(every: f
     back = len([w for w in world.acts[began:] if isinstance(w.action, t.SetWeight)])
     assert back == 3, f"a weight that somebody rewrites was put back {back} times"
     assert world.condition("Stalled")[:2] == ("True", "TrafficContested")
+
+
+@pytest.mark.parametrize("ending", ["promoted", "aborted", "superseded"])
+def test_own_changes_of_the_weight_are_nobody_elses_rewrites(ending: str) -> None:
+    """Neither steps, nor a way back before its weight was served, nor writes that end nobody knows how, count."""
+    for world in at_every_moment(lambda: released(WEIGHTS)):
+        world.faults = Faults(lost_applied=0.1, lost_unapplied=0.1, conflict=0.2)
+        where = world.status.message
+        if ending == "aborted":
+            world.person("abort")
+        elif ending == "superseded":
+            world.release("v3")
+        counted = 0
+        while not counted and not world.released():
+            world.moment()
+            counted = world.status.weights.reasserted
+        assert not counted, f"{counted} own writes count as somebody else's, {ending} at: {where}"
+
+
+def test_a_way_back_that_somebody_fights_ends_with_the_canary_service_on_stable() -> None:
+    """However quickly the weight of a version that was taken back is written again, it gets no requests in the end."""
+    world = released([{"setWeight": 50}, {"pause": {}}])
+    world.settle(120, until=("Paused",))
+    bad = world.status.current
+    assert bad
+    world.person("abort")
+    for _ in range(40):
+        world.run_for(0.1)
+        world.weight, world.route_version, world.route_written = 50, world.route_version + 1, world.now
+    world.run_for(10)
+    assert world.share(bad.pod_hash) == 0, "somebody keeps a version that was taken back exposed"
+    assert world.condition("Stalled")[:2] == ("True", "TrafficContested")
+    began = len(world.acts)
+    world.weight, world.route_version, world.route_written = 50, world.route_version + 1, world.now
+    world.run_for(60)
+    assert not [w for w in world.acts[began:] if isinstance(w.action, t.SetWeight)], "it is fought without an end"
 
 
 def test_the_canary_service_is_switched_only_after_its_traffic_is_gone() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from headgate.api.common import FINALIZER, LABEL_REVISION, seconds
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec, RolloutStatus
-from headgate.decide import invariants
+from headgate.decide import contest, invariants
 from headgate.decide import types as t
 from headgate.decide.revision import pod_hash_of, revision_of
 from headgate.decide.rollout import decide
@@ -129,6 +130,7 @@ class World:
         self.writes: list[str] = []
         self.memory: dict[tuple[str, int], t.Answer] = {}
         self.outcome: t.Outcome | None = None
+        self.written: Mapping[str, t.Written] = {}
         self.settled_seen: tuple[int, float] | None = None
         self.pending: dict[tuple[str, int], tuple[float, t.Question]] = {}
         self.start_delay = self.random.uniform(0.5, 3.0)
@@ -223,6 +225,7 @@ class World:
             actions=tuple(self.people.values()),
             answers=tuple(self.memory.values()),
             outcome=self.outcome,
+            written=self.written,
         )
 
     def _service(self, name: str) -> t.ServiceView:
@@ -267,6 +270,7 @@ class World:
     def _crash(self) -> None:
         self.tell("the operator is killed and starts again")
         self.memory, self.outcome, self.settled_seen, self.pending = {}, None, None, {}
+        self.written = {}
 
     def _write_status(self, decision: t.Decision) -> bool:
         if self.random.random() < self.faults.status_fails:
@@ -317,6 +321,7 @@ class World:
         if kind is not t.OutcomeKind.DONE:
             self.tell(f"{action.key}: {kind}")
         self.outcome = t.Outcome(action.key, kind, reason, at=self.now, first_at=self.now)
+        self.written = contest.remember(self.written, action, kind, self.now)
 
     def _apply(self, action: t.Action) -> None:
         match action:

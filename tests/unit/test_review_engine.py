@@ -210,6 +210,32 @@ async def test_a_barred_action_is_told_to_the_core_and_comes_again(world: World)
     assert world.cache.get("Service", "shop", "checkout")["spec"]["selector"]["headgate.dev/revision"] == "abc"  # type: ignore[index]
 
 
+async def test_the_core_is_told_what_was_written_last_where_that_is_known(world: World) -> None:
+    """By that it knows somebody else's hand; a write that ended nobody knows how may have been either's."""
+    wanted = "abc"
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        found = snapshot.stable_service
+        action = SetSelector(found.name, found.resource_version, wanted, exposure="lower")
+        there = found.selector.get("headgate.dev/revision") == wanted
+        return Decision(snapshot.status, write=False, action=None if there else action)
+
+    world.decide = decide
+    await world.pass_over()
+    await world.pass_over()
+    told = world.snapshots[-1].written
+    assert [(key, written.value) for key, written in told.items()] == [("SetSelector/checkout", "abc")]
+    wanted = "def"
+    world.api.fail("PATCH", "services", (409, "Conflict"))
+    world.queue.add(KEY)
+    await world.pass_over()
+    world.api.fail("PATCH", "services", (500, "InternalError"))
+    await world.pass_over()
+    assert world.snapshots[-1].written == told, "a write that conflicts changes nothing"
+    await world.pass_over()
+    assert world.snapshots[-1].written == {}
+
+
 async def test_a_write_that_conflicts_for_ever_backs_off_and_keeps_nothing_waiting(world: World) -> None:
     """Three conflicts are tried again at once; then the core is told, as of every write that fails."""
     answer, other = "SetSelector/checkout", []

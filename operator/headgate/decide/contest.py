@@ -1,27 +1,60 @@
 """When somebody else keeps rewriting what the operator wrote: put it back three times, then hold and say so.
 
-The hold ends when a person resumes, or with the next attempt.
+The hold ends when a person resumes, or with the next attempt. A rewrite is known by the journal, which says that
+another value was served, or by what this process remembers to have written: a quick hand lets nothing be served.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from headgate.api.common import to_epoch, to_time
 from headgate.api.gate import GateRun
 from headgate.decide import journal
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import observed_weight
-from headgate.decide.types import SetSelector
+from headgate.decide.mover import observed_weight, place_of, selected
+from headgate.decide.types import Action, OutcomeKind, SetSelector, SetWeight, Written
 
 LIMIT = 3
 """Rewrites that are undone before the Rollout is held."""
 MEMORY = 3600.0
 """Seconds for which a rewrite counts."""
+GRAIN = 0.001
+"""Seconds by which the journal's times are rounded up."""
+
+
+def remember(written: Mapping[str, Written], action: Action, kind: OutcomeKind, at: float) -> Mapping[str, Written]:
+    """What this process has written, after one more write with this outcome."""
+    if not isinstance(action, (SetWeight, SetSelector)) or kind in (OutcomeKind.CONFLICT, OutcomeKind.REFUSED):
+        return written
+    others = {k: w for k, w in written.items() if k != action.key}
+    if kind is OutcomeKind.UNKNOWN:
+        return others
+    return {**others, action.key: Written(action.weight if isinstance(action, SetWeight) else action.pod_hash, at)}
+
+
+def _overwritten(cycle: Cycle, key: str, value: int | str) -> bool:
+    """What this process wrote in this step is another value now, and no rewrite was counted since it wrote."""
+    ours, status = cycle.snapshot.written.get(key), cycle.status
+    if ours is None or ours.value == value:
+        return False
+    since = [to_epoch(time) for time in (status.step_started_at, status.weights.reasserted_at) if time]
+    return ours.at > max(since, default=0.0) - GRAIN
+
+
+def _weight_rewritten(cycle: Cycle, desired: int) -> bool:
+    return any(
+        _overwritten(cycle, place_of(route), route.weight)
+        for route in cycle.snapshot.routes
+        if route.found and not route.problem and route.weight != desired
+    )
 
 
 def watch(cycle: Cycle, desired: int) -> None:
-    """Count a rewrite of a weight that was served, and let running gates begin again: they saw another weight."""
+    """Count a rewrite of a weight, and let running gates begin again: they saw another weight."""
     weights = cycle.snapshot.status.weights
-    if not weights.applied or weights.desired != desired or observed_weight(cycle.snapshot) == desired:
+    was_served = weights.applied and weights.desired == desired and observed_weight(cycle.snapshot) != desired
+    if not was_served and not _weight_rewritten(cycle, desired):
         return
     if not count(cycle):
         return
@@ -48,14 +81,24 @@ def stop(cycle: Cycle, run: GateRun) -> None:
     cycle.status = journal.put_gate(cycle.status, stopped)
 
 
-def watch_selectors(cycle: Cycle) -> None:
-    """Count a rewrite of the stable Service's selector while its weight was served: the next move puts it back."""
+def watch_promotion(cycle: Cycle) -> None:
+    """Count a rewrite of the weight while a promotion moves it."""
+    if _weight_rewritten(cycle, 0):
+        count(cycle)
+
+
+def watch_selectors(cycle: Cycle, *, served: bool) -> None:
+    """Count a rewrite of a Service's selector, which the next move puts back.
+
+    Args:
+        served: everything was as it should be before, so that the move can only be somebody else's doing.
+    """
     action = cycle.move.action
-    if (
-        isinstance(action, SetSelector)
-        and action.name == cycle.snapshot.stable_service.name
-        and cycle.snapshot.status.weights.applied
-    ):
+    if not isinstance(action, SetSelector):
+        return
+    services = (cycle.snapshot.stable_service, cycle.snapshot.canary_service)
+    now = next((selected(s) for s in services if s.name == action.name), "")
+    if served or _overwritten(cycle, action.key, now):
         count(cycle)
 
 

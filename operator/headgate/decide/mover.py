@@ -51,6 +51,8 @@ class Goal:
     """Held, and not even capacity that the spec newly asks for may be added: the spec cannot be worked with."""
     keep: frozenset[str] = frozenset()
     """Pod hashes that must not lose capacity yet."""
+    fought: bool = False
+    """Somebody else writes the weights again and again: what is behind them changes instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
         return Move(SetSelector(stable.name, stable.resource_version, goal.stable, exposure="lower"))
     weight = goal.weight if selected(canary) == goal.canary else 0
     # A place that refuses is tried again and does not keep the others waiting.
-    for route in sorted(snapshot.routes, key=lambda r: _set_weight(r, weight, "lower").key in snapshot.barred):
+    for route in sorted(snapshot.routes, key=lambda r: place_of(r) in snapshot.barred):
         if not route.found or route.weight <= weight:
             continue
         if route.problem:
@@ -146,7 +148,8 @@ def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
             waiting = _not_serving(stable, goal.stable, snapshot.spec.replicas, "stable Service")
             if waiting:
                 return Move(waiting=waiting, short_of=goal.stable)
-        if lowering_fails(snapshot, route) and goal.proven and canary.found and selected(canary) != goal.stable:
+        helpless = goal.fought or lowering_fails(snapshot, route)
+        if helpless and goal.proven and canary.found and selected(canary) != goal.stable:
             return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
         return Move(_set_weight(route, weight, "lower"))
     return None
@@ -158,13 +161,18 @@ def _strays(service: ServiceView, pod_hash: str) -> bool:
     return service.found and chosen != pod_hash and (bool(chosen) or not holds_only(service, pod_hash))
 
 
+def place_of(route: RouteView) -> str:
+    """The key of every write of this place's weight."""
+    return _set_weight(route, 0, "neutral").key
+
+
 def lowering_fails(snapshot: Snapshot, route: RouteView) -> bool:
     """The weight could not be lowered for too long: it is refused, or a webhook in front of it is down."""
     outcome = snapshot.outcome
     return (
         outcome is not None
         and outcome.kind in (OutcomeKind.REFUSED, OutcomeKind.UNKNOWN)
-        and outcome.action == _set_weight(route, 0, "lower").key
+        and outcome.action == place_of(route)
         and outcome.at - outcome.first_at >= REFUSED_WEIGHT_PATIENCE
     )
 

@@ -14,7 +14,7 @@ from headgate.decide.mover import Goal, next_move, observed_weight, selected, un
 from headgate.decide.planning import find_plan, next_attempt, pin
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
-from headgate.decide.types import Action, Plan
+from headgate.decide.types import Action, Plan, SetSelector
 
 
 def release(cycle: Cycle) -> Action | None:
@@ -114,8 +114,11 @@ def hold_reason(cycle: Cycle) -> str:
 
 def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -> None:
     allowed = canary.allowance(plan.steps, cycle.status.current_step_index, cycle.snapshot.spec.replicas)
-    if not promoting:
-        contest.watch(cycle, allowed.weight)  # First, because what is found may hold the release.
+    # First, because what is found may hold the release.
+    if promoting:
+        contest.watch_promotion(cycle)
+    else:
+        contest.watch(cycle, allowed.weight)
     reason = hold_reason(cycle)
     if promoting:
         unproven = "" if run.fast else canary.unproven_background(cycle, plan)
@@ -143,8 +146,9 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -
     if weights.desired != desired:
         cycle.change(weights=weights.model_copy(update={"desired": desired}))
     cycle.move = next_move(cycle.snapshot, goal, cycle.now)
-    if not promoting:
-        contest.watch_selectors(cycle)
+    action = cycle.move.action
+    if not promoting and isinstance(action, SetSelector) and action.name == cycle.snapshot.stable_service.name:
+        contest.watch_selectors(cycle, served=cycle.snapshot.status.weights.applied)
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from headgate.decide.cycle import Cycle
 from headgate.decide.mover import Goal, anchor, next_move, observed_weight, replica_set, selected
 from headgate.decide.planning import find_plan, pin
 from headgate.decide.retention import keep_until, sweep
-from headgate.decide.types import Action, OutcomeKind, ScaleWorkload, SetSelector
+from headgate.decide.types import Action, OutcomeKind, ScaleWorkload
 
 
 def initialize(cycle: Cycle) -> Action | None:
@@ -78,14 +78,11 @@ def rest(cycle: Cycle) -> Action | None:
         hold_reason=reason or contested,
         frozen=bool(blocked),
         keep=keep_until(cycle),
+        fought=bool(contested),
     )
     cycle.move = next_move(snapshot, goal, cycle.now)
-    if (
-        isinstance(cycle.move.action, SetSelector)
-        and snapshot.status.weights.applied
-        and snapshot.status.phase in ("Healthy", "Degraded")
-    ):
-        contest.count(cycle)
+    at_rest = snapshot.status.weights.applied and snapshot.status.phase in ("Healthy", "Degraded")
+    contest.watch_selectors(cycle, served=at_rest)
     _phase(cycle)
     action = cycle.move.action
     if action is None and not goal.frozen and replica_set(snapshot, stable.pod_hash) is None:

@@ -207,6 +207,15 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What this process wrote last to a place that somebody else may write, too."""
+
+    value: int | str
+    """The weight of a route, the pod hash that a Service selects."""
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that a decision may depend on."""
 
@@ -246,6 +255,8 @@ class Snapshot:
     outcome: Outcome | None = None
     barred: frozenset[str] = frozenset()
     """Keys of actions that failed lately and are not tried again yet."""
+    written: Mapping[str, Written] = field(default_factory=dict)
+    """By the key of the action, where this process has written and knows how that ended."""
     namespace_terminating: bool = False
 
 

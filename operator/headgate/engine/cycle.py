@@ -321,6 +321,7 @@ class Cycle:
         return Known(
             outcome=entry.outcome,
             barred=frozenset(barred),
+            written=entry.written,
             answers=self._parts.checks.answers(key),
             autoscalers=found.autoscalers,
             pod_causes=found.pod_causes,

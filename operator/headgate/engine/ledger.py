@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from headgate.decide.types import Action, Outcome, OutcomeKind
+from headgate.decide import contest
+from headgate.decide.types import Action, Outcome, OutcomeKind, Written
 from headgate.engine.queue import FIRST_BACKOFF, LONGEST_BACKOFF, Key
 from headgate.traffic.protocol import Resource
 
@@ -48,6 +49,8 @@ class Entry:
     poison: str = ""
     """What was last logged about it being undecidable."""
     done: list[tuple[str, float]] = field(default_factory=list)
+    written: Mapping[str, Written] = field(default_factory=dict)
+    """Action key to the weight or selector that was written last, where that is known."""
 
 
 def _backoff(action: Action, tries: int) -> float:
@@ -119,6 +122,7 @@ class Ledger:
             first_at=last.first_at if last else at,
             count=count,
         )
+        entry.written = contest.remember(entry.written, action, kind, at)
         entry.barred.pop(action.key, None)
         if kind is not OutcomeKind.DONE:
             entry.rows[place] = entry.outcome

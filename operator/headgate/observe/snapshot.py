@@ -22,6 +22,7 @@ from headgate.decide.types import (
     ServiceView,
     Snapshot,
     WorkloadView,
+    Written,
 )
 from headgate.observe import views
 from headgate.observe.reading import NOTHING, Models, Once
@@ -38,6 +39,7 @@ class Known:
 
     outcome: Outcome | None = None
     barred: frozenset[str] = frozenset()
+    written: Mapping[str, Written] = field(default_factory=dict)
     answers: Sequence[Answer] = ()
     autoscalers: tuple[AutoscalerView, ...] | None = None
     pod_causes: Mapping[str, str] = field(default_factory=dict)
@@ -109,6 +111,7 @@ class Observer:
             pod_causes=dict(known.pod_causes),
             outcome=known.outcome,
             barred=known.barred,
+            written=known.written,
             namespace_terminating=known.namespace_terminating,
         )
 
