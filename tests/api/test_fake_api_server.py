@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from headgate.api.common import MANAGER_TAKES_BACK as MANAGER
 from tests.api.both_servers import MERGE, NAMES_ONLY, FakeApi, Json, RealApi, Session
 from tests.api.cluster import ROOT, LightCluster
 from tests.api.kube import Kube
@@ -308,7 +309,30 @@ def terminating(s: Session) -> None:
     s.create(maps(s), config_map("new"))
 
 
+def taking_back(s: Session) -> None:
+    """A weight that a verdict lowers is known as such until its rules are written again, whoever writes them."""
+    path = f"/apis/gateway.networking.k8s.io/v1/namespaces/{s.namespace}/httproutes"
+
+    def weight(value: int) -> Json:
+        return put("/spec/rules/0/backendRefs/1/weight", value)
+
+    def taken(answer: Json) -> None:
+        found = [m["manager"] for m in answer["metadata"]["managedFields"] if m["manager"].startswith(MANAGER)]
+        s.note("taken back", found)
+
+    backends = [{"name": name, "port": 80, "weight": 50} for name in ("a", "b")]
+    meta = {"name": "r", "annotations": {"headgate.dev/stand-in": "off"}}
+    kind = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": meta}
+    s.create(path, kind | {"spec": {"rules": [{"backendRefs": backends}]}})
+    for _ in range(2):
+        taken(s.json_patch(f"{path}/r?fieldManager={MANAGER}uid:abc:1", weight(0)))
+        taken(s.json_patch(f"{path}/r", put("/metadata/annotations/somebody", "was here")))
+        taken(s.json_patch(f"{path}/r", weight(0)))
+        taken(s.json_patch(f"{path}/r", weight(20)))
+
+
 SCRIPTS: tuple[Script, ...] = (
+    taking_back,
     creating,
     not_served,
     locking,

@@ -119,6 +119,7 @@ class World:
         self.selector_changed = {"shop": START, "shop-canary": START}
         self.weight = 0
         self.route_version = 1
+        self.taken_back = ""
         self.route_written = START
         self.plans: dict[str, t.PlanView] = {}
         self.people: dict[str, t.ActionView] = {}
@@ -215,6 +216,7 @@ class World:
                     found=True,
                     resource_version=str(self.route_version),
                     weight=self.weight,
+                    taken_back=self.taken_back,
                     settled=settled,
                     settled_since=self.settled_seen[1] if settled and self.settled_seen else None,
                 ),
@@ -355,7 +357,7 @@ class World:
                 self.service_versions[action.name] += 1
                 self.selector_changed[action.name] = self.now
             case t.SetWeight():
-                self.weight = action.weight
+                self.weight, self.taken_back = action.weight, action.takes_back
                 self.route_version += 1
                 self.route_written = self.now
             case t.ScaleWorkload():

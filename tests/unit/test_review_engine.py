@@ -236,6 +236,37 @@ async def test_the_core_is_told_what_was_written_last_where_that_is_known(world:
     assert world.snapshots[-1].written == {}
 
 
+async def test_a_weight_that_takes_back_says_so_by_its_field_manager(world: World) -> None:
+    """Nothing of the object but who wrote it: the next process reads there which attempt a verdict took back."""
+    backends = [{"name": "checkout", "weight": 90}, {"name": "checkout-canary", "weight": 10}]
+    route = world.put("HTTPRoute", ROUTE, {"spec": {"rules": [{"backendRefs": backends}]}})
+    paths: list[str] = []
+    send = world.api.send
+
+    async def listen(request: Request) -> Response:
+        paths.append(request.path)
+        return await send(request)
+
+    world.api.send = listen  # type: ignore[method-assign]
+    version = route["metadata"]["resourceVersion"]
+    lower = SetWeight(
+        "gatewayAPI", "HTTPRoute", "checkout", "", version, 0, takes_back="rollout-uid:abc:1", exposure="lower"
+    )
+    world.decide = lambda s, _now: Decision(s.status, write=False, action=lower)
+    await world.pass_over()
+    assert paths == [f"{ROUTE}?fieldManager=headgate-takes-back%3Arollout-uid%3Aabc%3A1"]
+    lowered = world.api.objects[ROUTE]
+    lowered["metadata"]["managedFields"] = [{"manager": "helm"}, {"manager": "headgate-takes-back:rollout-uid:abc:1"}]
+    world.put("HTTPRoute", ROUTE, lowered)
+    world.decide = lambda s, _now: Decision(s.status, write=False)
+    await world.pass_over()
+    assert [r.taken_back for r in world.snapshots[-1].routes] == ["rollout-uid:abc:1"]
+    lowered["metadata"]["managedFields"] = [{"manager": "helm"}]
+    world.put("HTTPRoute", ROUTE, lowered)
+    await world.pass_over()
+    assert [r.taken_back for r in world.snapshots[-1].routes] == [""]
+
+
 async def test_a_write_that_conflicts_for_ever_backs_off_and_keeps_nothing_waiting(world: World) -> None:
     """Three conflicts are tried again at once; then the core is told, as of every write that fails."""
     answer, other = "SetSelector/checkout", []

@@ -118,6 +118,7 @@ class Kube:
         *,
         resource_version: str = "",
         subresource: str = "",
+        manager: str = "",
         seconds: float = TOTAL_SECONDS,
     ) -> Object:
         """Change an object, if it still has this resourceVersion (without one, in any case).
@@ -129,6 +130,8 @@ class Kube:
         if resource_version:
             operations.insert(0, {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version})
         where = path(resource, namespace, name, subresource)
+        if manager:
+            where += f"?{urlencode({'fieldManager': manager})}"
         return await self._call(
             resource, Request("PATCH", where, orjson.dumps(operations), content_type=JSON_PATCH, timeout=seconds)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headgate.act.context import Context, Effect, Refusal, escape, unchanged, without_version
 from headgate.act.resources import SERVICES
-from headgate.api.common import LABEL_REVISION
+from headgate.api.common import LABEL_REVISION, MANAGER_TAKES_BACK
 from headgate.decide.types import SetSelector, SetWeight
 
 
@@ -41,6 +41,7 @@ async def set_weight(context: Context, action: SetWeight) -> Effect:
         action.name,
         without_version(patch),
         resource_version=action.resource_version,
+        manager=MANAGER_TAKES_BACK + action.takes_back if action.takes_back else "",
     )
     return Effect(router.resource, answer)
 

@@ -23,6 +23,8 @@ ANNOTATION_REVISION = f"{GROUP}/revision-hash"
 """On ReplicaSets: the full revision, which alone is compared."""
 ANNOTATION_COLLISION = f"{GROUP}/collision-count"
 FINALIZER = f"{GROUP}/hand-back"
+MANAGER_TAKES_BACK = "headgate-takes-back:"
+"""Beginning of the field manager of a weight that takes an attempt back; the attempt follows."""
 
 
 class Model(BaseModel):

@@ -14,7 +14,7 @@ from headgate.decide.mover import Goal, next_move, observed_weight, selected, un
 from headgate.decide.planning import find_plan, next_attempt, pin
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
-from headgate.decide.types import Action, Plan, SetSelector
+from headgate.decide.types import Action, Plan, SetSelector, SetWeight
 
 
 def release(cycle: Cycle) -> Action | None:
@@ -26,7 +26,7 @@ def release(cycle: Cycle) -> Action | None:
     if view is None:
         return _pin(cycle, run)
     plan = view.plan
-    if _judge(cycle, plan, run):
+    if _judge(cycle, plan, run) or _was_taken_back(cycle, run):
         return resting.rest(cycle)
     promoting = run.fast or cycle.status.current_step_index >= len(plan.steps)
     _find_move(cycle, plan, run, promoting=promoting)
@@ -340,6 +340,34 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
 def _fail(cycle: Cycle, gate: GateRun) -> None:
     _reject(cycle, "GateFailed", f"{gate.name}: {gate.message}")
     cycle.questions.clear()  # What other gates would ask is of no use any more.
+
+
+def tell_verdict(cycle: Cycle, action: Action | None) -> Action | None:
+    """Let a write that takes an attempt back say so itself: it waits for no journal, and that may never be written."""
+    run = journal.running(cycle.snapshot.status)
+    if run is None or not isinstance(action, SetWeight) or action.exposure != "lower":
+        return action
+    record = journal.is_rejected(cycle.status, run.revision)
+    if record is None or record.attempt != run.attempt:
+        return action
+    return replace(action, takes_back=_attempt(cycle, run))
+
+
+def _was_taken_back(cycle: Cycle, run: RevisionRef) -> bool:
+    """Whether a verdict took this attempt back whose journal was lost; then the attempt ends here, too."""
+    if all(route.taken_back != _attempt(cycle, run) for route in cycle.snapshot.routes):
+        return False
+    why = (
+        "its weight was taken back already, by a verdict that could not be written down; the operator's log may say "
+        "which; look at the gates, then retry it or change the template"
+    )
+    _reject(cycle, "VerdictLost", why)
+    cycle.questions.clear()
+    return True
+
+
+def _attempt(cycle: Cycle, run: RevisionRef) -> str:
+    return f"{cycle.snapshot.meta.uid}:{run.pod_hash}:{run.attempt}"
 
 
 def _advanced(cycle: Cycle, plan: Plan, run: RevisionRef, gate: GateRun, spec: QualityGateSpec) -> GateProgress:

@@ -44,7 +44,7 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
             return Decision(status=snapshot.status, write=False, action=claim, waiting="claiming the Rollout")
     answer = people.consume(cycle)
     _choose_revision(cycle)
-    wanted = _stage(cycle)
+    wanted = releasing.tell_verdict(cycle, _stage(cycle))
     if any(p.reason == problems.CONFLICT for p in cycle.problems):
         wanted = None  # It is another's: putting anything right here would be a fight over somebody's traffic.
     _explain_missing_pods(cycle)

@@ -97,6 +97,8 @@ class RouteView:
     """Since when this process has seen it so."""
     message: str = ""
     """What the router says while it is not served."""
+    taken_back: str = ""
+    """`SetWeight.takes_back` of the write that its rules are from; empty if another write was the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +364,8 @@ class SetWeight(Action):
     rule: str
     resource_version: str
     weight: int
+    takes_back: str = ""
+    """The attempt that a verdict of this very decision takes back: the journal of it comes later, and may be lost."""
 
     @property
     def key(self) -> str:

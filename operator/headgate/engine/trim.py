@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from headgate.api.common import MANAGER_TAKES_BACK
+
 Object = dict[str, Any]
 METADATA = (
     "name",
@@ -25,6 +27,8 @@ ORPHAN = "orphan"
 """The server's finalizer on an object that is deleted with `--cascade=orphan`."""
 ORPHANED = "orphaned"
 """Key in the metadata of a Rollout that once had it."""
+TAKEN_BACK = "takenBack"
+"""Key in the metadata of a router's object: the attempt that its last weight took back."""
 PACKED = "packed"
 """Key of the part that is kept as JSON bytes."""
 
@@ -116,7 +120,12 @@ def _endpoint_slice(obj: Object) -> Object:
 def _other(obj: Object) -> Object:
     """A router's object: its adapter alone knows what it needs."""
     kept = {k: v for k, v in obj.items() if k not in ("metadata", "apiVersion", "kind")}
-    return {"metadata": _pick(obj.get("metadata"), METADATA), **kept}
+    metadata = _pick(obj.get("metadata"), METADATA)
+    for entry in (obj.get("metadata") or {}).get("managedFields") or ():
+        manager = str(entry.get("manager"))
+        if manager.startswith(MANAGER_TAKES_BACK):
+            metadata[TAKEN_BACK] = manager.removeprefix(MANAGER_TAKES_BACK)
+    return {"metadata": metadata, **kept}
 
 
 TRIMMERS: Mapping[str, Callable[[Object], Object]] = {

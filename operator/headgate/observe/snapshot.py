@@ -205,7 +205,9 @@ class Observer:
                 obj = self._store.get(router.resource.kind, namespace, target.name)
                 view = router.read(canary, obj, target)
                 place = (uid, router.key, target.name, target.rule)
-                found.append(replace(view, settled_since=self._since(place, view, obj, status, now)))
+                taken_back = str(obj["metadata"].get("takenBack") or "") if obj is not None else ""
+                since = self._since(place, view, obj, status, now)
+                found.append(replace(view, settled_since=since, taken_back=taken_back))
         return tuple(found)
 
     def _since(

@@ -257,7 +257,7 @@ class Server:
             last = self.store.remove(kind, before, actor=asked.actor)
             meta["resourceVersion"] = last["metadata"]["resourceVersion"]
             return 200, after
-        return 200, self.store.replace(kind, after, actor=asked.actor)
+        return 200, self.store.replace(kind, after, actor=asked.actor, manager=asked.query.get("fieldManager", ""))
 
     @staticmethod
     def _finalizers(asked: _Asked, old: Object, new: Object) -> None:
@@ -305,7 +305,7 @@ class Server:
                 going["deletionGracePeriodSeconds"] = 0
             if kind.generation:
                 going["generation"] = going.get("generation", 0) + 1
-        return 200, self.store.replace(kind, after, actor=asked.actor)
+        return 200, self.store.replace(kind, after, actor=asked.actor, manager=asked.query.get("fieldManager", ""))
 
     @staticmethod
     def _fits(asked: _Asked, obj: Object) -> None:

@@ -350,7 +350,7 @@ def _without_weights(route: Object) -> Object:
     rules = [
         {**rule, "backendRefs": [{**b, "weight": 0} for b in rule["backendRefs"]]} for rule in route["spec"]["rules"]
     ]
-    kept = {k: v for k, v in route["metadata"].items() if k not in ("resourceVersion", "generation")}
+    kept = {k: v for k, v in route["metadata"].items() if k not in ("resourceVersion", "generation", "managedFields")}
     return {**route, "metadata": kept, "spec": {**route["spec"], "rules": rules}}
 
 

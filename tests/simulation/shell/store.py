@@ -108,12 +108,15 @@ class Store:
         self._commit("ADDED", of, None, obj, actor)
         return obj
 
-    def replace(self, kind: Kind | str, obj: Object, *, actor: str) -> Object:
+    def replace(self, kind: Kind | str, obj: Object, *, actor: str, manager: str = "") -> Object:
         """Store another state of an object, if it is another; the caller gives it away."""
         of = _kind(kind)
         before = self._objects[of][key_of(obj)]
         if obj == before:
             return before
+        if of.kind == "HTTPRoute" and obj["spec"] != before["spec"]:
+            # Its rules are one field, which is its last writer's.
+            obj["metadata"]["managedFields"] = [{"manager": manager or actor, "operation": "Update"}]
         self._commit("MODIFIED", of, before, obj, actor)
         return obj
 
