@@ -26,6 +26,8 @@ SLOWEST = 2.0
 FOUND = {
     168: "the server forgets --cascade=orphan before the hand-back is over",
     142: "an attempt whose record and template are gone was waited for for ever",
+    2000117: "a process that began in mid hand-back did not know that the deletion orphans",
+    2000302: "a verdict was lost with its process, and the version was exposed again",
     19742: "a canary lost its pods while the stable Service, let go by somebody, selected them too",
 }
 """Seeds that failed once, and what they found."""

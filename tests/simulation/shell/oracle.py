@@ -245,6 +245,10 @@ class Oracle:
         self._exposed()
         if new > old:
             self._raised(new)
+            run = self.journal.running(self._status()) or {}
+            taken = [str(m["manager"]) for m in before["metadata"].get("managedFields") or ()]
+            if any(m.endswith(f":{run.get('podHash')}:{run.get('attempt')}") for m in taken):
+                self.fail(f"6: the weight is raised to {new} for an attempt that a verdict took back")
 
     def _raised(self, weight: int) -> None:
         status, target = self._status(), self._selector(CANARY)
