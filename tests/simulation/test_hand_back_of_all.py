@@ -40,7 +40,7 @@ def test_an_orphaned_rollout_keeps_its_pods_over_a_restart() -> None:
     world.orphaning = False
     world.run_for(300)
     assert world.gone
-    assert world.sets[stable].replicas == 4
+    assert world.sets[stable].replicas == 4, "the pods that were to stay are gone"
     assert [p.name.rpartition("-")[0] for p in world.plans.values()] == [stable], "the record is what owns the pods"
 
 

@@ -61,7 +61,7 @@ def test_a_verdict_that_was_lost_with_its_process_is_not_asked_for_again(why: st
         world.person("abort")
     world.run_for(400)
     assert world.lost == 1
-    assert list(world.weights) == [20, 0], "\n".join(world.story[-20:])
+    assert list(world.weights) == [20, 0], f"it was exposed again: weights {world.weights}"
     record = world.status.rejected[-1]
     assert (record.pod_hash, record.attempt, record.reason) == (bad, 1, reason)
     world.check_rest()

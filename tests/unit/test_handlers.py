@@ -321,7 +321,7 @@ async def test_each_list_of_a_watch_is_told_also_an_empty_one(monkeypatch: pytes
     assert "watching.infinite_watch(\n" in inspect.getsource(queueing.watcher)
     async for _ in watching.infinite_watch(settings=kopfs, resource=sets, namespace=None, _iterations=2):
         pass
-    assert told == ["ReplicaSet", "ReplicaSet"]
+    assert told == ["ReplicaSet", "ReplicaSet"], "nobody is told of a list"
 
 
 async def test_kopf_remembers_no_object() -> None:

@@ -157,10 +157,22 @@ WRITES = (
         breaks="What is refused is tried again every second for ever.",
         belongs="15",
         file="engine/ledger.py",
-        old="FIRST_BACKOFF * 2 ** min(count - 1, 30))",
+        old="FIRST_BACKOFF * 2 ** min(tries - 1, 30))",
         new="FIRST_BACKOFF)",
         tests=(f"{CYCLE}::test_a_refusal_is_counted_and_backs_off",),
         says="does not back off",
+    ),
+    Mutation(
+        id="conflicts-do-not-back-off",
+        breaks="What conflicts for ever is tried again whenever its Rollout is looked at.",
+        belongs="15 B19",
+        file="engine/ledger.py",
+        old="            if tries > 0:",
+        new="            if tries > 0 and not clash:",
+        tests=(
+            "tests/unit/test_review_engine.py::test_a_write_that_conflicts_for_ever_backs_off_and_keeps_nothing_waiting",
+        ),
+        says="a conflict is tried again",
     ),
     Mutation(
         id="events-are-not-counted",
@@ -175,6 +187,16 @@ WRITES = (
 )
 
 HEARING = (
+    Mutation(
+        id="an-empty-list-is-not-heard",
+        breaks="A watch that begins anew and finds nothing leaves what vanished in the cache.",
+        belongs="B30",
+        file="handlers/lists.py",
+        old="            if event is watching.Bookmark.LISTED:",
+        new="            if event is None:",
+        tests=("tests/unit/test_handlers.py::test_each_list_of_a_watch_is_told_also_an_empty_one",),
+        says="nobody is told of a list",
+    ),
     Mutation(
         id="cache-takes-older-versions",
         breaks="A late event brings back what the operator has written over.",

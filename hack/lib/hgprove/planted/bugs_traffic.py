@@ -243,6 +243,26 @@ TRAFFIC = (
         says="pods",
     ),
     Mutation(
+        id="a-quick-hand-is-not-seen",
+        breaks="What somebody else rewrites before it is served is written again for ever.",
+        belongs="14",
+        file="decide/contest.py",
+        old="    if not was_served and not _weight_rewritten(cycle, desired):",
+        new="    if not was_served:",
+        tests=(f"{RULES}::test_a_weight_that_somebody_keeps_rewriting_is_put_back_three_times",),
+        says="put back",
+    ),
+    Mutation(
+        id="a-fight-over-what-was-taken-back",
+        breaks="The weight of a version that was taken back is fought over for ever.",
+        belongs="7",
+        file="decide/mover.py",
+        old="        helpless = goal.fought or lowering_fails",
+        new="        helpless = lowering_fails",
+        tests=(f"{RULES}::test_a_way_back_that_somebody_fights_ends_with_the_canary_service_on_stable",),
+        says="fought without an end",
+    ),
+    Mutation(
         id="a-fight-without-end",
         breaks="What somebody else rewrites is written again for ever.",
         belongs="14",
@@ -255,6 +275,16 @@ TRAFFIC = (
 )
 
 PEOPLE = (
+    Mutation(
+        id="an-answer-holds-up",
+        breaks="An action whose answer can never be written keeps the release from going on.",
+        belongs="28 B19",
+        file="decide/rollout.py",
+        old="(lowering, claim, wanted, answer)",
+        new="(lowering, claim, answer, wanted)",
+        tests=(f"{RULES}::test_an_action_that_can_never_be_answered_holds_nothing_up",),
+        says="holds it up",
+    ),
     Mutation(
         id="abort-waits-its-turn",
         breaks="An abort waits behind a promote of the same moment, and comes too late.",
@@ -328,6 +358,28 @@ PEOPLE = (
 )
 
 ENDINGS = (
+    Mutation(
+        id="a-lost-verdict-is-asked-for-again",
+        breaks="A verdict that was lost with its process exposes the version again.",
+        belongs="6",
+        file="decide/releasing.py",
+        old=" or _was_taken_back(cycle, run):",
+        new=":",
+        tests=(
+            "tests/simulation/test_lost_verdict.py::test_a_verdict_that_was_lost_with_its_process_is_not_asked_for_again",
+        ),
+        says="exposed again",
+    ),
+    Mutation(
+        id="orphaning-is-forgotten",
+        breaks="A process that begins in mid hand-back does not know that everything is to stay.",
+        belongs="29",
+        file="decide/hand_back.py",
+        old="    return snapshot.meta.orphaning or snapshot.status.orphaned",
+        new="    return snapshot.meta.orphaning",
+        tests=("tests/simulation/test_hand_back_of_all.py::test_an_orphaned_rollout_keeps_its_pods_over_a_restart",),
+        says="owns the pods",
+    ),
     Mutation(
         id="finalizer-before-traffic",
         breaks="A Rollout that is deleted goes while its canary still has a weight.",
