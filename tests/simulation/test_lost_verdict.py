@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -70,6 +71,32 @@ def test_a_verdict_that_was_lost_with_its_process_is_not_asked_for_again(why: st
     world.run_for(400)
     assert list(world.weights[2:]) == [20, 50, 0]
     assert not world.status.rejected
+    world.check_rest()
+
+
+def moments(world: World, until: Callable[[], bool]) -> None:
+    """Decision by decision until something is so."""
+    while not until():
+        if not world.turn():
+            world.advance()
+
+
+def test_a_promotion_that_was_taken_back_is_not_begun_again() -> None:
+    """Also where the write that carried it out turned the stable Service back, and nothing but that tells of it."""
+    world = Mortal(1, spec([{"setWeight": 50}]))
+    world.settle(120)
+    assert world.status.stable
+    stable = world.status.stable.pod_hash
+    bad = world.release("v2")
+    moments(world, lambda: world.selectors["shop"] == bad)
+    world.person("abort")
+    moments(world, lambda: world.lost == 1)
+    world.people.clear()  # As if it had been a gate.
+    assert world.selectors["shop"] == stable
+    world.run_for(400)
+    assert world.status.rejected, "what was taken back is promoted all the same"
+    record = world.status.rejected[-1]
+    assert (record.pod_hash, record.reason) == (bad, "VerdictLost")
     world.check_rest()
 
 

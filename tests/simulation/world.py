@@ -120,6 +120,7 @@ class World:
         self.weight = 0
         self.route_version = 1
         self.taken_back = ""
+        self.turned_back = {"shop": "", "shop-canary": ""}
         self.route_written = START
         self.plans: dict[str, t.PlanView] = {}
         self.people: dict[str, t.ActionView] = {}
@@ -239,6 +240,7 @@ class World:
             resource_version=str(self.service_versions[name]),
             selector=selector,
             ready=self.endpoints(name),
+            taken_back=self.turned_back[name],
         )
 
     # -- one turn of the operator -------------------------------------------------------------------------------------
@@ -354,6 +356,7 @@ class World:
                 del self.sets[action.name]
             case t.SetSelector():
                 self.selectors[action.name] = action.pod_hash
+                self.turned_back[action.name] = action.takes_back
                 self.service_versions[action.name] += 1
                 self.selector_changed[action.name] = self.now
             case t.SetWeight():

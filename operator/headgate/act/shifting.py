@@ -17,7 +17,12 @@ async def set_selector(context: Context, action: SetSelector) -> Effect:
         else [{"op": "remove", "path": pointer}]
     )
     obj = await context.kube.json_patch(
-        SERVICES, context.namespace, action.name, patch, resource_version=action.resource_version
+        SERVICES,
+        context.namespace,
+        action.name,
+        patch,
+        resource_version=action.resource_version,
+        manager=_manager(action.takes_back),
     )
     return Effect(SERVICES, obj)
 
@@ -41,9 +46,14 @@ async def set_weight(context: Context, action: SetWeight) -> Effect:
         action.name,
         without_version(patch),
         resource_version=action.resource_version,
-        manager=MANAGER_TAKES_BACK + action.takes_back if action.takes_back else "",
+        manager=_manager(action.takes_back),
     )
     return Effect(router.resource, answer)
+
+
+def _manager(takes_back: str) -> str:
+    """The field manager: the operator's usual one, or one that tells of a verdict."""
+    return MANAGER_TAKES_BACK + takes_back if takes_back else ""
 
 
 def _same(target: object, action: SetWeight) -> bool:

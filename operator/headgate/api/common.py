@@ -24,7 +24,7 @@ ANNOTATION_REVISION = f"{GROUP}/revision-hash"
 ANNOTATION_COLLISION = f"{GROUP}/collision-count"
 FINALIZER = f"{GROUP}/hand-back"
 MANAGER_TAKES_BACK = "headgate-takes-back:"
-"""Beginning of the field manager of a weight that takes an attempt back; the attempt follows."""
+"""Beginning of the field manager of a weight or selector that takes an attempt back; the attempt follows."""
 
 
 class Model(BaseModel):

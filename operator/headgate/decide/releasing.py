@@ -345,7 +345,7 @@ def _fail(cycle: Cycle, gate: GateRun) -> None:
 def tell_verdict(cycle: Cycle, action: Action | None) -> Action | None:
     """Let a write that takes an attempt back say so itself: it waits for no journal, and that may never be written."""
     run = journal.running(cycle.snapshot.status)
-    if run is None or not isinstance(action, SetWeight) or action.exposure != "lower":
+    if run is None or not isinstance(action, (SetWeight, SetSelector)) or action.exposure != "lower":
         return action
     record = journal.is_rejected(cycle.status, run.revision)
     if record is None or record.attempt != run.attempt:
@@ -355,10 +355,13 @@ def tell_verdict(cycle: Cycle, action: Action | None) -> Action | None:
 
 def _was_taken_back(cycle: Cycle, run: RevisionRef) -> bool:
     """Whether a verdict took this attempt back whose journal was lost; then the attempt ends here, too."""
-    if all(route.taken_back != _attempt(cycle, run) for route in cycle.snapshot.routes):
+    snapshot = cycle.snapshot
+    told = {s.taken_back for s in (snapshot.stable_service, snapshot.canary_service)}
+    told |= {route.taken_back for route in snapshot.routes}
+    if _attempt(cycle, run) not in told:
         return False
     why = (
-        "its weight was taken back already, by a verdict that could not be written down; the operator's log may say "
+        "its traffic was taken back already, by a verdict that could not be written down; the operator's log may say "
         "which; look at the gates, then retry it or change the template"
     )
     _reject(cycle, "VerdictLost", why)

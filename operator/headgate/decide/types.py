@@ -74,6 +74,8 @@ class ServiceView:
     """Serving endpoints by pod hash; pods of nobody that this Rollout knows count under the empty string."""
     since: float = 0.0
     """Since when this process has seen it hold pods of just these revisions; drain delays run from there."""
+    taken_back: str = ""
+    """`SetSelector.takes_back` of the write that its selector is from; empty if another write was the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +354,8 @@ class SetSelector(Action):
     name: str
     resource_version: str
     pod_hash: str
+    takes_back: str = ""
+    """The attempt that a verdict of this very decision takes back: the journal of it comes later, and may be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +369,7 @@ class SetWeight(Action):
     resource_version: str
     weight: int
     takes_back: str = ""
-    """The attempt that a verdict of this very decision takes back: the journal of it comes later, and may be lost."""
+    """As in `SetSelector`."""
 
     @property
     def key(self) -> str:

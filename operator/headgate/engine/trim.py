@@ -28,7 +28,7 @@ ORPHAN = "orphan"
 ORPHANED = "orphaned"
 """Key in the metadata of a Rollout that once had it."""
 TAKEN_BACK = "takenBack"
-"""Key in the metadata of a router's object: the attempt that its last weight took back."""
+"""Key in the metadata of a Service or a router's object: the attempt that its last selector or weight took back."""
 PACKED = "packed"
 """Key of the part that is kept as JSON bytes."""
 
@@ -98,7 +98,17 @@ def _controller_revision(obj: Object) -> Object:
 
 
 def _service(obj: Object) -> Object:
-    return {"metadata": _pick(obj.get("metadata"), METADATA), "spec": _pick(obj.get("spec"), ("selector",))}
+    return {"metadata": _shifted(obj), "spec": _pick(obj.get("spec"), ("selector",))}
+
+
+def _shifted(obj: Object) -> Object:
+    """The metadata of an object that leads traffic."""
+    metadata = _pick(obj.get("metadata"), METADATA)
+    for entry in (obj.get("metadata") or {}).get("managedFields") or ():
+        manager = str(entry.get("manager"))
+        if manager.startswith(MANAGER_TAKES_BACK):
+            metadata[TAKEN_BACK] = manager.removeprefix(MANAGER_TAKES_BACK)
+    return metadata
 
 
 def _endpoint_slice(obj: Object) -> Object:
@@ -120,12 +130,7 @@ def _endpoint_slice(obj: Object) -> Object:
 def _other(obj: Object) -> Object:
     """A router's object: its adapter alone knows what it needs."""
     kept = {k: v for k, v in obj.items() if k not in ("metadata", "apiVersion", "kind")}
-    metadata = _pick(obj.get("metadata"), METADATA)
-    for entry in (obj.get("metadata") or {}).get("managedFields") or ():
-        manager = str(entry.get("manager"))
-        if manager.startswith(MANAGER_TAKES_BACK):
-            metadata[TAKEN_BACK] = manager.removeprefix(MANAGER_TAKES_BACK)
-    return {"metadata": metadata, **kept}
+    return {"metadata": _shifted(obj), **kept}
 
 
 TRIMMERS: Mapping[str, Callable[[Object], Object]] = {

@@ -93,6 +93,7 @@ def service(name: str, obj: Object | None, slices: Iterable[Object], hashes: Map
         resource_version=obj["metadata"]["resourceVersion"],
         selector=(obj.get("spec") or {}).get("selector") or {},
         ready=dict(sorted(ready.items())),
+        taken_back=str(obj["metadata"].get("takenBack") or ""),
     )
 
 
