@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -257,7 +257,12 @@ def test_titles_examples_and_deprecation_are_dropped() -> None:
 
 def test_iso_duration_is_refused() -> None:
     """`timedelta` is `PT5S` outside, which nobody writes; a string with a pattern says `5s`."""
-    assert "the format 'duration' means nothing to the server" in refusal(timedelta)
+    assert "with the format 'duration' the server takes a list too" in refusal(timedelta)
+
+
+def test_instant_with_a_format_is_refused() -> None:
+    """kube-apiserver does not look at the type of a text that has a format: a list would pass for an instant."""
+    assert "with the format 'date-time' the server takes a list too" in refusal(datetime)
 
 
 def test_constrained_keys_of_a_map_are_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headgate.api.common import to_time
+from headgate.api.common import MOST, to_time
 from headgate.api.gate import CheckRun, GateRun, Measurement
 from headgate.api.rollout import ConsumedAction, HistoryEntry, RejectedRevision, RolloutStatus
 from headgate.decide import journal
@@ -65,3 +65,10 @@ def test_a_measurement_alone_is_evidence_and_a_verdict_is_a_decision() -> None:
     decided = run.model_copy(update={"verdict": "Pass"})
     assert journal.journal_key(RolloutStatus(gates=[measured])) == journal.journal_key(before)
     assert journal.journal_key(RolloutStatus(gates=[decided])) != journal.journal_key(before)
+
+
+def test_after_the_highest_decision_comes_another() -> None:
+    """A forged number, the highest that the schema takes, does not keep the next decision from being written."""
+    assert journal.number_after(7) == 8
+    RolloutStatus.model_validate({"decision": journal.number_after(MOST)})
+    assert journal.number_after(MOST) != MOST

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 GROUP = "headgate.dev"
@@ -45,8 +45,13 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_len
 """The name of a Kubernetes object in the same namespace (RFC 1123 subdomain)."""
 ShortName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
 """A name that fits into a label value (RFC 1123 label)."""
-Time = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
-"""An instant in RFC 3339, UTC."""
+STEPS = 50
+"""Steps of one release."""
+StepIndex = Annotated[int, Field(ge=0, le=STEPS)]
+"""Counted from 0; after the last step it is their number."""
+MOST = 2**31 - 1
+Count = Annotated[int, Field(ge=0, le=MOST)]
+"""How often; far below what the numbers of JSON and of the API server hold, so that adding to it stays a number."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -93,6 +98,20 @@ def round_seconds(length: float) -> str:
     if hours:
         return f"{hours}h{minutes:02d}m"
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def _is_real(time: str) -> str:
+    """The pattern knows no calendar: the 30th of February is found here."""
+    to_epoch(time)
+    return time
+
+
+TIME_PATTERN = (
+    r"^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?Z$"
+)
+Time = Annotated[str, Field(pattern=TIME_PATTERN, max_length=27), AfterValidator(_is_real)]
+"""An instant in RFC 3339, UTC; the format `date-time` would let leap seconds pass, and even lists."""
 
 
 class Condition(Model):

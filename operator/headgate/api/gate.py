@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from headgate.api.common import GROUP, VERSION, Duration, Model, ShortName, Time
+from headgate.api.common import GROUP, STEPS, VERSION, Count, Duration, Model, ShortName, Time
 from headgate.api.resource import PrinterColumn, Resource
 
 Verdict = Literal["Pass", "Fail", "Unknown", "Error"]
@@ -158,14 +158,14 @@ class CheckRun(Model):
     """What one check has answered in this run of a gate, with the evidence that decided."""
 
     name: Annotated[str, Field(max_length=63)]
-    asked: int = 0
+    asked: Count = 0
     """Number of the last question that was answered; the next one is asked + 1."""
     asked_at: Time | None = None
-    passes: int = 0
-    failures: int = 0
-    unknowns: int = 0
-    errors: int = 0
-    consecutive_errors: int = 0
+    passes: Count = 0
+    failures: Count = 0
+    unknowns: Count = 0
+    errors: Count = 0
+    consecutive_errors: Count = 0
     query: Annotated[str, Field(max_length=1024)] = ""
     """The query as it was last sent."""
     rule: Annotated[str, Field(max_length=128)] = ""
@@ -177,11 +177,11 @@ class GateRun(Model):
     """One run of one gate for one revision and attempt, at one step or in the background."""
 
     name: Annotated[str, Field(max_length=253)]
-    step: int = -1
+    step: Annotated[int, Field(ge=-1, le=STEPS)] = -1
     """Index of the step that it belongs to; -1 for a background gate."""
     pod_hash: Annotated[str, Field(max_length=63)]
-    attempt: int
-    window: int = 1
+    attempt: Count
+    window: Count = 1
     """Counts the windows: extending keeps it, beginning again after a hold raises it."""
     started_at: Time
     """When the window began; measurements look no further back."""

@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from headgate.api.common import GROUP, VERSION, Condition, Duration, Model, Name, ShortName, Time
+from headgate.api.common import (
+    GROUP,
+    STEPS,
+    VERSION,
+    Condition,
+    Count,
+    Duration,
+    Model,
+    Name,
+    ShortName,
+    StepIndex,
+    Time,
+)
 from headgate.api.gate import GateRun
 from headgate.api.resource import PrinterColumn, Resource, Rule, Scale
 
@@ -137,7 +149,7 @@ class Canary(Model):
     canary_service: Name
     traffic_routing: TrafficRouting
     steps: Annotated[
-        list[Step], Field(min_length=1, max_length=50, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+        list[Step], Field(min_length=1, max_length=STEPS, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ]
     scale_down_delay_seconds: Annotated[int, Field(ge=0, le=86400)] = 30
     """Seconds that the old version stays scaled up after a promotion; the way back is instant until then."""
@@ -207,7 +219,7 @@ class RevisionRef(Model):
 
     revision: Annotated[str, Field(max_length=80)]
     pod_hash: Annotated[str, Field(max_length=63)]
-    attempt: int = 1
+    attempt: Count = 1
     since: Time
     """When it became stable, or when this attempt began."""
     fast: bool = False
@@ -219,7 +231,7 @@ class RejectedRevision(Model):
 
     revision: Annotated[str, Field(max_length=80)]
     pod_hash: Annotated[str, Field(max_length=63)]
-    attempt: int
+    attempt: Count
     reason: Annotated[str, Field(max_length=64)]
     message: Annotated[str, Field(max_length=1024)]
     at: Time
@@ -230,7 +242,7 @@ class HistoryEntry(Model):
 
     pod_hash: Annotated[str, Field(max_length=63)]
     revision: Annotated[str, Field(max_length=80)]
-    attempt: int
+    attempt: Count
     outcome: Literal["Promoted", "Rejected", "Superseded", "Reverted", "Adopted"]
     started_at: Time
     finished_at: Time
@@ -244,7 +256,7 @@ class Weights(Model):
     observed: Weight = 0
     applied: bool = False
     """The router reported that it serves `desired`."""
-    reasserted: int = 0
+    reasserted: Count = 0
     """How often a foreign rewrite of weights or selectors was undone lately in this attempt."""
     reasserted_at: Time | None = None
 
@@ -266,7 +278,7 @@ class WorkloadStatus(Model):
 
     observed_generation: int = 0
     adopted: bool = False
-    reasserted: int = 0
+    reasserted: Count = 0
     """How often it was scaled to 0 again after somebody else had scaled it up, in this attempt."""
 
 
@@ -282,16 +294,16 @@ class RolloutStatus(Model):
     """The journal: what was decided, where things are and why. Only the operator writes it."""
 
     observed_generation: int = 0
-    decision: int = 0
-    """Sequence number of the last decision; a gap between status and log shows a lost line."""
+    decision: Count = 0
+    """Sequence number of the last decision, after the highest 1; a gap between status and log shows a lost line."""
     phase: Phase = "Pending"
     message: Annotated[str, Field(max_length=1024)] = ""
     stable: RevisionRef | None = None
     current: RevisionRef | None = None
     target: RevisionRef | None = None
     """The revision that an `undo` chose over the template, until the template changes."""
-    current_step_index: int = 0
-    step_count: int = 0
+    current_step_index: StepIndex = 0
+    step_count: StepIndex = 0
     step: Annotated[str, Field(max_length=32)] = ""
     """`2/6`, for people; currentStepIndex counts from 0."""
     step_started_at: Time | None = None
@@ -300,12 +312,12 @@ class RolloutStatus(Model):
     hold_message: Annotated[str, Field(max_length=1024)] = ""
     weights: Weights = Field(default_factory=Weights)
     paused: PersonPause | None = None
-    replicas: int = 0
-    ready_replicas: int = 0
-    available_replicas: int = 0
-    updated_replicas: int = 0
+    replicas: Count = 0
+    ready_replicas: Count = 0
+    available_replicas: Count = 0
+    updated_replicas: Count = 0
     selector: Annotated[str, Field(max_length=512)] = ""
-    collision_count: int = 0
+    collision_count: Count = 0
     workload: WorkloadStatus | None = None
     orphaned: bool = False
     """It was deleted with `--cascade=orphan`: what it owns is to stay. The server tells of that for a moment only."""

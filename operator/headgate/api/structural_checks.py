@@ -9,8 +9,6 @@ from headgate.api.structural import INT_OR_STRING, LIST_TYPE, MAP_KEYS, PRESERVE
 __all__ = ["problems", "re2_problem", "value_problems"]
 
 SCALARS: Final = frozenset({"string", "integer", "number", "boolean"})
-BOUNDED_FORMATS: Final = frozenset({"date", "date-time", "duration"})
-"""Formats whose longest text the server's cost estimate knows."""
 RULE_KEYS: Final = frozenset({"rule", "message", "messageExpression", "reason", "fieldPath", "optionalOldSelf"})
 
 NOT_RE2: Final = (
@@ -85,7 +83,7 @@ def _unbounded(node: Schema) -> str:
         return "maxItems"
     if "additionalProperties" in node and "maxProperties" not in node:
         return "maxProperties"
-    is_free_text = kind == "string" and "enum" not in node and node.get("format") not in BOUNDED_FORMATS
+    is_free_text = kind == "string" and "enum" not in node
     return "maxLength" if is_free_text and "maxLength" not in node else ""
 
 

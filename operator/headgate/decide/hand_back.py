@@ -47,7 +47,9 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
     write = journal.journal_key(cycle.status) != journal.journal_key(snapshot.status)
     status = cycle.status
     if write and not snapshot.namespace_terminating:
-        status = journal.change(status, decision=snapshot.status.decision + 1, written_at=to_time(now))
+        status = journal.change(
+            status, decision=journal.number_after(snapshot.status.decision), written_at=to_time(now)
+        )
     return Decision(
         status=status,
         write=write and not snapshot.namespace_terminating,

@@ -15,7 +15,7 @@ from headgate.api.common import FINALIZER
 from headgate.api.gate import GateRun
 from headgate.api.rollout import RolloutStatus
 from headgate.decide.canary import allowance
-from headgate.decide.journal import GATES_LIMIT, is_rejected, running
+from headgate.decide.journal import GATES_LIMIT, is_rejected, number_after, running
 from headgate.decide.mover import need, observed_weight, selected
 from headgate.decide.types import (
     Action,
@@ -47,7 +47,7 @@ class Rule(Enum):
     NEWEST_WINS = 18, "at the end the journal speaks of the newest spec"
     NOT_THE_OTHERS = 19, "only the revision that is being released gets requests"
     NOTHING_LEFT = 25, "nothing is left behind after the end"
-    SEQUENCE = 26, "every decision has a number of its own, one higher than the last"
+    SEQUENCE = 26, "every decision has a number of its own, the one after the last"
     HOME_BEFORE_GONE = 29, "the traffic is with the stable Service before the finalizer goes"
     REASONS = 33, "every condition says why"
 
@@ -261,7 +261,7 @@ def journal_step(before: RolloutStatus, after: RolloutStatus, plan: Plan | None)
 
 
 def _order(before: RolloutStatus, after: RolloutStatus) -> Iterator[Breach]:
-    if after.decision not in (before.decision, before.decision + 1):
+    if after.decision not in (before.decision, number_after(before.decision)):
         yield Breach(Rule.SEQUENCE, f"decision {before.decision} is followed by {after.decision}")
     old, new = running(before), running(after)
     same = old is not None and new is not None and (old.revision, old.attempt) == (new.revision, new.attempt)

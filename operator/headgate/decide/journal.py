@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Literal
 
-from headgate.api.common import Condition, to_time
+from headgate.api.common import MOST, Condition, to_time
 from headgate.api.gate import GateRun
 from headgate.api.rollout import HistoryEntry, RejectedRevision, RevisionRef, RolloutStatus, Weights
 
@@ -26,6 +26,11 @@ Ending = Literal["Promoted", "Rejected", "Superseded", "Reverted", "Adopted"]
 def change(status: RolloutStatus, **updates: Any) -> RolloutStatus:
     """The status with these fields replaced."""
     return status.model_copy(update=updates)
+
+
+def number_after(decision: int) -> int:
+    """The number of the next decision. Only a forged one is ever the highest, and no reason to decide nothing more."""
+    return decision + 1 if decision < MOST else 1
 
 
 def running(status: RolloutStatus) -> RevisionRef | None:

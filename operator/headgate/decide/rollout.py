@@ -297,7 +297,7 @@ def finish(cycle: Cycle, action: Action | None) -> Decision:
         if not write:
             cycle.wake(due)
     if urgent:
-        after = journal.change(after, decision=before.decision + 1)
+        after = journal.change(after, decision=journal.number_after(before.decision))
     if write:
         after = journal.change(after, written_at=to_time(cycle.now))
     wakes = [w for w in cycle.wakes if w > cycle.now]

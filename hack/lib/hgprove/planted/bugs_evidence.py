@@ -250,7 +250,7 @@ STEPS = (
         breaks="A decision has the number of the one before it, so that a gap in the log is not seen.",
         belongs="26",
         file="decide/rollout.py",
-        old="        after = journal.change(after, decision=before.decision + 1)",
+        old="        after = journal.change(after, decision=journal.number_after(before.decision))",
         new="        after = journal.change(after, decision=before.decision)",
         tests=(f"{RULES}::test_every_decision_has_the_next_number",),
         says="number",
