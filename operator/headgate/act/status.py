@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from headgate.act.kube import Kube, Object
 from headgate.act.resources import ROLLOUTS
 from headgate.api.rollout import RolloutStatus
@@ -14,7 +17,15 @@ async def write(kube: Kube, meta: RolloutMeta, status: RolloutStatus) -> Object:
     Raises:
         ApiError: if it was not written, or nobody knows.
     """
-    body = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return await write_raw(kube, meta, status.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+async def write_raw(kube: Kube, meta: RolloutMeta, body: Mapping[str, Any]) -> Object:
+    """The same for a status of which this operator cannot read every field.
+
+    Raises:
+        ApiError: if it was not written, or nobody knows.
+    """
     return await kube.json_patch(
         ROLLOUTS,
         meta.namespace,

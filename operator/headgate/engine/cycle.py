@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from headgate.act import carry, status
 from headgate.act.context import Context
-from headgate.act.errors import MAYBE_DONE, ApiError, Conflict, NotFound, TooManyRequests
+from headgate.act.errors import MAYBE_DONE, ApiError, Conflict, Invalid, NotFound, TooManyRequests
 from headgate.act.events import Recorder
 from headgate.act.kube import Kube, Object
 from headgate.act.resources import ROLLOUTS
 from headgate.api.rollout import RolloutStatus
+from headgate.decide import undecidable
 from headgate.decide.invariants import Breach
-from headgate.decide.types import Action, Decision, OutcomeKind, SetFinalizer, Snapshot
+from headgate.decide.types import Action, Decision, EventNote, OutcomeKind, SetFinalizer, Snapshot
 from headgate.engine.cache import Cache
 from headgate.engine.checks_runner import ChecksRunner
 from headgate.engine.intake import Intake
@@ -26,7 +27,8 @@ from headgate.engine.ledger import CONFLICTS, LOOK_EVERY, Entry, Ledger
 from headgate.engine.queue import Key, WorkQueue
 from headgate.engine.reads import Reads
 from headgate.engine.telling import tell
-from headgate.observe.reading import Unreadable
+from headgate.observe import views
+from headgate.observe.reading import Unreadable, readable_conditions
 from headgate.observe.snapshot import Known, Observer
 from headgate.telemetry import metrics
 from headgate.telemetry.logs import logger
@@ -73,7 +75,8 @@ class Cycle:
         """Look at one Rollout and do the next thing about it.
 
         Raises:
-            Unreadable: if its journal cannot be read.
+            Unreadable: if its journal cannot be read. Whatever keeps it from being decided about is raised, and told
+                in its conditions before.
         """
         parts = self._parts
         if not parts.may_write():
@@ -82,11 +85,18 @@ class Cycle:
         entry = self._entry(key)
         parts.ledger.looked_at(key)
         barred = parts.ledger.barred(key)
-        snapshot = parts.observer.snapshot(key.namespace, key.name, now, self._known(key, entry, barred))
-        if snapshot is None:
-            self._forget(key)
-            return
-        decision = parts.decide(snapshot, now)
+        try:
+            snapshot = parts.observer.snapshot(key.namespace, key.name, now, self._known(key, entry, barred))
+            if snapshot is None:
+                self._forget(key)
+                return
+            decision = parts.decide(snapshot, now)
+        except Exception as error:
+            unread = isinstance(error, Unreadable)
+            await self._explain(
+                key, undecidable.unreadable(str(error)) if unread else undecidable.defect(type(error).__name__)
+            )
+            raise
         entry.poison = ""
         entry.active = decision.status.phase not in AT_REST
         if entry.active:
@@ -181,9 +191,29 @@ class Cycle:
             parts.queue.add_after(key, CONFLICT_PAUSE * entry.conflicts)
             return
         entry.conflicts += 1
+        if isinstance(error, Invalid) and entry.conflicts > 1:  # Not by chance: it comes to the same each time.
+            await self._explain(key, undecidable.refused(error.message))
         wait = error.retry_after if isinstance(error, TooManyRequests) else 0.0
         delay = parts.queue.add_rate_limited(key, wait)
         log.warning("status not written", rollout=str(key), reason=error.reason, message=error.message, retry_in=delay)
+
+    async def _explain(self, key: Key, why: undecidable.Why) -> None:
+        """Say in the conditions, once, why nothing is decided; what else the status holds stays as it is."""
+        parts = self._parts
+        obj = parts.cache.get("Rollout", *key)
+        if obj is None or not parts.may_write():
+            return
+        meta, raw = views.rollout_meta(obj), obj.get("status") or {}
+        said = undecidable.fields(readable_conditions(raw), why, meta.generation, parts.now())
+        if all(raw.get(name) == value for name, value in said.items()):
+            return
+        try:
+            written = await status.write_raw(parts.kube, meta, {**raw, **said})
+        except ApiError as error:
+            log.warning("status not written", rollout=str(key), reason=error.reason, message=error.message)
+            return
+        parts.intake.take("Rollout", written)
+        parts.recorder.record(meta, EventNote("Warning", why.reason, why.message))
 
     async def _read_rollout(self, key: Key, snapshot: Snapshot) -> None:
         parts = self._parts

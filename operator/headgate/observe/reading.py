@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from headgate.api.common import Condition
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import (
     Canary,
@@ -157,6 +158,12 @@ def _journal(rollout: Mapping[str, Any]) -> RolloutStatus:
     if found is None:
         raise Unreadable(problem)
     return found
+
+
+def readable_conditions(status: Mapping[str, Any]) -> list[Condition]:
+    """The conditions of a status that cannot be read as a whole, as far as they are some."""
+    found = [_parse(Condition, raw, "")[0] for raw in status.get("conditions") or ()]
+    return [c for c in found if c is not None]
 
 
 def _nothing() -> RolloutSpec:

@@ -248,6 +248,16 @@ HEARING = (
         says="worker ended",
     ),
     Mutation(
+        id="a-status-that-cannot-be-read-is-silent",
+        breaks="A Rollout whose status cannot be read says nothing, for ever.",
+        belongs="33 B21",
+        file="engine/cycle.py",
+        old="            unread = isinstance(error, Unreadable)",
+        new="            if isinstance(error, Unreadable):\n                raise\n            unread = False",
+        tests=(f"{CYCLE}::test_a_status_that_cannot_be_read_is_told_and_left_as_it_is",),
+        says="an unreadable status is not told",
+    ),
+    Mutation(
         id="a-strange-record-is-poison",
         breaks="A record with our label that cannot be read keeps the Rollout from being looked at.",
         belongs="27 B21",
