@@ -8,6 +8,7 @@ from headgate.engine.cycle import Cycle
 from headgate.engine.heartbeat import Heartbeats
 from headgate.engine.ledger import Ledger
 from headgate.engine.queue import Key, WorkQueue
+from headgate.observe.reading import Unreadable
 from headgate.telemetry import metrics
 from headgate.telemetry.logs import logger
 
@@ -55,6 +56,10 @@ class Worker:
         entry = self._ledger.of(key)
         entry.active = False
         what = f"{type(error).__name__}: {error}"
-        if entry.poison != what:
-            entry.poison = what
+        if entry.poison == what:
+            return
+        entry.poison = what
+        if isinstance(error, Unreadable):
+            log.warning("a status cannot be read", rollout=str(key), message=str(error), retry_in=delay)
+        else:
             log.error("a Rollout cannot be evaluated", rollout=str(key), retry_in=delay, exc_info=error)

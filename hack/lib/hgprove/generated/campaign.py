@@ -14,7 +14,12 @@ BATCH = 50
 
 
 def run(
-    trials: Trials, cases: Sequence[Case], *, seconds: float | None = None, say: Callable[[str], None] = lambda _: None
+    trials: Trials,
+    cases: Sequence[Case],
+    *,
+    seconds: float | None = None,
+    batch_size: int = BATCH,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Result]:
     """Try them, until they are through or the time is over; a batch that began is finished.
 
@@ -32,9 +37,9 @@ def run(
             yield trials.environment(case)
         else:
             taken.append(case)
-    for first in range(0, len(taken), BATCH):
+    for first in range(0, len(taken), batch_size):
         if first and time.monotonic() - began >= span:
             return
-        batch = taken[first : first + BATCH]
+        batch = taken[first : first + batch_size]
         say(f"trying {len(batch)} objects, from {batch[0].id} on; {len(taken) - first} are left")
         yield from trials.batch(batch)

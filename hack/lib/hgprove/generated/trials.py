@@ -14,11 +14,12 @@ from hack.lib.hgprove.generated.world import LAX, REFUSED, STRICT, Plot, Sight, 
 from tests.api.kube import Refused
 from tests.api.shop import actions, gates, rollouts
 
-ANSWER = 45.0
-"""Seconds until every changed object has its answer; the machine may have other things to do."""
+ANSWER = 180.0
+"""Seconds until every changed object has its answer: some, but the machine may have other things to do."""
 SETTLE = 12.0
 """Seconds after which a release that still goes on has shown enough."""
-BACK = 90.0
+BACK = 240.0
+"""Seconds until all is as it was before: most of it is a release, or several that wait for the machine."""
 LOOK = 0.8
 ENVIRONMENTS = "/apis/headgate.dev/v1alpha1/environments"
 RESTING = ("Healthy", "Degraded", "Paused", "Held")
@@ -91,7 +92,7 @@ class Trials:
         return None
 
     def _offer(self, case: Case, suffix: str) -> tuple[int, Json]:
-        kube, name = self.world.kube, f"{self._sample.name}-offer"
+        name = f"{self._sample.name}-offer"
         if case.of_status and case.kind == "Rollout":
             return self.world.put(f"{self._sample.shop.path}/status", case.build(self._sample.name, 1), suffix)
         if case.of_status:
@@ -102,7 +103,7 @@ class Trials:
             "RolloutAction": lambda: actions(self._space),
             "Environment": lambda: ENVIRONMENTS,
         }
-        return kube.request("POST", paths[case.kind]() + suffix, case.build(name, 1))
+        return self.world.offer("POST", paths[case.kind]() + suffix, case.build(name, 1))
 
     def _some_action(self) -> str:
         """An action that nobody answers, whose status is there to be forged."""
@@ -138,10 +139,7 @@ class Trials:
         obj = case.build(f"{self._sample.shop.namespace}-{time.monotonic_ns()}", 1)
         code, said = self.world.kube.request("POST", ENVIRONMENTS, obj)
         if code < REFUSED:
-            path = f"{ENVIRONMENTS}/{said['metadata']['name']}"
-            if said["metadata"].get("finalizers"):
-                self.world.kube.patch(path, {"metadata": {"finalizers": None}})
-            self.world.kube.delete(path)
+            self.world.remove(f"{ENVIRONMENTS}/{said['metadata']['name']}")
         problem = "" if code < REFUSED else f"it was taken at first, and refused then: {said.get('message')}"
         return Result(case.id, not problem, problem, [], time.monotonic() - began, "valid")
 
@@ -200,9 +198,14 @@ class Trials:
 
     def _wait_paused(self, paused: Sequence[Trial]) -> None:
         end = time.monotonic() + ANSWER
-        while time.monotonic() < end:
+        while True:
             sight = self.world.look(t.plot for t in paused)
-            if all(sight.status(t.plot).get("phase") == "Paused" for t in paused):
+            late = [t for t in paused if sight.status(t.plot).get("phase") != "Paused"]
+            if not late:
+                return
+            if time.monotonic() > end:
+                for trial in late:
+                    trial.alarm(f"a good release did not come to its pause: {sight.status(trial.plot).get('message')}")
                 return
             time.sleep(LOOK)
 
@@ -247,9 +250,7 @@ class Trials:
             self._put(f"{self._act}/status", self._forged(trial.case))
             trial.answered = True
             return
-        path = actions(plot.shop.namespace)
-        self.world.kube.delete(f"{path}/{plot.name}-act")
-        self.world.kube.create(path, obj)
+        self.world.kube.create(actions(plot.shop.namespace), obj)
 
     def _deploy_workload(self, plot: Plot, version: int) -> None:
         template = bases.template(plot.name, version)
@@ -326,6 +327,7 @@ class Trials:
             plot = trial.plot
             self.world.restore(f"{gates(plot.shop.namespace)}/{plot.name}-{bases.GATE}", bases.gate(plot.name))
             self.world.restore(plot.shop.path, bases.good(plot.name, plot.version))
+            self.world.remove(actions(plot.shop.namespace, f"{plot.name}-act"))
         end = time.monotonic() + BACK
         # Whoever forges what the operator remembers is owed no way back, but traffic that is answered.
         left = [t for t in trials if not t.case.of_status]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from hack.lib.hgprove.generated import bases
 from hack.lib.hgprove.generated.schema import Json
 from headgate.api.common import API_VERSION, FINALIZER, LABEL_REVISION, LABEL_ROLLOUT
-from tests.api.kube import Kube, Refused
+from tests.api.kube import MERGE, Kube, Refused
 from tests.api.prometheus import Prometheus
 from tests.api.shop import Shop, gates, replica_sets, rollouts, routes, services
 
@@ -21,6 +22,9 @@ CONFLICT = 409
 REFUSED = 400
 STRICT = "?dryRun=All&fieldValidation=Strict"
 LAX = "?dryRun=All"
+BUSY = (429, 500, 503, 504)
+"""Says nothing about the object, unless it says so again and again."""
+BUSY_TRIES = 20
 QUOTA_PODS = 12
 """Where a case wants ten thousand pods, this is what it gets."""
 _numbers = itertools.count(1)
@@ -158,18 +162,12 @@ class World:
         return Plot(shop)
 
     def clear(self) -> None:
-        """Delete what was made; the operator hands back what it holds."""
+        """Delete what was made, at once: whoever comes next finds no operator's work of this run left."""
         for name in self.spaces:
-            self.release(name)
+            self.kube.delete(rollouts(name))
+            for obj in self.kube.must_get(rollouts(name))["items"]:
+                self.remove(rollouts(name, obj["metadata"]["name"]))
             self.kube.delete(f"/api/v1/namespaces/{name}")
-
-    def release(self, space: str) -> None:
-        """Take off the finalizers that were forged."""
-        for obj in self.kube.must_get(rollouts(space))["items"]:
-            foreign = [f for f in obj["metadata"].get("finalizers") or () if f != FINALIZER]
-            if foreign:
-                kept = [f for f in obj["metadata"]["finalizers"] if f == FINALIZER]
-                self.kube.patch(rollouts(space, obj["metadata"]["name"]), {"metadata": {"finalizers": kept or None}})
 
     # ------------------------------------------------------------------------------------------------ looking
 
@@ -207,6 +205,24 @@ class World:
 
     # ------------------------------------------------------------------------------------------------ writing
 
+    def offer(self, method: str, path: str, body: Json) -> tuple[int, Json]:
+        """Send an object; a server that is busy is asked again."""
+        for _ in range(BUSY_TRIES):
+            code, found = self.kube.request(method, path, body)
+            if code not in BUSY:
+                return code, found
+            time.sleep(1)
+        return self.kube.request(method, path, body)
+
+    def remove(self, path: str) -> None:
+        """Delete an object for good, whatever finalizers were forged onto it."""
+        live = self.kube.get(path)
+        if live is None:
+            return
+        self.kube.delete(path)
+        if live["metadata"].get("finalizers"):
+            self.kube.request("PATCH", path, {"metadata": {"finalizers": None}}, MERGE)  # It may be gone already.
+
     def put(self, path: str, body: Json, suffix: str = "") -> tuple[int, Json]:
         """Replace an object as its author would: what the operator added to its metadata stays."""
         while True:
@@ -218,7 +234,7 @@ class World:
                 sent["metadata"] = kept | meta
                 if "finalizers" in meta and isinstance(meta["finalizers"], list):
                     sent["metadata"]["finalizers"] = sorted({*kept.get("finalizers", ()), *meta["finalizers"]})
-            code, found = self.kube.request("PUT", path + suffix, sent)
+            code, found = self.offer("PUT", path + suffix, sent)
             if code != CONFLICT:
                 return code, found
 
