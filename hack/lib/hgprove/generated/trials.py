@@ -128,9 +128,11 @@ class Trials:
         self.go_back(trials)
         others = self._others(trials, neighbour)
         for trial in trials:
-            # An application that is not as it was is not used again.
+            # An application that is not as it was is not used again, and what nobody uses costs every look.
             if not trial.problem and not trial.case.of_status and trial.plot.shop.namespace == self._space:
                 self._plots.append(trial.plot)
+            else:
+                self.world.remove(trial.plot.shop.path)
         return [*(t.result() for t in trials), *others]
 
     def environment(self, case: Case) -> Result:

@@ -164,7 +164,6 @@ class World:
     def clear(self) -> None:
         """Delete what was made, at once: whoever comes next finds no operator's work of this run left."""
         for name in self.spaces:
-            self.kube.delete(rollouts(name))
             for obj in self.kube.must_get(rollouts(name))["items"]:
                 self.remove(rollouts(name, obj["metadata"]["name"]))
             self.kube.delete(f"/api/v1/namespaces/{name}")
