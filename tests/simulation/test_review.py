@@ -492,6 +492,35 @@ def test_the_cause_of_missing_pods_goes_with_it() -> None:
     assert not world.status.hold_message
 
 
+def without_pods(seen: t.Snapshot, pod_hash: str, cause: str | None = None, failure: str = "") -> t.Snapshot:
+    """What is seen while no pod of a revision is ready, by a process that has read why (or has not yet)."""
+    bare = [replace(r, available=0, ready=0, failure=failure) for r in seen.replica_sets if r.pod_hash == pod_hash]
+    return replace(
+        seen,
+        replica_sets=tuple(r for r in seen.replica_sets if r.pod_hash != pod_hash) + tuple(bare),
+        canary_service=replace(seen.canary_service, ready={}),
+        pod_causes={} if cause is None else {pod_hash: cause},
+    )
+
+
+def test_a_gate_that_cannot_begin_again_has_the_progress_deadline() -> None:
+    """Judging takes its time; waiting for pods, to serve the weight that somebody lowered, does not."""
+    gate = {"gate": {"ref": {"name": "golden"}, "count": 100}}
+    world = settled(spec([{"setWeight": 50}, gate], progress_deadline_seconds=120))
+    version = world.release("v2")
+    world.run_for(300)
+    assert world.status.step == "2/2", "it is judged for longer than the deadline"
+    world.lens = lambda s: without_pods(s, version)
+    world.weight, world.route_version, world.route_written = 10, world.route_version + 1, world.now
+    world.run_for(110)
+    assert world.status.current
+    assert world.status.current.pod_hash == version, "the deadline runs from the moment at which it was stopped"
+    assert "waiting for the pods" in world.status.message
+    world.run_for(30)
+    assert world.status.rejected[-1].reason == "ProgressDeadlineExceeded"
+    assert world.share(version) == 0
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # The way back
 # --------------------------------------------------------------------------------------------------------------------

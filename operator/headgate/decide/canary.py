@@ -56,6 +56,8 @@ class StepState:
     done: bool
     waiting: str = ""
     clock: bool = False
+    clock_since: str = ""
+    """Since when it runs, where that is later than the last progress."""
     paused: bool = False
 
 
@@ -94,8 +96,9 @@ def _gate(cycle: Cycle, index: int) -> StepState:
         return StepState(done=False, waiting=cycle.move.waiting or "the gate is about to begin")
     if run.verdict == "Pass" or run.overridden:
         return StepState(done=True)
-    waiting = run.message or f"{run.name} is judging since {run.started_at[11:16]}"
-    return StepState(done=False, waiting=cycle.move.waiting or waiting)
+    waiting = cycle.move.waiting or run.message or f"{run.name} is judging since {run.started_at[11:16]}"
+    # Judging takes its time. One that was stopped waits for its weight to be served again, as a setWeight does.
+    return StepState(done=False, waiting=waiting, clock=not run.checks, clock_since=run.started_at)
 
 
 def held_gate(cycle: Cycle) -> str:
@@ -121,12 +124,12 @@ def weight_for(cycle: Cycle, allowed: Allowance, *, hold: bool) -> int:
     return min(allowed.weight, observed_weight(cycle.snapshot)) if hold else allowed.weight
 
 
-def deadline_passed(cycle: Cycle) -> bool:
-    """The present step has taken longer than the progress deadline."""
+def deadline_passed(cycle: Cycle, clock_since: str = "") -> bool:
+    """The present step has taken longer than the progress deadline, from the last progress or from this time on."""
     since = cycle.status.progress_since
     if since is None:
         return False
-    ends = to_epoch(since) + cycle.snapshot.spec.progress_deadline_seconds
+    ends = max(to_epoch(since), to_epoch(clock_since or since)) + cycle.snapshot.spec.progress_deadline_seconds
     if cycle.now < ends:
         cycle.wake(ends)
         return False

@@ -178,7 +178,7 @@ def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     if cycle.status.progress_since is None:
         cycle.change(progress_since=to_time(cycle.now))
     cycle.change(phase="Paused" if state.paused else "Progressing")
-    if state.clock and canary.deadline_passed(cycle):
+    if state.clock and canary.deadline_passed(cycle, state.clock_since):
         _too_slow(cycle, what, state.waiting)
         return
     cycle.change(message=_with_cause(cycle, f"{what}: {state.waiting}" if state.waiting else what))
