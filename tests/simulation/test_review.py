@@ -503,6 +503,63 @@ def without_pods(seen: t.Snapshot, pod_hash: str, cause: str | None = None, fail
     )
 
 
+def pulled_in_vain() -> tuple[Stubborn, str]:
+    """A release whose image cannot be pulled, shortly before its deadline, and its pod hash."""
+    world = settled(spec(PAUSED, progress_deadline_seconds=60))
+    version = world.release("v2")
+    world.lens = lambda s: without_pods(s, version, f"4 of 4 pods of {version}: ImagePullBackOff")
+    world.run_for(50)
+    assert "ImagePullBackOff" in world.status.message
+    assert not world.status.rejected
+    return world, version
+
+
+def reason_at_the_deadline(world: Stubborn) -> str:
+    """Why the version is taken back in the end."""
+    world.run_for(60)
+    assert world.status.rejected[-1].reason == "ProgressDeadlineExceeded"
+    return world.status.rejected[-1].message
+
+
+def test_a_cause_that_is_over_is_not_told_at_the_deadline() -> None:
+    """Pods that could not be pulled, and now are merely not ready yet: the image is not blamed any more."""
+    world, version = pulled_in_vain()
+    world.lens = lambda s: without_pods(s, version, "")
+    assert "ImagePullBackOff" not in reason_at_the_deadline(world)
+
+
+def test_a_cause_of_missing_pods_is_not_told_where_none_are_missing() -> None:
+    """The pods came up at last, and it is the gateway that does not serve the weight."""
+    world, _ = pulled_in_vain()
+    world.lens = lambda s: replace(s, routes=tuple(replace(r, settled=False) for r in s.routes))
+    told = reason_at_the_deadline(world)
+    assert "gateway" in told
+    assert "ImagePullBackOff" not in told
+
+
+def test_a_cause_of_other_pods_is_not_told() -> None:
+    """What an earlier process wrote about another revision says nothing about this one."""
+    world, version = pulled_in_vain()
+    about_another = world.status.hold_message.replace(version, "another")
+    world.status = world.status.model_copy(update={"hold_message": about_another})
+    world.lens = lambda s: without_pods(s, version)
+    assert "ImagePullBackOff" not in reason_at_the_deadline(world)
+
+
+def test_a_cause_outlives_the_process_that_read_it() -> None:
+    """What the process before read about these pods stands until this one has read it, too."""
+    world, version = pulled_in_vain()
+    world.lens = lambda s: without_pods(s, version)
+    assert "ImagePullBackOff" in reason_at_the_deadline(world)
+
+
+def test_a_refused_pod_is_told_rather_than_that_there_is_none() -> None:
+    """An exceeded quota is what keeps the pods away; that they are away is known."""
+    world, version = pulled_in_vain()
+    world.lens = lambda s: without_pods(s, version, f"no pods of {version} were created yet", "FailedCreate: quota")
+    assert "FailedCreate: quota" in reason_at_the_deadline(world)
+
+
 def test_a_gate_that_cannot_begin_again_has_the_progress_deadline() -> None:
     """Judging takes its time; waiting for pods, to serve the weight that somebody lowered, does not."""
     gate = {"gate": {"ref": {"name": "golden"}, "count": 100}}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from headgate.api.rollout import RolloutStatus
 from headgate.decide import journal
-from headgate.decide.mover import Move
+from headgate.decide.mover import Move, replica_set
 from headgate.decide.problems import Problem
 from headgate.decide.types import EventNote, Question, ReadQuestion, Snapshot
 
@@ -41,6 +41,20 @@ class Cycle:
         """Decide again at this time at the latest."""
         if at is not None:
             self.wakes.append(at)
+
+    def missing_pods(self) -> str:
+        """Why the pods that the move waits for are missing; empty if it waits for none, or nobody knows.
+
+        What another process read is in the journal, and stands until this one has read it, too.
+        """
+        pod_hash = self.move.short_of
+        if not pod_hash:
+            return ""
+        found = replica_set(self.snapshot, pod_hash)
+        if found is not None and found.failure:
+            return found.failure
+        journaled = self.status.hold_message if f"pods of {pod_hash}" in self.status.hold_message else ""
+        return self.snapshot.pod_causes.get(pod_hash, journaled)
 
     def stall(self, reason: str, message: str) -> None:
         """Say what a person must do; the first reason stands."""

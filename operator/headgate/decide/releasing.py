@@ -199,8 +199,8 @@ def _say(cycle: Cycle, plan: Plan) -> None:
 
 
 def _with_cause(cycle: Cycle, text: str) -> str:
-    cause = cycle.status.hold_message
-    return f"{text} ({cause})"[:1024] if cause and cycle.move.short_of else text[:1024]
+    cause = cycle.missing_pods()
+    return f"{text} ({cause})"[:1024] if cause else text[:1024]
 
 
 def _hold(cycle: Cycle, reason: str, what: str) -> None:
@@ -210,9 +210,8 @@ def _hold(cycle: Cycle, reason: str, what: str) -> None:
 
 def _too_slow(cycle: Cycle, what: str, waiting: str) -> None:
     limit = cycle.snapshot.spec.progress_deadline_seconds
-    cause = cycle.status.hold_message
-    text = f"{what} made no progress within {limit}s: {waiting}" + (f" ({cause})" if cause else "")
-    _reject(cycle, "ProgressDeadlineExceeded", text)
+    text = f"{what} made no progress within {limit}s: {waiting}"
+    _reject(cycle, "ProgressDeadlineExceeded", _with_cause(cycle, text))
 
 
 def _reject(cycle: Cycle, reason: str, message: str) -> None:

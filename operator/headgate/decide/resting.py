@@ -47,7 +47,7 @@ def initialize(cycle: Cycle) -> Action | None:
         )
         cycle.note("Normal", "Adopted" if adopted else "Promoted", f"{what}revision {run.pod_hash} serves")
         return rest(cycle)
-    cause = cycle.status.hold_message
+    cause = cycle.missing_pods()
     waiting = cycle.move.waiting or "switching"
     text = f"bringing up the first revision {run.pod_hash}: {waiting}" + (f" ({cause})" if cause else "")
     cycle.change(message=text[:1024])

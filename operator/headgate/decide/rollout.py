@@ -248,14 +248,9 @@ def _may_begin_first(cycle: Cycle) -> bool:
 
 def _explain_missing_pods(cycle: Cycle) -> None:
     pod_hash = cycle.move.short_of
+    cycle.change(hold_message=cycle.missing_pods()[:1024])
     if not pod_hash:
-        if cycle.status.hold_message:
-            cycle.change(hold_message="")
         return
-    found = replica_set(cycle.snapshot, pod_hash)
-    cause = cycle.snapshot.pod_causes.get(pod_hash, "") or (found.failure if found else "")
-    if cause:
-        cycle.change(hold_message=cause[:1024])
     began = to_epoch(cycle.status.step_started_at) if cycle.status.step_started_at else cycle.now
     if cycle.now < began + PATIENCE:
         cycle.wake(began + PATIENCE)

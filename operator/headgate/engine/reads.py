@@ -100,7 +100,7 @@ class Reads:
             if cause:
                 causes[cause] = causes.get(cause, 0) + 1
         if not causes:
-            return "" if listing.items else "no pod was created yet"
+            return "" if listing.items else f"no pods of {pod_hash} were created yet"
         cause, count = max(causes.items(), key=lambda c: (c[1], c[0]))
         return f"{count} of {len(listing.items)} pods of {pod_hash}: {cause}"
 
