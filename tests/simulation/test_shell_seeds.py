@@ -29,6 +29,7 @@ FOUND = {
     2000117: "a process that began in mid hand-back did not know that the deletion orphans",
     2000302: "a verdict was lost with its process, and the version was exposed again",
     19742: "a canary lost its pods while the stable Service, let go by somebody, selected them too",
+    3723612: "a gate that waited for its weight, and so for pods that never came, had no deadline",
 }
 """Seeds that failed once, and what they found."""
 UNSERVED = range(4_000_000, 4_000_060)
