@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from tests.simulation.shell.answers import Refused
 from tests.simulation.shell.kinds import BY_NAME, Where, where
 from tests.simulation.shell.labels import BadSelector, selector
 from tests.simulation.shell.schemas import schema_of
-from tests.simulation.shell.store import Object, Store, seconds_of
+from tests.simulation.shell.store import Object, Store, copied, seconds_of
 from tests.simulation.shell.streams import events_since
 
 READ_ONLY = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
@@ -184,7 +183,7 @@ class Server:
         if kind.kind == "Namespace":
             meta["labels"] = {**(meta.get("labels") or {}), "kubernetes.io/metadata.name": name}
             obj["status"] = {"phase": "Active"}
-        self._valid(asked, obj)
+        self._valid(asked, obj, {})
         there = self.store.get(kind, namespace, name)
         if there is not None:
             raise answers.already_exists(kind, name, going=bool(there["metadata"].get("deletionTimestamp")))
@@ -248,7 +247,7 @@ class Server:
             else:
                 meta.pop(field, None)
         meta["resourceVersion"] = old["resourceVersion"]
-        self._valid(asked, after)
+        self._valid(asked, after, before)
         self._finalizers(asked, old, meta)
         if kind.generation and asked.where.subresource != "status" and _specified(after) != _specified(before):
             meta["generation"] = old.get("generation", 0) + 1
@@ -293,7 +292,7 @@ class Server:
             details = {"name": meta["name"], **({"group": kind.group} if kind.group else {}), "kind": kind.plural}
             status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
             return 200, status | {"details": details | {"uid": meta["uid"]}}
-        after = copy.deepcopy(before)
+        after = copied(before)
         going = after["metadata"]
         if finalizers:
             going["finalizers"] = finalizers
@@ -319,9 +318,9 @@ class Server:
             )
 
     @staticmethod
-    def _valid(asked: _Asked, obj: Object) -> None:
+    def _valid(asked: _Asked, obj: Object, before: Object) -> None:
         schema = schema_of(asked.where.kind.kind)
-        problem = schema.admit(obj) if schema else ""
+        problem = schema.admit(obj, before) if schema else ""
         if problem:
             field, _, text = problem.partition(": ")
             raise answers.invalid(asked.where.kind, obj["metadata"]["name"], field, text)
@@ -353,11 +352,32 @@ def _json_patched(before: Object, operations: Any) -> Object:
     if not isinstance(operations, list):
         raise answers.bad_request("the patch is not a list of operations")
     try:
-        # Its own copy of everything costs ten times as much, and there are many Leases to renew.
-        after = jsonpatch.apply_patch(orjson.loads(orjson.dumps(before)), operations, in_place=True)
+        after = before
+        for one in operations:
+            after = _with_field(after, one) or jsonpatch.apply_patch(copied(after), [one], in_place=True)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
         raise answers.unfit_patch() from None
     return _object(after)
+
+
+def _with_field(before: Object, operation: Any) -> Object | None:
+    """A field set in an object, which is most of what patches do, many times faster; None if it is anything else."""
+    if not isinstance(operation, dict) or operation.get("op") not in ("add", "replace") or "value" not in operation:
+        return None
+    path = operation.get("path")
+    if not isinstance(path, str) or not path.startswith("/"):
+        return None
+    *parents, last = (part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/"))
+    after = inner = dict(before)
+    for key in parents:
+        found = inner.get(key)
+        if not isinstance(found, dict):
+            return None
+        inner[key] = inner = dict(found)
+    if operation["op"] == "replace" and last not in inner:
+        return None
+    inner[last] = operation["value"]
+    return after
 
 
 def merged(before: Object, patch: Object) -> Object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 
 import orjson
@@ -10,7 +9,7 @@ import orjson
 from tests.simulation.shell.cluster import Agenda, Cluster
 from tests.simulation.shell.kinds import BY_NAME, KINDS, Kind
 from tests.simulation.shell.pods import is_ready
-from tests.simulation.shell.store import Change, Key, Object
+from tests.simulation.shell.store import Change, Key, Object, copied
 
 SLICES = "endpointslice-controller"
 DEPLOYMENTS = "deployment-controller"
@@ -130,7 +129,7 @@ class Deployments:
         self._store.change("Deployment", namespace, name, report, actor=DEPLOYMENTS)
 
     def _create(self, owner: Object, digest: str, replicas: int) -> Object:
-        meta, template = owner["metadata"], copy.deepcopy(owner["spec"]["template"])
+        meta, template = owner["metadata"], copied(owner["spec"]["template"])
         labels = {**(template.get("metadata") or {}).get("labels", {}), "pod-template-hash": digest}
         template["metadata"] = {**(template.get("metadata") or {}), "labels": labels}
         reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": meta["name"], "uid": meta["uid"]}
@@ -255,7 +254,7 @@ class Collector:
         found = self._store.get(kind, *key)
         if found is None:
             return
-        fresh = copy.deepcopy(found)
+        fresh = copied(found)
         left = [f for f in fresh["metadata"]["finalizers"] if f != name]
         fresh["metadata"]["finalizers"] = left
         if left:
@@ -305,7 +304,7 @@ class Namespaces:
         if not obj["metadata"].get("finalizers"):
             self._store.remove(kind, obj, actor=NAMESPACES)
         elif not obj["metadata"].get("deletionTimestamp"):
-            fresh = copy.deepcopy(obj)
+            fresh = copied(obj)
             fresh["metadata"]["deletionTimestamp"] = fresh["metadata"]["creationTimestamp"]
             if "generation" in fresh["metadata"]:
                 fresh["metadata"]["generation"] += 1

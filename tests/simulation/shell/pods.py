@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from tests.simulation.shell.cluster import Agenda, Cluster, owner_of
-from tests.simulation.shell.store import Change, Object, seconds_of
+from tests.simulation.shell.store import Change, Object, copied, seconds_of
 
 ACTOR = "replicaset-controller"
 KUBELET = "kubelet"
@@ -75,7 +74,7 @@ class ReplicaSets:
                     }
                 ],
             },
-            "spec": copy.deepcopy(template.get("spec") or {}),
+            "spec": copied(template.get("spec") or {}),
             "status": {"phase": "Pending"},
         }
         made = self._store.add("Pod", pod, actor=ACTOR)

@@ -23,21 +23,23 @@ class Schema:
 
     root: Object
 
-    def admit(self, obj: Object) -> str:
-        """Prune and fill in the object in place; gives what is wrong with it, empty if nothing is."""
+    def admit(self, obj: Object, before: Object) -> str:
+        """Prune and fill in the object in place; gives what is wrong with it, empty if nothing is.
+
+        What is as it was stored `before` was admitted then.
+        """
         parts = {k: v for k, v in self.root["properties"].items() if k in ("spec", "status")}
-        for part, schema in parts.items():
-            if part in obj:
-                obj[part] = _shaped(schema, obj[part])
+        changed = [p for p in parts if p in obj and obj[p] is not before.get(p)]
+        for part in changed:
+            obj[part] = _shaped(parts[part], obj[part])
         for key in [k for k in obj if k not in (*parts, "apiVersion", "kind", "metadata")]:
             del obj[key]
         if "spec" not in obj and "spec" in self.root.get("required", ()):
             return "spec: Required value"
-        for part, schema in parts.items():
-            if part in obj:
-                problem = next(iter(value_problems(schema, obj[part], part)), "")
-                if problem:
-                    return problem
+        for part in changed:
+            problem = next(value_problems(parts[part], obj[part], part), "")
+            if problem:
+                return problem
         return ""
 
 

@@ -6,12 +6,13 @@ change it takes a copy.
 
 from __future__ import annotations
 
-import copy
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+import orjson
 
 from tests.simulation.shell.kinds import BY_NAME, Kind
 
@@ -45,6 +46,12 @@ def key_of(obj: Object) -> Key:
     """Namespace and name."""
     meta = obj["metadata"]
     return meta.get("namespace") or "", meta["name"]
+
+
+def copied(obj: Object) -> Object:
+    """An object of its own with the same content; a good deal faster than `copy.deepcopy`."""
+    fresh: Object = orjson.loads(orjson.dumps(obj))
+    return fresh
 
 
 def seconds_of(epoch: float) -> str:
@@ -124,7 +131,7 @@ class Store:
         """Change a copy of an object and store it."""
         found = self.get(kind, namespace, name)
         if found is not None:
-            fresh = copy.deepcopy(found)
+            fresh = copied(found)
             by(fresh)
             self.replace(kind, fresh, actor=actor)
 
@@ -132,7 +139,7 @@ class Store:
         """Take an object out; gives its last state."""
         of = _kind(kind)
         before = self._objects[of][key_of(obj)]
-        last = copy.deepcopy(obj)
+        last = copied(obj)
         self._commit("DELETED", of, before, last, actor)
         return last
 
