@@ -8,6 +8,7 @@ rollout; no label holds a revision, a message or a user.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Final, Literal, get_args
 
 from prometheus_client import (
@@ -114,23 +115,24 @@ for _verdict in get_args(Verdict):
     _measurements.labels(_verdict)
 for _result in get_args(Result):
     _reconciles.labels(_QUEUE, _result)
-_adds.labels(_QUEUE)
-_retries.labels(_QUEUE)
+_queue_depth = _depth.labels(_QUEUE)
+_queue_adds = _adds.labels(_QUEUE)
+_queue_retries = _retries.labels(_QUEUE)
 
 
 def queue_depth(length: int) -> None:
     """Say how many keys wait."""
-    _depth.labels(_QUEUE).set(length)
+    _queue_depth.set(length)
 
 
 def queue_added() -> None:
     """Count a key that was put into the queue."""
-    _adds.labels(_QUEUE).inc()
+    _queue_adds.inc()
 
 
 def queue_retried() -> None:
     """Count a key that was put back after a fault."""
-    _retries.labels(_QUEUE).inc()
+    _queue_retries.inc()
 
 
 class Pass:
@@ -157,7 +159,12 @@ def reconciling() -> Iterator[Pass]:
 
 def api_request(verb: str, kind: str, code: int) -> None:
     """Count a request to the Kubernetes API; a `code` of 0 means that there was no answer."""
-    _requests.labels(verb, kind, str(code)).inc()
+    _requests_of(verb, kind, code).inc()
+
+
+@cache
+def _requests_of(verb: str, kind: str, code: int) -> Counter:
+    return _requests.labels(verb, kind, str(code))
 
 
 def lease(*, held: bool) -> None:
