@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import jsonpatch
 import orjson
@@ -18,7 +17,7 @@ import orjson
 from headgate.act.transport import Request, Response
 from tests.simulation.shell import answers
 from tests.simulation.shell.answers import Refused
-from tests.simulation.shell.kinds import BY_NAME, Where, where
+from tests.simulation.shell.kinds import BY_NAME, Where, taken_apart
 from tests.simulation.shell.labels import BadSelector, selector
 from tests.simulation.shell.schemas import schema_of
 from tests.simulation.shell.store import Object, Store, copied, seconds_of
@@ -50,7 +49,7 @@ class Server:
 
     def send(self, request: Request, actor: str = "admin") -> Response:
         """Answer one request."""
-        if where(urlsplit(request.path).path) is None:
+        if taken_apart(request.path)[0] is None:
             return Response(404, b"404 page not found\n", float(math.floor(self._wall())))
         try:
             code, body = self._route(request, actor)
@@ -61,8 +60,7 @@ class Server:
 
     def watch(self, request: Request) -> tuple[int, list[Object]]:
         """The events that a watch is told until it ends, as far as they have happened."""
-        parts = urlsplit(request.path)
-        place, query = where(parts.path), {k: v[-1] for k, v in parse_qs(parts.query).items()}
+        place, query = taken_apart(request.path)
         if place is None:
             return 404, [answers.no_such_kind().body]
         version = query.get("resourceVersion", "")
@@ -70,14 +68,12 @@ class Server:
         return 200, list(events_since(self.store, place, query.get("labelSelector", ""), since))
 
     def _route(self, request: Request, actor: str) -> tuple[int, Object]:
-        parts = urlsplit(request.path)
-        place = where(parts.path)
+        place, query = taken_apart(request.path)
         assert place is not None
         try:
             body = orjson.loads(request.body) if request.body else None
         except orjson.JSONDecodeError as error:
             raise answers.bad_request(f"the body cannot be read: {error}") from None
-        query = {k: v[-1] for k, v in parse_qs(parts.query).items()}
         asked = _Asked(place, query, body, request.content_type, request.accept, actor)
         if not place.name:
             if request.method == "GET":

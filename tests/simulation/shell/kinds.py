@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """One kind of object."""
+    """One kind of object; there is one of each."""
 
     group: str
     version: str
@@ -83,3 +83,10 @@ def where(path: str) -> Where | None:
         return None
     name = rest[1] if len(rest) > 1 else ""
     return Where(kind, namespace, name, rest[2] if len(rest) > 2 else "")
+
+
+@lru_cache(maxsize=4096)
+def taken_apart(url: str) -> tuple[Where | None, dict[str, str]]:
+    """What the path of a request names, and its query; not to be changed."""
+    parts = urlsplit(url)
+    return where(parts.path), {k: v[-1] for k, v in parse_qs(parts.query).items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -15,7 +14,7 @@ from tests.simulation.shell import answers
 from tests.simulation.shell.answers import Refused
 from tests.simulation.shell.cluster import Cluster
 from tests.simulation.shell.faults import Faults
-from tests.simulation.shell.kinds import Where, where
+from tests.simulation.shell.kinds import Where, taken_apart
 from tests.simulation.shell.store import Change
 
 NEVER = 1e9
@@ -48,7 +47,7 @@ class Wire:
         Raises:
             Unreachable, Timeout: if there is no answer.
         """
-        place = where(urlsplit(request.path).path)
+        place = taken_apart(request.path)[0]
         if place is not None and self._faults.unserved(place.kind.kind, self._cluster.loop.time()):
             await self._pass()
             return Response(404, b"404 page not found\n", float(int(self._cluster.loop.wall())))
