@@ -82,9 +82,16 @@ class Client:
 
     async def _answer(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Json:
         data = orjson.dumps(body) if body is not None else None
-        for _ in range(TRIES):
-            async with self._session.request(method, path, data=data, headers=dict(headers)) as answer:
-                status, found = answer.status, await answer.read()
+        for left in reversed(range(TRIES)):
+            try:
+                async with self._session.request(method, path, data=data, headers=dict(headers)) as answer:
+                    status, found = answer.status, await answer.read()
+            except aiohttp.ClientConnectionError:
+                # A connection that the server had just closed. All that is sent here may be sent again.
+                if not left:
+                    raise
+                await asyncio.sleep(1)
+                continue
             if status < ERRORS:
                 loaded: Json = orjson.loads(found)
                 return loaded

@@ -55,6 +55,8 @@ class Result:
     seconds: float = 0.0
     kind: str = ""
     """A group for the report's table."""
+    figure: float | None = None
+    """What was measured of it, if anything was."""
 
 
 class Record:

@@ -10,18 +10,21 @@ import argparse
 import asyncio
 import random
 import secrets
+import signal
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 import yaml
 
 from hack.lib.hgbench.cluster import ROOT, SYSTEM, Cluster, Trouble
 from hack.lib.hgprove.campaign import Record, Result
 from hack.lib.hgprove.faults.calls import Call
+from hack.lib.hgprove.faults.judging import Judge
 from hack.lib.hgprove.faults.lane import Site
 from hack.lib.hgprove.faults.plans import concerns
 from hack.lib.hgprove.faults.process import Operator
@@ -37,6 +40,9 @@ PAST_THE_LEASE = 9.0
 PATIENCE = 90.0
 LIMIT = 10.0
 """Seconds from the leader's death to the other's first decision that must be enough at the 99th percentile."""
+SETTLE = 0.5
+"""Seconds after the end of a release until all watches have told of it."""
+INTERRUPTED = 130
 
 
 class Replica:
@@ -86,31 +92,34 @@ def holds(call: Call) -> bool:
     return call.resource == "leases" and call.verb in ("create", "patch") and call.applied and not given_back
 
 
-def takeovers(replicas: Sequence[Replica]) -> list[tuple[float, Replica]]:
-    """When the Lease changed hands, and into whose."""
-    turns = sorted(((c.ended, r) for r in replicas for c in r.accepted() if holds(c)), key=lambda turn: turn[0])
-    return [
-        turn for before, turn in zip([None, *turns], turns, strict=False) if before is None or before[1] is not turn[1]
-    ]
+def in_order(replicas: Sequence[Replica]) -> list[tuple[Replica, Call]]:
+    """What the replicas wrote, in the order of the server, which numbers all that it stores, Leases among them.
+
+    A deletion has no number. It stands behind all that had been answered when it was.
+    """
+    rows = sorted(((r, c) for r in replicas for c in r.accepted()), key=lambda row: row[1].ended)
+    placed, newest = [], 0
+    for replica, call in rows:
+        newest = max(newest, call.version)
+        placed.append((call.version or newest, call.ended, replica, call))
+    return [(replica, call) for _, _, replica, call in sorted(placed, key=lambda row: row[:2])]
 
 
 def violations(replicas: Sequence[Replica]) -> list[str]:
     """Accepted writes of a replica that does not lead any more over what the one that leads had written."""
-    changes = takeovers(replicas)
-    writes = sorted(((c.ended, c, r) for r in replicas for c in r.accepted() if c.effective), key=lambda w: w[0])
     found = []
-    for at, call, replica in writes:
-        since, leader = next((change for change in reversed(changes) if change[0] <= at), (at, replica))
-        if leader is replica:
-            continue
-        over = next(
-            (c for ended, c, r in writes if r is leader and since <= ended < at and _object(c) == _object(call)),
-            None,
-        )
-        if over is not None:
-            found.append(
-                f"{replica.letter} wrote {call.what} {at - over.ended:.3f} s after {leader.letter}'s {over.what}"
-            )
+    leader: Replica | None = None
+    written: dict[tuple[str, str, str], Call] = {}
+    """By object: what the present leader wrote since it took the Lease."""
+    for replica, call in in_order(replicas):
+        if holds(call):
+            if replica is not leader:
+                leader, written = replica, {}
+        elif call.effective and (leader is None or replica is leader):
+            written[_object(call)] = call
+        elif call.effective and leader is not None and (over := written.get(_object(call))) is not None:
+            late = call.ended - over.ended
+            found.append(f"{replica.letter} wrote {call.what} {late:.3f} s after {leader.letter}'s {over.what}")
     return found
 
 
@@ -126,10 +135,15 @@ class Pair:
     namespace: str
     replicas: list[Replica] = field(default_factory=list)
     app: App | None = None
+    judge: Judge | None = None
     version: int = 1
 
     async def up(self) -> App:
-        """Start both, deploy the application and wait for its first version."""
+        """Start both, deploy the application and wait for its first version.
+
+        Raises:
+            Trouble: if that one does not come to serve.
+        """
         site = self.made.site
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
         await site.client.apply(f"/api/v1/namespaces/{self.namespace}", body)
@@ -139,10 +153,13 @@ class Pair:
             await replica.proxy.start()
             replica.operator.start()
         story = self.made.history.follow(self.namespace, "w1")
-        self.app = App(site.client, story, site.answers, GATED, PATIENCE)
+        self.app, self.judge = App(site.client, story, site.answers, GATED, PATIENCE), Judge(story)
         site.answers[self.app.canary] = GOOD
-        await self.app.deploy()
-        await self.app.healthy(1)
+        try:
+            await self.app.deploy()
+            await self.app.healthy(1)
+        except Late as late:
+            raise Trouble(f"{self.namespace}, before anything happened to it: {late}") from None
         return self.app
 
     async def down(self) -> None:
@@ -150,12 +167,15 @@ class Pair:
         for replica in self.replicas:
             await asyncio.to_thread(replica.operator.stop)
             await replica.proxy.stop()
+        if self.app is not None:
+            self.made.history.forget(self.app.story)
         await self._drop_lease()
         await self.made.site.client.delete(f"/api/v1/namespaces/{self.namespace}")
 
-    async def operation(self, seed: int) -> tuple[Result, float | None]:
-        """One mishap of the leader in a release, its return in the next; and the time to the other's decision."""
+    async def operation(self, seed: int) -> Result:
+        """One mishap of the leader in a release, its return in the next; its figure: until the other decided."""
         began, rand = time.monotonic(), random.Random(seed)
+        self._forget(began)
         way = WAYS[seed % len(WAYS)]
         problems: list[str] = []
         decided: float | None = None
@@ -163,10 +183,27 @@ class Pair:
             decided = await self._mishap(way, rand)
         except Late as late:
             problems.append(str(late))
-        problems += violations(self.replicas)
+        problems += violations(self.replicas) + await self._breaches()
         told = self._story(began) if problems else []
         took = round(time.monotonic() - began, 1)
-        return Result(f"{seed}", not problems, "; ".join(problems), told, took, way), decided
+        return Result(f"{seed}", not problems, "; ".join(problems), told, took, way, decided)
+
+    async def _breaches(self) -> list[str]:
+        """The rules that were broken since the last operation."""
+        await asyncio.sleep(SETTLE)
+        app, judge = self._app(), self.judge
+        found = [f"rule {breach}" for breach in judge.breaches()] if judge is not None else []
+        app.story.versions.clear()
+        return found
+
+    def _forget(self, now: float) -> None:
+        """Forget what was asked before; of the Lease what tells who leads."""
+        for replica in self.replicas:
+            calls = replica.proxy.recorded.calls
+            held = max((c for c in calls if c.applied and holds(c)), key=lambda c: c.version, default=None)
+            under_way = [c for c in calls if not c.ended or c.ended > now]
+            calls[:] = [*([held] if held is not None and held not in under_way else []), *under_way]
+            replica.proxy.recorded.lines.clear()
 
     async def _mishap(self, way: str, rand: random.Random) -> float:
         app = self._app()
@@ -180,7 +217,7 @@ class Pair:
             await self._until(
                 "the other decides", lambda: any(concerns(app, c) and c.ended > struck for c in other.accepted())
             )
-            decided = min(c.ended for c in other.accepted() if concerns(app, c) and c.ended > struck) - struck
+            decided = round(min(c.ended for c in other.accepted() if concerns(app, c) and c.ended > struck) - struck, 2)
             await app.healthy(self.version)
             await asyncio.sleep(max(0.0, struck + PAST_THE_LEASE - time.monotonic()))
             # The one that was away comes back in the middle of a release.
@@ -224,56 +261,65 @@ class Pair:
             await asyncio.sleep(0.05)
 
     def _story(self, began: float) -> list[str]:
-        calls = sorted(((c.ended, r.letter, c) for r in self.replicas for c in r.accepted()), key=lambda row: row[0])
-        return [f"{at - began:6.2f}s {letter}: {c.what}" for at, letter, c in calls if at > began][-60:]
+        rows = in_order(self.replicas)
+        return [f"{c.ended - began:6.2f}s {c.version} {r.letter}: {c.what}" for r, c in rows if c.ended > began][-120:]
 
     async def _drop_lease(self) -> None:
         path = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{self.namespace}"
         await self.made.site.client.delete(path)
 
 
-@dataclass
-class Outcome:
-    """What came out of all operations."""
+class Progress:
+    """Keeps results, and says how it goes."""
 
-    times: list[float] = field(default_factory=list)
-    """From the leader's mishap to the other's first decision, where it was killed."""
-    others: list[float] = field(default_factory=list)
-    """The same for the other mishaps."""
+    def __init__(self, record: Record, total: int) -> None:
+        self._record = record
+        self._total = total
+
+    def took(self, result: Result) -> None:
+        """Take one."""
+        self._record.add(result)
+        if not result.ok:
+            _say(f"WRONG {result.item} ({result.kind}): {result.problem[:500]}")
+        after = f", decided after {result.figure:.1f} s" if result.figure is not None else ""
+        _say(f"{len(self._record.results)} of {self._total}: {result.kind}, {result.seconds:.0f} s{after}")
 
 
-async def operate(made: Prover, record: Record, seeds: Iterator[int], pair: Pair, outcome: Outcome) -> None:
-    """Let one pair carry out operation after operation."""
-    try:
-        await pair.up()
-        for seed in seeds:
-            result, decided = await pair.operation(seed)
-            record.add(result)
-            if decided is not None:
-                (outcome.times if result.kind == "killed" else outcome.others).append(decided)
-            if not result.ok:
-                _say(f"WRONG {seed} ({result.kind}): {result.problem[:500]}")
-            made.history.require()
-            for replica in pair.replicas:
-                del replica.proxy.recorded.calls[:-4000]
-                replica.proxy.recorded.lines.clear()
-    finally:
-        await pair.down()
+async def operate(made: Prover, progress: Progress, seeds: Iterator[int], name: str, ends: float) -> None:
+    """Let one pair carry out operation after operation; another takes its place if something was wrong."""
+    for number in range(sys.maxsize):
+        pair = Pair(made, f"{name}-{number}")
+        try:
+            await pair.up()
+            for seed in seeds:
+                result = await pair.operation(seed)
+                progress.took(result)
+                made.history.require()
+                if time.monotonic() >= ends:
+                    return
+                if not result.ok:
+                    break
+            else:
+                return
+        finally:
+            await pair.down()
 
 
 async def campaign(cluster: Cluster, arguments: argparse.Namespace) -> int:
     """Carry out what was asked for; gives the exit status."""
-    record, outcome = Record(arguments.record, resume=arguments.resume), Outcome()
+    record = Record(arguments.record, resume=arguments.resume)
     seeds = iter([s for s in range(arguments.operations) if not record.done(str(s))])
+    progress = Progress(record, arguments.operations)
+    ends = time.monotonic() + (arguments.seconds or float("inf"))
     async with prover(cluster, arguments.folder, while_seconds=0.0) as made:
         # A name of its own: what an interrupted campaign left in the cluster is nobody's in this one.
         name = f"replicas-{secrets.token_hex(2)}"
-        pairs = [Pair(made, f"{name}-{number}") for number in range(arguments.parallel)]
-        await asyncio.gather(*(operate(made, record, seeds, pair, outcome) for pair in pairs))
-    return report(record, outcome)
+        pairs = [f"{name}-{number}" for number in range(arguments.parallel)]
+        await asyncio.gather(*(operate(made, progress, seeds, pair, ends) for pair in pairs))
+    return report(record)
 
 
-def report(record: Record, outcome: Outcome) -> int:
+def report(record: Record) -> int:
     """Print what came out; gives the exit status."""
     wrong = record.failures()
     for result in wrong:
@@ -281,12 +327,14 @@ def report(record: Record, outcome: Outcome) -> int:
         for line in result.story:
             print(f"    {line}")
     print(f"operations   {len(record.results)}")
-    print(f"violations   {len(wrong)}")
+    print(f"wrong        {len(wrong)}")
     slow = False
-    for what, times in (("killed", outcome.times), ("otherwise away", outcome.others)):
+    for way in WAYS:
+        times = [r.figure for r in record.results.values() if r.kind == way and r.figure is not None]
         if len(times) > 1:
             ranks = statistics.quantiles(times, n=100, method="inclusive")
-            print(f"decision     leader {what}: p50 {ranks[49]:.1f} s, p99 {ranks[98]:.1f} s, most {max(times):.1f} s")
+            told = f"p50 {ranks[49]:.1f} s, p99 {ranks[98]:.1f} s, most {max(times):.1f} s"
+            print(f"decision     leader {way}: {told} ({len(times)} times)")
             slow = slow or ranks[98] >= LIMIT
     print(f"record       {record.path}")
     return 1 if wrong or slow else 0
@@ -298,11 +346,13 @@ def main() -> int:
     parser.add_argument("--operations", type=int, default=200, help="how many mishaps of a leader (default 200)")
     parser.add_argument("--parallel", type=int, default=6, help="pairs of replicas at the same time (default 6)")
     parser.add_argument("--resume", action="store_true", help="skip what the record holds already")
+    parser.add_argument("--seconds", type=float, help="begin nothing new after this time")
     parser.add_argument("--record", type=Path, default=ROOT / "build" / "campaigns" / "replicas.jsonl")
     parser.add_argument("--name", default="replicas", help="name of the light cluster (default replicas)")
     parser.add_argument("--keep", action="store_true", help="leave the cluster up")
     arguments = parser.parse_args()
     arguments.folder = ROOT / "build" / "replicas" / arguments.name
+    signal.signal(signal.SIGTERM, _interrupt)
     cluster: Cluster | None = None
     try:
         cluster = Cluster.up(arguments.name, 3)
@@ -311,9 +361,16 @@ def main() -> int:
     except Trouble as trouble:
         print(f"hack/replicas: {trouble}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("hack/replicas: interrupted; --resume goes on", file=sys.stderr)
+        return INTERRUPTED
     finally:
         if cluster is not None and not arguments.keep:
             cluster.down()
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:

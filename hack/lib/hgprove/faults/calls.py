@@ -41,6 +41,8 @@ class Call:
     fault: str = ""
     """What was injected."""
     ended: float = 0.0
+    version: int = 0
+    """The resourceVersion that a write made; 0 if the answer told none, as with most deletions."""
 
     @property
     def effective(self) -> bool:
@@ -94,6 +96,16 @@ def call_of(number: int, at: float, method: str, target: str, body: bytes) -> Ca
         if call.verb == "get" and not call.name:
             call.verb = "watch" if query.get("watch") in ("true", "1") else "list"
     return call
+
+
+def version_of(body: bytes) -> int:
+    """The resourceVersion of an object that was answered; 0 if it is none."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return 0
+    meta = found.get("metadata") if isinstance(found, dict) else None
+    return int((meta or {}).get("resourceVersion") or 0)
 
 
 def line_of(at: float, resource: str, raw: bytes) -> Line:

@@ -119,6 +119,12 @@ class History:
         self._stories[namespace, name] = story
         return story
 
+    async def fill(self) -> None:
+        """Give the stories that are followed what is there already."""
+        for kind, path in KINDS.items():
+            for obj in (await self._client.get(path))["items"]:
+                self._hand_out(kind, "ADDED", obj)
+
     def forget(self, story: Story) -> None:
         """Follow it no more."""
         self._stories.pop((story.namespace, story.name), None)
@@ -132,10 +138,14 @@ class History:
                 version = str(meta["resourceVersion"])
                 if event["type"] == "BOOKMARK":
                     continue
-                name = str(meta["name"])
-                story = self._stories.get((meta["namespace"], name)) or self._stories.get(
-                    (meta["namespace"], name.partition("-")[0])
-                )
-                if story is not None:
-                    meta.pop("managedFields", None)
-                    story._take(Version(kind, event["type"], time.monotonic(), int(version), event["object"]))  # noqa: SLF001
+                self._hand_out(kind, event["type"], event["object"])
+
+    def _hand_out(self, kind: str, type_: str, obj: Json) -> None:
+        meta = obj["metadata"]
+        name = str(meta["name"])
+        story = self._stories.get((meta["namespace"], name)) or self._stories.get(
+            (meta["namespace"], name.partition("-")[0])
+        )
+        if story is not None:
+            meta.pop("managedFields", None)
+            story._take(Version(kind, type_, time.monotonic(), int(meta["resourceVersion"]), obj))  # noqa: SLF001

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import yaml
 from hack.lib.hgbench.client import Client
 from hack.lib.hgbench.cluster import ROOT, SYSTEM, Cluster, Trouble
 from hack.lib.hgprove.faults.calls import Call
-from hack.lib.hgprove.faults.process import Operator
+from hack.lib.hgprove.faults.process import Operator, Standing
 from hack.lib.hgprove.faults.prometheus import TEMPLATE
 from hack.lib.hgprove.faults.proxy import FaultProxy, free_port
 
@@ -40,12 +41,28 @@ class Lane:
     """One operator and all that surrounds it."""
 
     def __init__(
-        self, site: Site, name: str, *, config: Mapping[str, Any] | None = None, namespaced: bool = True
+        self,
+        site: Site,
+        name: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        namespaced: bool = True,
+        process: type[Operator] = Operator,
+        port: int = 0,
     ) -> None:
+        """Prepare one; nothing is started.
+
+        Args:
+            site: what all lanes share.
+            name: of the namespace and the Lease.
+            config: of the operator, where it is not as always.
+            namespaced: whether the operator looks at this namespace only.
+            process: how the operator is run.
+            port: of the proxy; 0 for one that is free. With one, the lane is gone on with: its log is kept.
+        """
         self.site = site
         self.name = name
-        """Of the namespace and the Lease."""
-        self.proxy = FaultProxy.before(site.cluster.operator_kubeconfig)
+        self.proxy = FaultProxy.before(site.cluster.operator_kubeconfig, port)
         folder = site.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         written = {
@@ -67,8 +84,9 @@ class Lane:
         }
         arguments = ["--namespace", name] if namespaced else []
         log = folder / "operator.log"
-        log.unlink(missing_ok=True)
-        self.operator = Operator(arguments, environment, log)
+        if not port:
+            log.unlink(missing_ok=True)
+        self.operator = process(arguments, environment, log)
 
     async def up(self) -> None:
         """Make the namespace, start proxy and operator, and wait until it leads."""
@@ -91,8 +109,30 @@ class Lane:
         Raises:
             Trouble: if it does not.
         """
-        begun = time.monotonic()
         self.operator.start()
+        await self.leads()
+
+    async def go_on(self, pid: int, started: int) -> bool:
+        """Go on with an operator that was frozen; gives whether it is still there.
+
+        Raises:
+            Trouble: if it does not lead any more.
+        """
+        operator = self.operator
+        if not isinstance(operator, Standing) or not operator.adopt(pid, started):
+            return False
+        await self.proxy.start()
+        operator.thaw()
+        await self.leads()
+        return True
+
+    async def leads(self) -> None:
+        """Wait until the operator has taken or renewed its Lease.
+
+        Raises:
+            Trouble: if it does not.
+        """
+        begun = time.monotonic()
         while not any(_leads(call) and call.at >= begun for call in self.proxy.recorded.calls):
             if time.monotonic() - begun > SECONDS_TO_LEAD or not self.operator.running:
                 raise Trouble(f"{self.name}: the operator does not lead; its log is {self.operator.log}")
@@ -108,12 +148,17 @@ class Lane:
         """How long the operator's log is."""
         return self.operator.log.stat().st_size
 
-    def complaints(self, since: int = 0) -> list[str]:
-        """Lines of the operator's log from a length on that show an exception."""
+    def complaints(self, since: int = 0, until: int | None = None) -> list[str]:
+        """Lines of the operator's log from a length on, and up to another one, that show an exception."""
         with self.operator.log.open("rb") as file:
             file.seek(since)
-            text = file.read().decode(errors="replace")
+            text = file.read(-1 if until is None else until - since).decode(errors="replace")
         return [line for line in text.splitlines() if TRACEBACK in line or EXCEPTION in line]
+
+    def log_of(self, named: str) -> list[str]:
+        """Lines of the operator's log that name something."""
+        text = self.operator.log.read_text(errors="replace")
+        return [line for line in text.splitlines() if re.search(rf"\b{re.escape(named)}\b", line)]
 
     async def _drop_lease(self) -> None:
         await self.site.client.delete(f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{self.name}")

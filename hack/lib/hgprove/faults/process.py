@@ -10,7 +10,9 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -86,5 +88,76 @@ class Operator:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
+        pid = self.pid
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+            if pid:  # 0 would be this very process and all its kin.
+                os.kill(pid, number)
+
+
+class Standing(Operator):
+    """One process that outlives whoever started it; who knows its pid and its start can go on with it."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        super().__init__(arguments, environment, log)
+        self._pid = 0
+        self.started = 0
+        """When it started, in the machine's ticks: a pid alone may be another process's by now."""
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def adopt(self, pid: int, started: int) -> bool:
+        """Go on with a process; gives whether it is still there."""
+        self._pid, self.started = pid, started
+        return self.running
+
+    @property
+    def pid(self) -> int:
+        """The process that runs, 0 if none does."""
+        return self._pid if self.running else 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        if self._child is not None:
+            self._child.poll()  # A child that ended stays in the table until it is asked for.
+        return bool(self._pid) and _started(self._pid) == self.started
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with; None while it runs, and where somebody else started it."""
+        return self._child.poll() if self._child is not None else None
+
+    def start(self) -> None:
+        """Start it, without waiting."""
+        with self.log.open("ab") as output:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "headgate.engine.main", *self._arguments],
+                env={**os.environ, **self._environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._pid, self.started = self._child.pid, _started(self._child.pid)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self, seconds: float = 15.0) -> int | None:
+        """Ask it to end; gives what it ended with, None if it had to be killed or is nobody's child here."""
+        self.thaw()
+        self._signal(signal.SIGTERM)
+        ends = time.monotonic() + seconds
+        while self.pid and time.monotonic() < ends:
+            time.sleep(0.1)
+        self.kill()
+        return self.exit_code
+
+
+def _started(pid: int) -> int:
+    """When a process started, in ticks since the machine did; 0 if there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])

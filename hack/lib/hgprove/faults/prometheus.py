@@ -13,8 +13,8 @@ TEMPLATE = 'sum(errors{service="{{canaryService}}"})'
 
 
 @contextlib.asynccontextmanager
-async def provider(answers: dict[str, float | None]) -> AsyncIterator[str]:
-    """Serve on a free port; gives the address."""
+async def provider(answers: dict[str, float | None], port: int = 0) -> AsyncIterator[str]:
+    """Serve, on a free port unless one is named; gives the address."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         fields = await request.post()
@@ -25,7 +25,7 @@ async def provider(answers: dict[str, float | None]) -> AsyncIterator[str]:
 
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     try:
         host, port = runner.addresses[0][:2]

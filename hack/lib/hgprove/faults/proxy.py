@@ -23,7 +23,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from hack.lib.hgprove.faults.calls import Call, Json, Line, call_of, line_of
+from hack.lib.hgprove.faults.calls import WRITES, Call, Json, Line, call_of, line_of, version_of
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te", "upgrade"})
 LOOK_EVERY = 1.0
@@ -206,7 +206,7 @@ class Recorded:
 class FaultProxy:
     """The proxy. `rules`, `shapers` and `recorded` may be read and changed at any time."""
 
-    def __init__(self, upstream: str, ca: str | None, token: str) -> None:
+    def __init__(self, upstream: str, ca: str | None, token: str, port: int = 0) -> None:
         self._server = upstream
         self._token = token
         self._trust = ssl.create_default_context(cadata=ca) if ca else None
@@ -220,17 +220,17 @@ class FaultProxy:
         self._listening: asyncio.Future[None] | None = None
         self._session: aiohttp.ClientSession | None = None
         # Bound and never listening: it keeps the port, and while nobody else listens, connections are refused.
-        self._placeholder = _bound(0)
+        self._placeholder = _bound(port)
         self.port: int = self._placeholder.getsockname()[1]
         self._number = 0
 
     @classmethod
-    def before(cls, kubeconfig: Path) -> FaultProxy:
-        """A proxy before the server of a kubeconfig, for its user."""
+    def before(cls, kubeconfig: Path, port: int = 0) -> FaultProxy:
+        """A proxy before the server of a kubeconfig, for its user; at a port that is free unless one is named."""
         config = json.loads(kubeconfig.read_text())
         cluster = config["clusters"][0]["cluster"]
         ca = base64.b64decode(cluster["certificate-authority-data"]).decode()
-        return cls(cluster["server"], ca, config["users"][0]["user"]["token"])
+        return cls(cluster["server"], ca, config["users"][0]["user"]["token"], port)
 
     @property
     def address(self) -> str:
@@ -346,6 +346,8 @@ class FaultProxy:
         ) as answer:
             body = await answer.read()
             call.applied = answer.status < 400
+            if call.applied and call.verb in WRITES:
+                call.version = version_of(body)
             return Answer(answer.status, body, _handed_on(answer.headers))
 
     def _to_server(self) -> aiohttp.ClientSession:

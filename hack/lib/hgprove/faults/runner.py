@@ -323,10 +323,12 @@ class Pool:
 
 
 @contextlib.asynccontextmanager
-async def prover(cluster: Cluster, folder: Path, *, while_seconds: float) -> AsyncIterator[Prover]:
+async def prover(
+    cluster: Cluster, folder: Path, *, while_seconds: float, provider_port: int = 0
+) -> AsyncIterator[Prover]:
     """Everything that plans need, on a cluster that runs."""
     answers: dict[str, float | None] = {}
-    async with Client(cluster.kubeconfig) as client, provider(answers) as address:
+    async with Client(cluster.kubeconfig) as client, provider(answers, provider_port) as address:
         history = History(client)
         await history.start()
         try:
