@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 import yaml
+from aiohttp import web
 
 from hack.lib.hgbench.cluster import ROOT, SYSTEM, Cluster, Trouble
 from hack.lib.hgprove.campaign import Record, Result
@@ -29,17 +30,26 @@ from hack.lib.hgprove.faults.lane import Site
 from hack.lib.hgprove.faults.plans import concerns
 from hack.lib.hgprove.faults.process import Operator
 from hack.lib.hgprove.faults.prometheus import TEMPLATE
-from hack.lib.hgprove.faults.proxy import FaultProxy, free_port
+from hack.lib.hgprove.faults.proxy import Cut, Exchange, FaultProxy, free_port
 from hack.lib.hgprove.faults.runner import Prover, prover
 from hack.lib.hgprove.faults.scenarios import GATED, GOOD, App, Late
+from hack.lib.hgprove.faults.streams import ruled
+from hack.lib.hgprove.faults.writes import RequestRule
 
 WAYS = ("killed", "frozen", "cut-off", "held-up")
 """What happens to the leader: SIGKILL; SIGSTOP past its Lease; no connection; a connection that carries all late."""
+LOSING = ("killed", "cut-off")
+"""Those in which nothing more comes of the request that is under way."""
+HELD_BACK = 0.5
+"""How often the server has not heard of that request yet: it does when the leader is back."""
 PAST_THE_LEASE = 9.0
 """Seconds for which the leader is away: the Lease ends after 6, and the standby looks every 2."""
 PATIENCE = 90.0
 LIMIT = 10.0
 """Seconds from the leader's death to the other's first decision that must be enough at the 99th percentile."""
+STRUCK_AT, BACK_AT = 11, 9
+"""By which of its writes, drawn up to these, a release has the leader struck, and the next one has it back; the release
+has more, so that there is something left to decide."""
 SETTLE = 0.5
 """Seconds after the end of a release until all watches have told of it."""
 INTERRUPTED = 130
@@ -127,6 +137,32 @@ def _object(call: Call) -> tuple[str, str, str]:
     return call.resource, call.namespace, call.name or call.body_name
 
 
+class Mishap:
+    """What happens to the leader at one of its writes."""
+
+    def __init__(self, strike: Callable[[], None], *, lost: bool, held_back: bool) -> None:
+        self._strike = strike
+        self._lost = lost
+        self._held_back = held_back
+        self.at = 0.0
+        """When (monotonic) it was struck."""
+        self.over = asyncio.Event()
+
+    def struck(self) -> bool:
+        """Whether it has happened."""
+        return bool(self.at)
+
+    async def treat(self, exchange: Exchange) -> web.StreamResponse:
+        """Strike; the server hears of the write now, or when the leader is back, or never."""
+        answer = None if self._held_back else await exchange.forward()
+        self.at = time.monotonic()
+        self._strike()
+        if self._lost:
+            raise Cut
+        await self.over.wait()
+        return await exchange.respond(answer or await exchange.forward())
+
+
 @dataclass
 class Pair:
     """Two replicas, one application, and what happens to them."""
@@ -209,24 +245,31 @@ class Pair:
         app = self._app()
         await self._until("both replicas are ready", lambda: all(r.watching() for r in self.replicas))
         leader, other = sorted(self.replicas, key=lambda r: -r.renewed())
-        await app.change(self._next())
-        await asyncio.sleep(rand.uniform(0, 1.5))
-        struck = time.monotonic()
-        self._strike(way, leader)
+        mishap = Mishap(lambda: self._strike(way, leader), lost=way in LOSING, held_back=rand.random() < HELD_BACK)
+        at = rand.randint(1, STRUCK_AT)
+        rule = RequestRule(lambda call: concerns(app, call), mishap.treat, f"leader {way}", occurrence=at)
         try:
-            await self._until(
-                "the other decides", lambda: any(concerns(app, c) and c.ended > struck for c in other.accepted())
-            )
-            decided = round(min(c.ended for c in other.accepted() if concerns(app, c) and c.ended > struck) - struck, 2)
+            async with ruled(leader.proxy, rule):
+                await app.change(self._next())
+                await self._until(f"the leader makes write {at}", mishap.struck)
+
+            def decisions() -> list[Call]:
+                return [c for c in other.accepted() if concerns(app, c) and c.ended > mishap.at]
+
+            await self._until("the other decides", lambda: bool(decisions()))
+            decided = decisions()[0].ended - mishap.at
             await app.healthy(self.version)
-            await asyncio.sleep(max(0.0, struck + PAST_THE_LEASE - time.monotonic()))
+            await asyncio.sleep(max(0.0, mishap.at + PAST_THE_LEASE - time.monotonic()))
             # The one that was away comes back in the middle of a release.
             await app.change(self._next())
-            await asyncio.sleep(rand.uniform(0, 1.5))
+            before, back = len(decisions()), rand.randint(0, BACK_AT)
+            await self._until(f"the other makes write {back}", lambda: len(decisions()) >= before + back)
         finally:
-            self._heal(way, leader)
+            if mishap.struck():
+                self._heal(way, leader)
+            mishap.over.set()
         await app.healthy(self.version)
-        return decided
+        return round(decided, 2)
 
     def _strike(self, way: str, leader: Replica) -> None:
         {
@@ -262,7 +305,12 @@ class Pair:
 
     def _story(self, began: float) -> list[str]:
         rows = in_order(self.replicas)
-        return [f"{c.ended - began:6.2f}s {c.version} {r.letter}: {c.what}" for r, c in rows if c.ended > began][-120:]
+        told = [
+            f"{c.ended - began:6.2f}s {c.version} {r.letter}: {c.what}"
+            for before, (r, c) in zip([None, *(r for r, _ in rows)], rows, strict=False)
+            if c.effective or r is not before  # Renewals of the Lease tell nothing.
+        ]
+        return told[-120:]
 
     async def _drop_lease(self) -> None:
         path = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{self.namespace}"
