@@ -10,6 +10,7 @@ import pytest
 
 from headgate.act.errors import Timeout, Unreachable
 from headgate.act.kube import Kube
+from headgate.act.transport import Request, Response
 from headgate.engine.lease import DURATION, Elector
 from tests.unit.fake_api import FakeAPI, unserved
 
@@ -102,6 +103,41 @@ async def test_a_dead_leader_is_replaced_after_the_duration(api: FakeAPI, make: 
     assert not one.may_write(), "an old renewTime proves nothing: clocks differ"
     await asyncio.sleep(2.5)
     assert one.may_write()
+
+
+async def test_a_dead_leader_is_replaced_no_turn_late(api: FakeAPI, make: Make) -> None:
+    """A standby looks when the Lease ends: its turns are of another rhythm than that of the last renewal's news."""
+    lease = {"spec": {"holderIdentity": "dead", "leaseDurationSeconds": 6, "renewTime": "2026-01-01T00:00:00.000000Z"}}
+    api.put(LEASE, lease)
+    asyncio.get_running_loop().call_later(1.0, api.put, LEASE, lease)
+    at_once = api.send
+
+    async def late(request: Request) -> Response:
+        # The answer that tells of the last renewal takes a moment; those after it do not.
+        if asyncio.get_running_loop().time() < 1.5:
+            return await at_once(request)
+        await asyncio.sleep(0.3)
+        api.send = at_once  # type: ignore[method-assign]
+        return await at_once(request)
+
+    api.send = late  # type: ignore[method-assign]
+    one = make("one")
+    await asyncio.sleep(2.3 + DURATION - 0.1)
+    assert not one.may_write()
+    await asyncio.sleep(0.2)
+    assert one.may_write()
+
+
+async def test_an_outage_is_asked_no_more_often_after_the_lease_ended(api: FakeAPI, make: Make) -> None:
+    """With a Lease that has ended and a server that does not answer, a standby tries once in a turn."""
+    api.put(LEASE, {"spec": {"holderIdentity": "dead", "leaseDurationSeconds": 6}})
+    make("one")
+    await asyncio.sleep(DURATION - 0.5)
+    for _ in range(200):
+        api.fail("GET", "leases", Unreachable("gone"))
+    before = len(api.log)
+    await asyncio.sleep(60)
+    assert len(api.log) - before <= 31
 
 
 async def test_a_leader_that_cannot_renew_stops_before_another_may_start(api: FakeAPI, make: Make) -> None:

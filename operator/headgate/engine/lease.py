@@ -98,7 +98,17 @@ class Elector:
                 self._stop("the Lease could not be renewed in time")
             for callback in self.on_turn:
                 callback()
-            await self._sleep(max(0.1, RENEW_EVERY - (self._monotonic() - began)))
+            await self._sleep(self._pause(began))
+
+    def _pause(self, began: float) -> float:
+        """Until the next turn. Who waits for another's Lease to end looks when it does, not up to a turn later."""
+        now, seen = self._monotonic(), self._seen
+        pause = RENEW_EVERY - (now - began)
+        if seen is not None and seen.holder not in ("", self.identity):
+            left = seen.since + seen.duration - now
+            # One that ended already, and could not be taken, is tried again with the next turn.
+            pause = min(pause, left) if left > 0 else pause
+        return max(0.1, pause)
 
     async def release(self) -> None:
         """Give the Lease back, so that another replica takes over at once."""
