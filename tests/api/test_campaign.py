@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,9 @@ async def test_releases_come_to_their_one_right_end(
     results: list[Result] = []
     first = rotation(SEEDS)
     async with prover(cluster, tmp_path, while_seconds=0.0) as made:
-        lanes = [Lane(made.site, f"campaign-{number}") for number in range(OPERATORS)]
+        # On a cluster that was kept, the namespaces of the run before may still be going.
+        name = f"campaign-{secrets.token_hex(2)}"
+        lanes = [Lane(made.site, f"{name}-{number}") for number in range(OPERATORS)]
         deployments = Deployments(made, lanes)
         seeds = (1 + (first + number) % SEEDS for number in range(SEEDS))
         await deployments.carry_out(seeds, results.append, parallel=AT_ONCE, seconds=SECONDS)
