@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -25,14 +27,16 @@ from headgate.decide.types import (
 from headgate.engine.heartbeat import Heartbeats
 from headgate.engine.worker import Worker
 from headgate.observe.reading import Unreadable
+from headgate.observe.snapshot import Known
 from headgate.traffic.registry import ROUTERS
 from tests.unit.engine_world import KEY, ROLLOUT, ROUTE, STABLE, World, rollout, service
-from tests.unit.fake_api import unserved
+from tests.unit.fake_api import Object, unserved
 
 pytestmark = pytest.mark.looptime
 
 STATUS = ("PATCH", f"{ROLLOUT}/status")
 SELECTOR = ("PATCH", STABLE)
+RECORDS = "/apis/apps/v1/namespaces/shop/controllerrevisions"
 
 
 def point(snapshot: Snapshot, exposure: str = "raise") -> Action:
@@ -492,6 +496,35 @@ async def test_a_rollout_of_the_same_name_starts_with_a_clean_slate(world: World
     world.put("Rollout", ROLLOUT, again)
     await world.pass_over()
     assert world.snapshots[-1].outcome is None
+
+
+async def test_what_was_made_of_a_record_goes_with_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each attempt leaves a ControllerRevision that goes in time: nothing may be remembered of those that went."""
+
+    class View:
+        """Stands for what is made of a record."""
+
+    alive: weakref.WeakSet[View] = weakref.WeakSet()
+
+    def made(_obj: Object) -> View:
+        view = View()
+        alive.add(view)
+        return view
+
+    monkeypatch.setattr("headgate.observe.views.plan", made)
+    for attempt in range(1, 6):
+        name = f"checkout-abc-{attempt}"
+        meta = {"name": name, "namespace": "shop", "labels": {"headgate.dev/rollout": "checkout"}}
+        stored = world.put("ControllerRevision", f"{RECORDS}/{name}", {"metadata": meta, "data": {}})
+        seen = world.observer.snapshot(*KEY, world.now(), Known())
+        assert seen is not None
+        assert len(seen.plans) == 1
+        assert world.observer.snapshot(*KEY, world.now(), Known()).plans[0] is seen.plans[0], "it is made once"  # type: ignore[union-attr]
+        world.intake.gone("ControllerRevision", "shop", name, stored["metadata"]["uid"])
+        del seen
+    world.observer.snapshot(*KEY, world.now(), Known())
+    gc.collect()
+    assert not alive
 
 
 async def test_an_unreadable_spec_is_a_problem_that_names_the_field(world: World) -> None:

@@ -308,7 +308,7 @@ async def soak(cluster: Cluster, arguments: argparse.Namespace) -> int:
             state.proxy_port, state.provider_port = lane.proxy.port, int(made.site.provider.rpartition(":")[2])
             await Soak(made, lane, state, path, arguments.every).run(60 * arguments.minutes, again=again)
         finally:
-            if arguments.keep and operator.running:
+            if arguments.keep and operator.running and state.samples:
                 operator.freeze()
                 await lane.proxy.stop()
             else:

@@ -57,7 +57,8 @@ class Observer:
         self._routers = routers
         self.models = models
         self._references = references
-        self._plans: Once[PlanView | None] = Once()
+        self._plans: dict[str, dict[str, tuple[str, PlanView | None]]] = {}
+        """By Rollout, of the records that there are: each attempt has another one, and the last ones' go again."""
         self._workloads: Once[tuple[WorkloadView, str]] = Once()
         self._templates: Once[str] = Once()
         self._settled: dict[tuple[str, str, str, str], tuple[object, float]] = {}
@@ -94,7 +95,7 @@ class Observer:
             template=template,
             revision=revision,
             replica_sets=sets,
-            plans=self._plans_of(belonging),
+            plans=self._plans_of(meta.uid, belonging),
             stable_service=self._service(meta, canary.stable_service, hashes, now),
             canary_service=self._service(meta, canary.canary_service, hashes, now),
             # With a spec that was readable before, traffic can still be lowered.
@@ -119,6 +120,7 @@ class Observer:
         """Forget a Rollout that is gone."""
         self.models.drop(uid)
         self._templates.drop(uid)
+        self._plans.pop(uid, None)
         for place in [p for p in self._settled if p[0] == uid]:
             del self._settled[place]
         for held in [p for p in self._held if p[0] == uid]:
@@ -160,16 +162,16 @@ class Observer:
             self._held[place] = (holds, since)
         return replace(view, since=since)
 
-    def _plans_of(self, belonging: str) -> tuple[PlanView, ...]:
-        found = []
+    def _plans_of(self, uid: str, belonging: str) -> tuple[PlanView, ...]:
+        before, found = self._plans.get(uid, {}), {}
         for obj in self._store.by("ControllerRevision", BY_ROLLOUT, belonging):
-            if obj["metadata"].get("deletionTimestamp"):
-                continue
             meta = obj["metadata"]
-            view = self._plans.get(meta["uid"], meta["resourceVersion"], lambda obj=obj: views.plan(obj))  # type: ignore[misc]
-            if view is not None:
-                found.append(view)
-        return tuple(found)
+            if meta.get("deletionTimestamp"):
+                continue
+            version, known = meta["resourceVersion"], before.get(meta["uid"])
+            found[meta["uid"]] = known if known and known[0] == version else (version, views.plan(obj))
+        self._plans[uid] = found
+        return tuple(view for _, view in found.values() if view is not None)
 
     def _actions(self, belonging: str) -> tuple[ActionView, ...]:
         found = [views.action(o) for o in self._store.by("RolloutAction", BY_ROLLOUT, belonging)]
