@@ -44,8 +44,6 @@ LOG_LINES = 15
 RESOURCES = ("rollouts", "replicasets", "services", "httproutes", "controllerrevisions", "endpointslices")
 CRASH_SHARE, STREAM_SHARE, WHILE_SHARE = 0.02, 0.05, 0.25
 """How often a crash, a disturbed stream, and a fault that lasts are drawn: the first two meet all of an operator's."""
-OPEN = frozenset({"unserved", "list-not-found-while"})
-"""Faults of streams that the operator is known not to bear yet, see docs/reliability.md: they are not drawn."""
 STREAM_SECONDS = 3.0
 WRITES = {"good": 21, "bad": 18, "unanswerable": 13, "aborted": 17}
 """Writes that a release of a kind has at least, those of its deployment among them."""
@@ -78,8 +76,8 @@ class Draw:
         if kind < CRASH_SHARE:
             return cls(seed, outcome, rand.choice(sorted(CRASHES)), occurrence, 0.0, "")
         if kind < CRASH_SHARE + STREAM_SHARE:
-            fault = rand.choice(sorted(STREAMS.keys() - OPEN))
-            return cls(seed, outcome, fault, occurrence, STREAM_SECONDS, rand.choice(RESOURCES))
+            resource = rand.choice(RESOURCES)
+            return cls(seed, outcome, rand.choice(sorted(STREAMS)), occurrence, STREAM_SECONDS, resource)
         lasting = rand.uniform(1, 5) if rand.random() < WHILE_SHARE else 0.0
         return cls(seed, outcome, rand.choice(sorted(TREATMENTS)), occurrence, lasting, "")
 
