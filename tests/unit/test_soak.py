@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import subprocess
@@ -27,7 +28,7 @@ def samples(minutes: float, *, grows: float = 0.0, noise: float = 0.0, watches: 
             cpu=0.0,
             watches=watches,
             files=20,
-            releases=0,
+            releases=10 * n,
         )
         for n in range(count)
     ]
@@ -51,23 +52,30 @@ def test_next_to_no_samples_are_no_growth_and_no_certainty() -> None:
     assert slope(samples(0.2)) == (0.0, float("inf"))
 
 
+def test_nothing_is_told_before_the_caches_are_full() -> None:
+    """So few releases fill what the operator remembers: that is no leak."""
+    rows = [dataclasses.replace(s, releases=100) for s in samples(60, grows=30)]
+    assert slope(rows) == (0.0, float("inf"))
+    assert not watches_vary(rows)
+
+
 def test_a_watch_that_is_opened_again_is_no_variation() -> None:
     """The server ends a stream now and then: one sample may miss it."""
     rows = samples(20)
-    rows[200] = Sample(rows[200].seconds, 140, 0, 7, 20, 0)
+    rows[200] = dataclasses.replace(rows[200], watches=7)
     assert not watches_vary(rows)
 
 
 def test_watches_that_grow_are_found() -> None:
     """A leak shows in what is usual in the end."""
     rows = samples(20)
-    leaking = [*rows[:180], *(Sample(s.seconds, s.rss, 0, 9, 20, 0) for s in rows[180:])]
+    leaking = [*rows[:180], *(dataclasses.replace(s, watches=9) for s in rows[180:])]
     assert watches_vary(leaking) == "usually 8 then 8 then 9"
 
 
 def test_watches_that_flap_are_found() -> None:
     """A number that is the usual one only half of the time is not constant."""
-    rows = [Sample(s.seconds, s.rss, 0, 8 if n % 3 else 7, 20, 0) for n, s in enumerate(samples(20))]
+    rows = [dataclasses.replace(s, watches=8 if n % 3 else 7) for n, s in enumerate(samples(20))]
     assert "67 % of the samples only" in watches_vary(rows)
 
 

@@ -33,7 +33,9 @@ PATIENCE = 300.0
 SAMPLE_EVERY = 5.0
 SAY_EVERY = 30.0
 WARM_UP_SHARE = 0.3
-"""Of the time, in which memory may grow: caches fill, and each code path runs for the first time."""
+"""Of the time, in which memory may grow: each code path runs for the first time."""
+WARM_UP_RELEASES = 200
+"""In which memory may grow, too: the operator keeps some thousand of the texts that it wrote last."""
 MOST_SLOPE = 1.0
 """MiB in an hour."""
 PARTS = 8
@@ -243,7 +245,8 @@ class Sometimes(RequestRule):
 
 def warm(samples: Sequence[Sample]) -> list[Sample]:
     """What comes after the warm-up."""
-    return [s for s in samples if s.seconds >= samples[-1].seconds * WARM_UP_SHARE]
+    begins = samples[-1].seconds * WARM_UP_SHARE
+    return [s for s in samples if s.seconds >= begins and s.releases >= WARM_UP_RELEASES]
 
 
 def slope(samples: Sequence[Sample]) -> tuple[float, float]:
@@ -271,6 +274,8 @@ def _mean(values: Sequence[float]) -> float:
 def watches_vary(samples: Sequence[Sample]) -> str:
     """How the open watches are not constant, in a sentence; empty if they are."""
     rows = [s.watches for s in warm(samples)]
+    if not rows:
+        return ""
     thirds = [rows[: len(rows) // 3], rows[len(rows) // 3 : -len(rows) // 3], rows[-len(rows) // 3 :]]
     usual = [Counter(third).most_common(1)[0] for third in thirds if third]
     if len({number for number, _ in usual}) > 1:
@@ -336,7 +341,7 @@ def report(state: State, arguments: argparse.Namespace) -> int:
     if not state.samples:
         return 1
     first, last = state.samples[0], state.samples[-1]
-    rows = warm(state.samples)
+    rows = warm(state.samples) or state.samples
     grows, error = slope(state.samples)
     vary = watches_vary(state.samples)
     rate = (rows[-1].releases - rows[0].releases) / max(1.0, rows[-1].seconds - rows[0].seconds)
