@@ -34,8 +34,8 @@ SAMPLE_EVERY = 5.0
 SAY_EVERY = 30.0
 WARM_UP_SHARE = 0.3
 """Of the time, in which memory may grow: each code path runs for the first time."""
-WARM_UP_RELEASES = 200
-"""In which memory may grow, too: the operator keeps some thousand of the texts that it wrote last."""
+WARM_UP_RELEASES = 400
+"""In which memory may grow, too: the operator keeps some thousand of the texts and times that it wrote last."""
 MOST_SLOPE = 1.0
 """MiB in an hour."""
 PARTS = 8
