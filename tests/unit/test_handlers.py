@@ -178,10 +178,11 @@ async def test_a_watch_that_waits_for_an_answer_ends_in_silence(monkeypatch: pyt
     told: list[str] = []
     waiters: list[asyncio.Future[Any]] = []
     ended = asyncio.Event()
+    answer = asyncio.Event()  # Kept here: a task that waits for what nobody keeps may be collected.
 
     async def unanswered(**_: Any) -> None:
         try:
-            await asyncio.Event().wait()
+            await answer.wait()
         finally:
             await asyncio.sleep(0.01)  # It takes a moment to let a connection go.
 
