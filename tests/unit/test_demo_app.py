@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[2] / "hack" / "demo-app"
 
 
-@pytest.mark.skipif(shutil.which("go") is None, reason="needs the Go toolchain")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("command", ["vet", "test"])
 def test_demo_app(command: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 import ssl
 import subprocess
@@ -72,7 +71,6 @@ def test_everything_else_goes_on_to_the_loop(changed: dict[str, Any]) -> None:
     assert heard(told) == ([], [told])
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate is made by openssl")
 def test_uvloop_tells_it_so(tmp_path: Path) -> None:
     """A connection is cancelled while its handshake is answered: the fault is what this version of uvloop tells."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
