@@ -17,6 +17,7 @@ def pytest_sessionstart() -> None:
     asyncio.set_event_loop(None)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks for groups in the same hook.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test as what its folder says it is; what shares a cluster stays in one process."""
     for item in items:

@@ -101,9 +101,9 @@ async def test_a_deletion_is_conditional(kube: Kube) -> None:
         await kube.get(CONFIG_MAPS, NAMESPACE, "deleted")
 
 
-async def test_a_kind_that_is_not_served_is_not_found(kube: Kube) -> None:
-    """So is one whose CRD is not installed."""
-    with pytest.raises(errors.NotFound):
+async def test_a_kind_that_is_not_served_is_told_from_an_object_that_is_gone(kube: Kube) -> None:
+    """Both are a 404: of a kind without a CRD nothing is known, of an object that it is not there."""
+    with pytest.raises(errors.NotServed):
         await kube.list(NO_SUCH_KIND)
 
 
