@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 KINDS = ("unit", "simulation", "api", "e2e")
 SECONDS = {"api": 180, "e2e": 900}
@@ -17,9 +18,8 @@ def pytest_sessionstart() -> None:
     asyncio.set_event_loop(None)
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks for groups in the same hook.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test as what its folder says it is; what shares a cluster stays in one process."""
+    """Mark each test as what its folder says it is."""
     for item in items:
         if item.path.is_relative_to(HERE):
             kind = item.path.relative_to(HERE).parts[0]
@@ -27,8 +27,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(kind)
             if kind in SECONDS and item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(SECONDS[kind]))
-            if kind in SECONDS:
-                item.add_marker(pytest.mark.xdist_group(kind))
+
+
+class OneClusterOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # It ships no types.
+    """What shares a cluster stays in one process, one test after the other; of the rest each goes where there is room.
+
+    The groups of pytest-xdist say the same and do nothing with pytest 9.2, which does not let it change a node's id.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        kind = nodeid.removeprefix(f"{HERE.name}/").partition("/")[0]
+        return kind if kind in SECONDS else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneClusterOneProcess:
+    """Where tests run when several processes run them."""
+    return OneClusterOneProcess(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
