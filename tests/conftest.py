@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneCluste
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Repeat which lint failed: its output scrolled away long ago."""
+    """Count the cases that each router passed, and repeat which lint failed: its output scrolled away long ago."""
+    passed = terminalreporter.stats.get("passed", [])
+    routers = Counter(str(value) for report in passed for key, value in report.user_properties if key == "router")
+    if routers:
+        each = ", ".join(f"{name} {number}" for name, number in sorted(routers.items()))
+        terminalreporter.line(f"router conformance: {routers.total()} cases passed ({each})")
     if failed := os.environ.get("HEADGATE_LINT_FAILED"):
         terminalreporter.section("lint failed", red=True)
         terminalreporter.line(f"{failed}: the findings are above the first test", red=True)

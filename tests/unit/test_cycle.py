@@ -6,12 +6,14 @@ import asyncio
 import dataclasses
 import gc
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from headgate.act.errors import Timeout
+from headgate.api.rollout import Canary
 from headgate.decide.invariants import guard
 from headgate.decide.types import (
     Action,
@@ -19,6 +21,7 @@ from headgate.decide.types import (
     DeleteReplicaSet,
     EventNote,
     OutcomeKind,
+    RouteView,
     ScaleReplicaSet,
     SetFinalizer,
     SetSelector,
@@ -28,6 +31,8 @@ from headgate.engine.heartbeat import Heartbeats
 from headgate.engine.worker import Worker
 from headgate.observe.reading import Unreadable
 from headgate.observe.snapshot import Known
+from headgate.traffic.gateway_api import GatewayAPIRouter
+from headgate.traffic.protocol import Target
 from headgate.traffic.registry import ROUTERS
 from tests.unit.engine_world import KEY, ROLLOUT, ROUTE, STABLE, World, rollout, service
 from tests.unit.fake_api import Object, unserved
@@ -593,6 +598,28 @@ async def test_a_restart_does_not_doubt_what_the_journal_saw_served(world: World
     world.put("HTTPRoute", ROUTE, unserved)
     await world.pass_over()
     assert world.snapshots[-1].routes[0].settled_since is None
+
+
+async def test_a_stored_weight_of_a_blind_router_begins_to_settle_when_it_is_seen(world: World) -> None:
+    """Also where it stands in an annotation, which changes no generation; other changes of the object do not count."""
+
+    class Blind(GatewayAPIRouter):
+        def read(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> RouteView:
+            return dataclasses.replace(super().read(canary, obj, target), settled=True, blind=True, message="")
+
+    world.observer._routers = (Blind(),)
+    for weight, version in ((10, "1"), (10, "2"), (20, "3")):
+        backends = [{"name": "checkout", "weight": 100 - weight}, {"name": "checkout-canary", "weight": weight}]
+        metadata = {"generation": 1, "uid": "u", "resourceVersion": version}
+        world.put("HTTPRoute", ROUTE, {"metadata": metadata, "spec": {"rules": [{"backendRefs": backends}]}})
+        world.put("Rollout", ROLLOUT, rollout())
+        await world.pass_over()
+        await asyncio.sleep(10)
+    first, again, changed = (seen.routes[0].settled_since for seen in world.snapshots)
+    assert first is not None
+    assert again == first
+    assert changed is not None
+    assert changed > first
 
 
 async def test_the_last_finalizer_takes_the_rollout_with_it(world: World) -> None:

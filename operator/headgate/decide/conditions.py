@@ -126,8 +126,19 @@ def _traffic(cycle: Cycle) -> Row:
     if cycle.stalled and cycle.stalled[0] == "TrafficContested":
         return ("TrafficInSync", "False", *cycle.stalled)
     if cycle.move.served:
+        blind = [f"{r.kind} {r.name}" for r in cycle.snapshot.routes if r.blind]
+        if blind:
+            return ("TrafficInSync", "Unknown", "NoReadBack", _taken_as_served(cycle, blind))
         return ("TrafficInSync", "True", "Served", f"the router serves weight {weights.observed}")
     return ("TrafficInSync", "False", "Waiting", cycle.move.waiting or "a change is under way")
+
+
+def _taken_as_served(cycle: Cycle, blind: list[str]) -> str:
+    settle = cycle.snapshot.config.route_settle_seconds
+    return (
+        f"weight {cycle.status.weights.observed} is taken as served {settle:g} s after it was stored, because nothing "
+        f"is read back of it: make sure that routeSettleSeconds is enough for the router of {', '.join(blind)}"
+    )
 
 
 def _rejected(cycle: Cycle) -> Row:

@@ -329,7 +329,9 @@ def _still_serving(snapshot: Snapshot, goal: Goal, pod_hash: str, now: float) ->
 
 def draining(snapshot: Snapshot, pod_hash: str, now: float) -> Move | None:
     """What is waited for until connections to a revision that gets no requests any more have had the time to end."""
-    moments = [r.settled_since or now for r in snapshot.routes]
+    # Where nothing is read back, requests may go the old way until the settle time is over.
+    settle = snapshot.config.route_settle_seconds
+    moments = [(r.settled_since or now) + (settle if r.blind else 0) for r in snapshot.routes]
     # A selector that was switched drains, too, and no route tells of that.
     moments += [snapshot.stable_service.since, snapshot.canary_service.since]
     drained_at = max(moments) + snapshot.config.drain_seconds

@@ -101,6 +101,8 @@ class RouteView:
     """What the router says while it is not served."""
     taken_back: str = ""
     """`SetWeight.takes_back` of the write that its rules are from; empty if another write was the last one."""
+    blind: bool = False
+    """The router reports nothing back: what is stored counts as settled, and as served after the settle time."""
 
 
 @dataclass(frozen=True, slots=True)

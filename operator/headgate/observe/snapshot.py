@@ -62,7 +62,7 @@ class Observer:
         self._workloads: Once[tuple[WorkloadView, str]] = Once()
         self._templates: Once[str] = Once()
         self._settled: dict[tuple[str, str, str, str], tuple[object, float]] = {}
-        """Since when a claimed place is seen as served, by Rollout and place, for one generation of its object."""
+        """Since when a claimed place is seen as served, by Rollout and place, for one stored version of it."""
         self._held: dict[tuple[str, str], tuple[frozenset[str], float]] = {}
         """Since when a Service is seen to hold pods of just these revisions, by Rollout and Service."""
 
@@ -223,14 +223,16 @@ class Observer:
         if obj is None or not view.settled:
             self._settled[place] = (None, now)
             return None
-        generation = (obj["metadata"].get("uid"), obj["metadata"].get("generation"))
+        # Some routers that report nothing back are told by annotations, which change no generation.
+        told = view.weight if view.blind else None
+        version = (obj["metadata"].get("uid"), obj["metadata"].get("generation"), told)
         first_sight = place not in self._settled
         seen, since = self._settled.get(place, (None, now))
-        if seen != generation:
+        if seen != version:
             since = now
             weights = status.weights
             if first_sight and weights.applied and weights.desired == view.weight and status.written_at:
                 # A restart: the journal says that it was served so already, and it is still the same weight.
                 since = min(now, to_epoch(status.written_at))
-            self._settled[place] = (generation, since)
+            self._settled[place] = (version, since)
         return since

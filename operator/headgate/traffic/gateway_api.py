@@ -270,7 +270,7 @@ def _unserved(obj: Mapping[str, Any]) -> str:
 
 
 def _unready(entry: Mapping[str, Any], generation: Any) -> str:
-    conditions = {condition.get("type"): condition for condition in _entries(entry, "conditions")}
+    conditions = {str(condition.get("type")): condition for condition in _entries(entry, "conditions")}
     for name in _CONDITIONS:
         condition = conditions.get(name)
         if condition is None:

@@ -46,7 +46,10 @@ class Router(Protocol):
         ...
 
     def read(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> RouteView:
-        """The place as it stands: weight, problem, and whether the router serves it (`settled_since` left None)."""
+        """The place as it stands: weight, problem, and whether the router serves it (`settled_since` left None).
+
+        Where the router reports nothing that could be read back, the view is `settled` and `blind`.
+        """
         ...
 
     def set_weight(self, canary: Canary, obj: Mapping[str, Any], target: Target, weight: int) -> JSONPatch:

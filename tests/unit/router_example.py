@@ -1,0 +1,180 @@
+"""What the conformance suite has to be told about a router: one place that it works with, and what can be wrong there.
+
+A new router comes with a file in `router_examples/` that holds `EXAMPLES`; the suite finds it by itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from headgate.api.rollout import Canary
+from headgate.decide.types import RouteView
+from headgate.traffic.protocol import JSONPatch, Router, Target
+from headgate.traffic.registry import ROUTERS
+
+Object = dict[str, Any]
+Change = Callable[[Object], None]
+Pointer = tuple[str | int, ...]
+STABLE, CANARY = "checkout", "checkout-canary"
+"""The Services of every example."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Broken:
+    """A change after which the place cannot be worked with, and the field that the problem must name."""
+
+    change: Change
+    names: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One claimed place of one router, served, with everything on stable."""
+
+    id: str
+    router: str
+    """Its key in the registry."""
+    routing: Mapping[str, Any]
+    """`trafficRouting` as a Rollout writes it."""
+    target: Target
+    field: str
+    """The field of the Rollout that names the object."""
+    obj: Object
+    """Stable has 100 and the canary 0; with other rules, filters and fields that are nobody's business."""
+    canary: Pointer
+    """Where the canary's weight stands in the object."""
+    stable: Pointer | None
+    """The same of stable's; None where stable has what the canary leaves."""
+    broken: Mapping[str, Broken]
+    gone: Change
+    """The object is there and the place in it is not."""
+    unserved: Mapping[str, Change] = dataclasses.field(default_factory=dict)
+    """Changes after which the router does not say that it serves the object; none for one that reports nothing."""
+    same: tuple[Mapping[str, Any], ...] = ()
+    """Other ways to write `trafficRouting` that mean this very place."""
+    different: tuple[Mapping[str, Any], ...] = ()
+    """Ways that mean another place."""
+    moved: Change | None = None
+    """What the patch names by its position has moved since it was read; None where nothing goes by position."""
+    stored: Callable[[int], Any] = int
+    """A weight as the object holds it."""
+    odd: tuple[Any, ...] = ("five", -1, 1.5, True, [], {})
+    """What may stand where a weight belongs and is none."""
+
+    @property
+    def subject(self) -> Router:
+        """The router."""
+        return ROUTERS[self.router]
+
+    def strategy(self, routing: Mapping[str, Any] | None = None, stable: str = STABLE, canary: str = CANARY) -> Canary:
+        """The canary strategy of a Rollout that claims the place."""
+        return Canary.model_validate(
+            {
+                "stableService": stable,
+                "canaryService": canary,
+                "trafficRouting": routing or self.routing,
+                "steps": [{"setWeight": 5}],
+            }
+        )
+
+    def read(self, obj: Object | None) -> RouteView:
+        """What the router makes of the object."""
+        return self.subject.read(self.strategy(), obj, self.target)
+
+    def set_weight(self, obj: Object, weight: int) -> JSONPatch:
+        """The patch for this weight."""
+        return self.subject.set_weight(self.strategy(), obj, self.target, weight)
+
+    def hand_back(self, obj: Object) -> JSONPatch:
+        """The patch that leaves everything on stable."""
+        return self.subject.hand_back(self.strategy(), obj, self.target)
+
+    def claim(self, obj: Object | None, routing: Mapping[str, Any] | None = None, stable: str = STABLE) -> str:
+        """The key of the first place that a Rollout with this routing claims."""
+        strategy = self.strategy(routing, stable)
+        return self.subject.claims(strategy, obj, self.subject.targets(strategy)[0])
+
+    def after(self, change: Change | None = None) -> Object:
+        """A copy of the object, changed."""
+        obj = copy.deepcopy(self.obj)
+        if change is not None:
+            change(obj)
+        return obj
+
+    def with_weights(self, stable: int, canary: int) -> Object:
+        """A copy of the object with these weights stored, whoever wrote them."""
+        obj = self.after()
+        put(obj, self.canary, self.stored(canary))
+        if self.stable is not None:
+            put(obj, self.stable, self.stored(stable))
+        return obj
+
+    def weights(self, obj: Object) -> list[Any]:
+        """The weights as they are stored, stable's first."""
+        return [at(obj, place) for place in self._places()]
+
+    def without_weights(self, obj: Object) -> Object:
+        """A copy of all else."""
+        rest = copy.deepcopy(obj)
+        for place in self._places():
+            parent = at(rest, place[:-1])
+            if isinstance(parent, dict):
+                parent.pop(place[-1], None)
+        return rest
+
+    def _places(self) -> list[Pointer]:
+        return [place for place in (self.stable, self.canary) if place is not None]
+
+
+def at(obj: Any, place: Pointer) -> Any:
+    """What stands at a place; None if nothing does."""
+    for key in place:
+        if isinstance(obj, list) and isinstance(key, int) and key < len(obj):
+            obj = obj[key]
+        elif isinstance(obj, dict):
+            obj = obj.get(str(key))
+        else:
+            return None
+    return obj
+
+
+def put(obj: Any, place: Pointer, value: Any) -> None:
+    """Store something at a place that has a parent."""
+    at(obj, place[:-1])[place[-1]] = value
+
+
+def setting(place: Pointer, value: Any) -> Change:
+    """The change that stores this there."""
+    return lambda obj: put(obj, place, copy.deepcopy(value))
+
+
+def removing(place: Pointer) -> Change:
+    """The change that takes this away."""
+    return lambda obj: at(obj, place[:-1]).pop(place[-1])
+
+
+def adding(place: Pointer, *values: Any) -> Change:
+    """The change that appends these to the list there."""
+    return lambda obj: at(obj, place).extend(copy.deepcopy(values))
+
+
+def leaves(obj: Any, place: Pointer = ()) -> Iterator[Pointer]:
+    """Every place in an object, outer ones first."""
+    if place:
+        yield place
+    entries = obj.items() if isinstance(obj, dict) else enumerate(obj) if isinstance(obj, list) else ()
+    for key, value in entries:
+        yield from leaves(value, (*place, key))
+
+
+def examples() -> list[Example]:
+    """Those of every file beside this one, in the order of the files."""
+    found: list[Example] = []
+    for path in sorted((Path(__file__).parent / "router_examples").glob("*.py")):
+        found += importlib.import_module(f"tests.unit.router_examples.{path.stem}").EXAMPLES
+    return found

@@ -1,0 +1,359 @@
+"""What every router must do, whatever it writes to: weights in, weights read back, and nothing else touched."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jsonpatch
+import pytest
+
+from headgate.traffic.registry import ROUTERS
+from tests.unit.router_example import CANARY, STABLE, Example, Object, at, examples, leaves, put
+
+pytestmark = pytest.mark.unit
+
+EXAMPLES = examples()
+WEIGHTS = (0, 1, 50, 99, 100)
+JUNK: tuple[Any, ...] = (None, True, 0, -7, "", "junk", [], {}, [None], [[]], {"name": 3})
+SHOWN = 1024
+"""What a condition's message can hold."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One part of an example, with a name to be shown."""
+
+    example: Example
+    name: str = ""
+    value: Any = None
+
+
+def cases(parts: Callable[[Example], dict[str, Any]] | None = None) -> pytest.MarkDecorator:
+    """Parametrise by example, or by what each example lists under a name."""
+    found = [
+        Case(example, name, value)
+        for example in EXAMPLES
+        for name, value in (parts(example) if parts else {"": None}).items()
+    ]
+    ids = [f"{case.example.id}-{case.name}" if case.name else case.example.id for case in found]
+    return pytest.mark.parametrize("case", found, ids=ids)
+
+
+@pytest.fixture(autouse=True)
+def counted(case: Case, record_property: Callable[[str, object], None]) -> None:
+    """Let the summary of the run count the cases of each router."""
+    record_property("router", case.example.id)
+
+
+def patched(obj: Object, patch: list[dict[str, Any]]) -> Object:
+    """The object as a server would store it; the patch must leave its argument alone."""
+    before = copy.deepcopy(obj)
+    after: Object = jsonpatch.apply_patch(obj, patch)
+    assert obj == before
+    return after
+
+
+def canonical(obj: Object) -> str:
+    """The bytes that are compared."""
+    return json.dumps(obj, sort_keys=True)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The registry
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [Case(EXAMPLES[0])], ids=["registry"])
+def test_every_router_has_an_example(case: Case) -> None:
+    """A router that the suite does not know is not proven."""
+    assert case.example.router in ROUTERS
+    assert {example.router for example in EXAMPLES} == set(ROUTERS)
+    assert len({example.id for example in EXAMPLES}) == len(EXAMPLES)
+    assert all(key == router.key for key, router in ROUTERS.items())
+
+
+@pytest.mark.parametrize("case", [Case(EXAMPLES[0])], ids=["registry"])
+def test_a_kind_belongs_to_one_resource(case: Case) -> None:
+    """The cache goes by kind, so that two resources must not share one."""
+    assert case.example.subject.resource.kind
+    resources = {router.resource for router in ROUTERS.values()}
+    assert len({resource.kind for resource in resources}) == len(resources)
+
+
+@cases()
+def test_a_rollout_claims_only_what_its_spec_names(case: Case) -> None:
+    """The router finds its own field, and no other router finds anything in it."""
+    strategy = case.example.strategy()
+    found = {key: list(router.targets(strategy)) for key, router in ROUTERS.items() if router.targets(strategy)}
+    assert found == {case.example.router: [case.example.target]}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Reading
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@cases()
+def test_a_good_place_reads_back(case: Case) -> None:
+    """Weight 0, no problem, served, and all that a write needs to know of the object."""
+    example = case.example
+    view = example.read(example.obj)
+    assert (view.router, view.kind, view.name, view.rule) == (
+        example.router,
+        example.subject.resource.kind,
+        example.target.name,
+        example.target.rule,
+    )
+    assert view.found
+    assert (view.problem, view.message) == ("", "")
+    assert view.resource_version == example.obj["metadata"]["resourceVersion"]
+    assert view.weight == 0
+    assert view.settled
+    assert view.settled_since is None
+
+
+@cases(lambda _: {f"{100 - weight}:{weight}": weight for weight in (1, 40, 99, 100)})
+def test_a_weight_that_somebody_else_stored_is_seen(case: Case) -> None:
+    """What the canary gets is told as it stands, whoever wrote it."""
+    view = case.example.read(case.example.with_weights(100 - case.value, case.value))
+    assert (view.weight, view.problem) == (case.value, "")
+
+
+@cases()
+def test_a_missing_object_is_named(case: Case) -> None:
+    """The sentence names the field of the Rollout, the kind and the object."""
+    view = case.example.read(None)
+    assert not view.found
+    assert not view.settled
+    assert view.weight == 0
+    assert view.problem.startswith(f"{case.example.field}: ")
+    assert f'{view.kind} "{view.name}"' in view.problem
+
+
+@cases(lambda example: dict(example.broken))
+def test_a_place_that_cannot_be_worked_with_names_the_field(case: Case) -> None:
+    """The problem names the object and the field in it, and nothing is written."""
+    example, broken = case.example, case.value
+    obj = example.after(broken.change)
+    view = example.read(obj)
+    assert view.found
+    assert view.problem.startswith(f"{view.kind} {view.name}: ")
+    assert broken.names in view.problem
+    assert len(view.problem) <= SHOWN
+    with pytest.raises(ValueError, match=view.kind) as refused:
+        example.set_weight(obj, 5)
+    assert broken.names in str(refused.value)
+
+
+@cases(lambda example: {repr(value): value for value in example.odd})
+def test_a_weight_that_is_none_is_a_problem_that_a_write_puts_right(case: Case) -> None:
+    """It is not taken for a number; writing weights is what solves it."""
+    example = case.example
+    for place in [p for p in (example.stable, example.canary) if p is not None]:
+        obj = example.after()
+        put(obj, place, case.value)
+        view = example.read(obj)
+        assert str(place[-1]) in view.problem
+        assert 0 <= view.weight <= 100
+        assert example.read(patched(obj, example.set_weight(obj, 0))).problem == ""
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Writing
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@cases(lambda _: {str(weight): weight for weight in WEIGHTS})
+def test_a_weight_is_set_and_read_back(case: Case) -> None:
+    """Integers that sum to 100, from wherever they were before (invariant 1)."""
+    example = case.example
+    for before in (example.obj, *(example.with_weights(100 - w, w) for w in WEIGHTS)):
+        after = patched(before, example.set_weight(before, case.value))
+        assert example.read(after).weight == case.value
+        assert example.read(after).problem == ""
+        wanted = [100 - case.value, case.value] if example.stable is not None else [case.value]
+        assert example.weights(after) == [example.stored(weight) for weight in wanted]
+        assert [type(w) for w in example.weights(after)] == [type(example.stored(0))] * len(wanted)
+
+
+@cases()
+def test_a_release_changes_weights_and_nothing_else(case: Case) -> None:
+    """Steps up, an abort, and the way back: foreign fields, rules and backends stay byte for byte (invariant 16)."""
+    example, obj = case.example, case.example.obj
+    for weight in (5, 20, 50, 0, 100, 0):
+        obj = patched(obj, example.set_weight(obj, weight))
+        assert example.read(obj).weight == weight
+        assert canonical(example.without_weights(obj)) == canonical(example.without_weights(example.obj))
+    assert example.weights(obj) == example.weights(example.obj)
+
+
+@cases(lambda _: {str(weight): weight for weight in WEIGHTS})
+def test_an_abort_takes_all_from_the_canary(case: Case) -> None:
+    """From any weight the canary gets nothing, and stable everything."""
+    example = case.example
+    before = example.with_weights(100 - case.value, case.value)
+    after = patched(before, example.set_weight(before, 0))
+    assert example.weights(after) == example.weights(example.obj)
+
+
+@cases(lambda _: {str(weight): weight for weight in (-1, 101, 1000)})
+def test_a_weight_is_a_percentage(case: Case) -> None:
+    """Nothing else is ever written."""
+    with pytest.raises(ValueError, match="0 to 100"):
+        case.example.set_weight(case.example.obj, case.value)
+
+
+@cases(lambda example: {"": example.moved} if example.moved else {})
+def test_a_patch_for_what_has_moved_is_refused(case: Case) -> None:
+    """What is named by its position is tested before anything is replaced."""
+    example = case.example
+    patch = example.set_weight(example.obj, 5)
+    assert [op["op"] for op in patch] == sorted((op["op"] for op in patch), key=lambda op: op != "test")
+    with pytest.raises(jsonpatch.JsonPatchTestFailed):
+        jsonpatch.apply_patch(example.after(case.value), patch)
+
+
+@cases()
+def test_a_patch_is_plain(case: Case) -> None:
+    """Nothing is taken away, and neither status nor what the server keeps is written."""
+    example = case.example
+    for op in [op for weight in WEIGHTS for op in example.set_weight(example.obj, weight)]:
+        assert op["op"] in {"test", "add", "replace"}
+        assert op["path"].startswith(("/spec/", "/metadata/annotations"))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Handing back
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@cases(lambda _: {str(weight): weight for weight in WEIGHTS})
+def test_handing_back_leaves_everything_on_stable(case: Case) -> None:
+    """The canary gets nothing, stable something, all else is untouched, and the second time nothing is written."""
+    example = case.example
+    before = example.with_weights(100 - case.value, case.value)
+    after = patched(before, example.hand_back(before))
+    assert example.read(after).weight == 0
+    assert example.read(after).problem == ""
+    assert canonical(example.without_weights(after)) == canonical(example.without_weights(before))
+    assert example.hand_back(after) == []
+
+
+@cases(lambda example: dict(example.broken))
+def test_handing_back_what_cannot_be_worked_with(case: Case) -> None:
+    """Whatever became of the place, the canary gets nothing any more, as far as it can be found."""
+    example = case.example
+    before = example.with_weights(60, 40)
+    case.value.change(before)
+    after = patched(before, example.hand_back(before))
+    assert example.read(after).weight == 0
+    assert example.hand_back(after) == []
+
+
+@cases()
+def test_handing_back_a_place_that_is_gone_is_done(case: Case) -> None:
+    """Nothing of ours is there."""
+    obj = case.example.after(case.example.gone)
+    assert case.example.read(obj).problem
+    assert case.example.hand_back(obj) == []
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Read-back
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@cases()
+def test_a_router_reports_what_it_serves_or_says_that_it_does_not(case: Case) -> None:
+    """One without a read-back is blind: what is stored is settled, whatever the object's status may say."""
+    example = case.example
+    view = example.read(example.obj)
+    assert view.blind == (not example.unserved)
+    if view.blind:
+        bare = example.read({key: value for key, value in example.obj.items() if key != "status"})
+        assert (bare.settled, bare.blind, bare.message) == (True, True, "")
+
+
+@cases(lambda example: dict(example.unserved))
+def test_a_version_that_the_router_does_not_report_is_not_settled(case: Case) -> None:
+    """The message says what is missing, and nothing of another controller's free text gets into it."""
+    example = case.example
+    obj = example.after(case.value)
+    for place in list(leaves(obj.get("status"))):
+        if place[-1] == "message":
+            put(obj["status"], place, "s3cret\x1b[31m")
+    view = example.read(obj)
+    assert not view.settled
+    assert view.message
+    assert view.message.isprintable()
+    assert "s3cret" not in view.message
+    assert len(view.message) <= SHOWN
+    assert view.problem == ""
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Claims
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@cases(lambda example: {str(number): routing for number, routing in enumerate((example.routing, *example.same))})
+def test_one_place_has_one_claim(case: Case) -> None:
+    """However each of two Rollouts found it, and whatever weights it has."""
+    example = case.example
+    claim = example.claim(example.obj)
+    assert example.claim(example.obj, case.value) == claim
+    assert example.claim(example.with_weights(1, 99), case.value) == claim
+    assert example.target.name in claim
+
+
+@cases(lambda example: {str(number): routing for number, routing in enumerate(example.different)})
+def test_two_places_have_two_claims(case: Case) -> None:
+    """Two Rollouts may share an object, each with a place of its own."""
+    example = case.example
+    assert example.claim(example.obj, case.value) != example.claim(example.obj)
+
+
+@cases(lambda example: {str(number): routing for number, routing in enumerate((example.routing, *example.same))})
+def test_a_claim_needs_no_object(case: Case) -> None:
+    """While the object is away nothing breaks, and the same Rollout goes on claiming the same."""
+    example = case.example
+    assert example.claim(None, case.value) == example.claim(None, case.value)
+    assert example.target.name in example.claim(None, case.value)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Objects that are not what they should be
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@cases(lambda _: {repr(junk): junk for junk in JUNK})
+def test_junk_anywhere_is_a_problem_or_none_but_never_a_crash(case: Case) -> None:
+    """Each part of the object in turn: what reads well can be written, and what was handed back gives nothing away."""
+    example = case.example
+    start = example.with_weights(70, 30)
+    for place in leaves(start):
+        if place[0] in {"spec", "status"} or place[:2] == ("metadata", "annotations"):
+            obj = copy.deepcopy(start)
+            put(obj, place, case.value)
+            bears(example, obj, place)
+
+
+def bears(example: Example, obj: Object, place: tuple[str | int, ...]) -> None:
+    """The router can live with the object."""
+    view = example.read(obj)
+    assert isinstance(view.weight, int), place
+    assert 0 <= view.weight <= 100, place
+    for services in ((STABLE, CANARY), (CANARY, STABLE)):
+        strategy = example.strategy(None, *services)
+        assert example.subject.claims(strategy, obj, example.target), place
+    if not view.problem:
+        written = patched(obj, example.set_weight(obj, 50))
+        assert (example.read(written).weight, example.read(written).problem) == (50, ""), place
+        assert at(written, ("metadata", "name")) == at(obj, ("metadata", "name"))
+    handed = patched(obj, example.hand_back(obj))
+    assert example.read(handed).weight == 0, place
+    assert example.hand_back(handed) == [], place
