@@ -109,37 +109,54 @@ class Step(Model):
     }
 
 
-class HTTPRouteRef(Model):
-    """One rule of one HTTPRoute, which must list both Services as backends and no other backend."""
+class RouteRef(Model):
+    """One rule of one route, which must list both Services as backends and no other backend."""
 
     name: Name
     rule: ShortName | None = None
     """Name of the rule; without it, the one rule that lists the stable Service."""
 
 
+RouteRefs = Annotated[
+    list[RouteRef],
+    Field(
+        min_length=1,
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    ),
+]
+
+
 class GatewayAPI(Model):
-    """Traffic by Gateway API routes."""
+    """Traffic by Gateway API routes, whose parents are gateways, or Services where a mesh serves them."""
 
-    http_routes: Annotated[
-        list[HTTPRouteRef],
-        Field(
-            min_length=1,
-            max_length=8,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-        ),
-    ]
-
-
-class TrafficRouting(Model):
-    """Who shifts the requests. One field per router."""
-
-    gateway_api: Annotated[GatewayAPI | None, Field(alias="gatewayAPI")] = None
+    http_routes: RouteRefs | None = None
+    grpc_routes: RouteRefs | None = None
 
     model_config = Model.model_config | {
         "json_schema_extra": {
-            "x-kubernetes-validations": [{"rule": "has(self.gatewayAPI)", "message": "name a router: gatewayAPI"}]
+            "x-kubernetes-validations": [
+                {
+                    "rule": "has(self.httpRoutes) || has(self.grpcRoutes)",
+                    "message": "name a route: httpRoutes, grpcRoutes",
+                }
+            ]
         }
     }
+
+
+def _some_router(schema: dict[str, Any]) -> None:
+    names = list(schema["properties"])
+    rule = " || ".join(f"has(self.{name})" for name in names)
+    schema["x-kubernetes-validations"] = [{"rule": rule, "message": f"name a router: {', '.join(names)}"}]
+
+
+class TrafficRouting(Model):
+    """Who shifts the requests. One field per router; those that are named shift in step."""
+
+    gateway_api: Annotated[GatewayAPI | None, Field(alias="gatewayAPI")] = None
+
+    model_config = Model.model_config | {"json_schema_extra": _some_router}
 
 
 class Canary(Model):

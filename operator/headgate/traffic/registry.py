@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from headgate.traffic.gateway_api import GatewayAPIRouter
+from headgate.traffic.gateway_api import GRPC_ROUTES, HTTP_ROUTES
 from headgate.traffic.protocol import Router
 
-ROUTERS: dict[str, Router] = {router.key: router for router in (GatewayAPIRouter(),)}
+ROUTERS: dict[str, Router] = {
+    router.key: router
+    for router in (
+        HTTP_ROUTES,
+        GRPC_ROUTES,
+    )
+}
 """By the field under `trafficRouting`."""

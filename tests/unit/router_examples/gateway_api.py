@@ -121,4 +121,11 @@ EXAMPLES = [
         {"path": {"type": "PathPrefix", "value": "/"}},
         {"path": {"type": "Exact", "value": "/health"}},
     ),
+    example(
+        "GRPCRoute",
+        "gatewayAPI.grpcRoutes",
+        "grpcRoutes",
+        {"method": {"service": "shop.Checkout"}},
+        {"method": {"service": "grpc.health.v1.Health", "method": "Check"}},
+    ),
 ]

@@ -1,0 +1,139 @@
+"""A list of backends with weights, which most routers have in some form: judged, shared out, and changed by a patch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headgate.api.rollout import Canary
+from headgate.traffic.protocol import JSONPatch
+
+FULL = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One entry of the list."""
+
+    index: int
+    """Where it stands."""
+    role: str
+    """`stable`, `canary`, or what else it is, in words."""
+    name: str
+    weight: int
+    """What the router makes of the stored weight; 0 where that is no weight at all."""
+    stored: bool
+    """The weight stands there and was not assumed."""
+    sound: bool
+    """The stored weight is a whole number that is not negative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """The list of one claimed place."""
+
+    path: tuple[str | int, ...] = ()
+    """Where the list stands in the object, e.g. `spec`, `rules`, 1, `backendRefs`."""
+    entries: Sequence[Backend] = ()
+
+    @property
+    def here(self) -> str:
+        """The path as people write it: `spec.rules[1].backendRefs`."""
+        return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path).lstrip(".")
+
+    def has(self, role: str) -> bool:
+        """Some entry has this role."""
+        return any(entry.role == role for entry in self.entries)
+
+    def share(self) -> int:
+        """The canary's percentage, rounded up: 0 means none at all."""
+        whole = sum(entry.weight for entry in self.entries)
+        part = sum(entry.weight for entry in self.entries if entry.role == "canary")
+        return -(-FULL * part // whole) if whole else 0
+
+    def problem(self, canary: Canary, *, writing: bool = False) -> str:
+        """Why the list cannot be worked with, or nothing. What a write of weights puts right is none for `writing`."""
+        for role, name in (("stable", canary.stable_service), ("canary", canary.canary_service)):
+            listed = [entry for entry in self.entries if entry.role == role]
+            if not listed:
+                how = "add it with weight 0" if role == "canary" else "add it"
+                return f'{self.here} does not list the {role} Service "{name}"; {how}'
+            if len(listed) > 1:
+                return f'{self.here} lists the {role} Service "{name}" {len(listed)} times; leave one of them'
+        for entry in self.entries:
+            if entry.role not in {"stable", "canary"}:
+                return (
+                    f"{self.here}[{entry.index}] is {entry.role}; a claimed rule has the two Services "
+                    f'"{canary.stable_service}" and "{canary.canary_service}" of this namespace and no other backend'
+                )
+            if not writing and not entry.sound:
+                return f"{self.here}[{entry.index}].weight is not a whole number from 0; set it to one"
+        if not writing and not any(entry.weight for entry in self.entries):
+            return (
+                f"{self.here}: every weight is 0, so that no request is answered; "
+                f'set that of "{canary.stable_service}" to {FULL}'
+            )
+        return ""
+
+    def set_weight(self, canary: Canary, weight: int) -> JSONPatch:
+        """Tests on the names of the two backends, then their weights; nothing else is in the patch.
+
+        Raises:
+            ValueError: if the list cannot be worked with, or the weight is no percentage.
+        """
+        percentage(weight)
+        problem = self.problem(canary, writing=True)
+        if problem:
+            raise ValueError(problem)
+        wanted = {"stable": FULL - weight, "canary": weight}
+        return self._patch([(entry, wanted[entry.role]) for entry in self.entries])
+
+    def hand_back(self, canary: Canary) -> JSONPatch:
+        """Take the canary's weight and give it to stable, also in a list that could not be worked with otherwise."""
+        if not self.problem(canary, writing=True):
+            stable = next(entry for entry in self.entries if entry.role == "stable")
+            return [] if stable.weight > 0 and not self.share() else self.set_weight(canary, 0)
+        freed = [entry for entry in self.entries if entry.role == "canary" and entry.weight > 0]
+        changes = [(entry, 0) for entry in freed]
+        heir = next((entry for entry in self.entries if entry.role == "stable"), None)
+        if freed and heir is not None:
+            changes.append((heir, heir.weight + sum(entry.weight for entry in freed)))
+        return self._patch(changes)
+
+    def _patch(self, changes: Sequence[tuple[Backend, int]]) -> JSONPatch:
+        tests, writes = list[dict[str, Any]](), list[dict[str, Any]]()
+        for entry, weight in changes:
+            path = "".join(f"/{key}" for key in (*self.path, entry.index))
+            tests.append({"op": "test", "path": f"{path}/name", "value": entry.name})
+            writes.append({"op": "replace" if entry.stored else "add", "path": f"{path}/weight", "value": weight})
+        return tests + writes
+
+
+def backend(index: int, role: str, ref: Any, *, default: int) -> Backend:
+    """One entry as the object has it; `default` is what the router takes an entry without a weight for."""
+    weight = ref.get("weight")
+    sound = weight is None or whole(weight)
+    return Backend(
+        index=index,
+        role=role,
+        name=str(ref.get("name", "")),
+        weight=(default if weight is None else weight) if sound else 0,
+        stored="weight" in ref,
+        sound=sound,
+    )
+
+
+def whole(value: Any) -> bool:
+    """A whole number that is not negative."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def percentage(weight: int) -> None:
+    """Refuse what is none.
+
+    Raises:
+        ValueError: if it is not within 0 and 100.
+    """
+    if not 0 <= weight <= FULL:
+        raise ValueError(f"a weight is 0 to {FULL}, not {weight}")

@@ -1,0 +1,43 @@
+"""Parts of routers' objects, read so that no shape of a foreign object is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_REASON = re.compile(r"[^A-Za-z0-9]")
+
+
+def mapping(obj: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The object under `key`; what is none counts as an empty one."""
+    value = obj.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def entries(obj: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
+    """The list under `key`, index by index; what is no object counts as an empty one."""
+    value = obj.get(key)
+    for entry in value if isinstance(value, list | tuple) else ():
+        yield entry if isinstance(entry, Mapping) else {}
+
+
+def untrue(conditions: Mapping[str, Mapping[str, Any]], name: str, generation: Any) -> str:
+    """Why a condition is not known to be True for this generation, or nothing.
+
+    Only its reason is shown: its message is free text of another controller.
+    """
+    condition = conditions.get(name)
+    if condition is None:
+        return f"{name} is not reported yet"
+    if condition.get("observedGeneration") != generation:
+        return f"{name} is reported for another generation than the present {generation}"
+    if condition.get("status") != "True":
+        reason = _REASON.sub("", str(condition.get("reason", "")))[:64]
+        return f"{name} is not True ({reason or 'NoReason'})"
+    return ""
+
+
+def conditions_of(obj: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The list `conditions`, by type."""
+    return {str(condition.get("type")): condition for condition in entries(obj, "conditions")}
