@@ -145,6 +145,27 @@ class GatewayAPI(Model):
     }
 
 
+class HTTPProxyRef(Model):
+    """One route of one HTTPProxy, which must list both Services and no other, mirrors aside."""
+
+    name: Name
+    route: Annotated[str, Field(min_length=1, max_length=1024, pattern="^/")] | None = None
+    """The prefix of the route; without it, the one route that lists the stable Service."""
+
+
+class Contour(Model):
+    """Traffic by Contour's own routes."""
+
+    http_proxies: Annotated[
+        list[HTTPProxyRef],
+        Field(
+            min_length=1,
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ]
+
+
 def _some_router(schema: dict[str, Any]) -> None:
     names = list(schema["properties"])
     rule = " || ".join(f"has(self.{name})" for name in names)
@@ -155,6 +176,7 @@ class TrafficRouting(Model):
     """Who shifts the requests. One field per router; those that are named shift in step."""
 
     gateway_api: Annotated[GatewayAPI | None, Field(alias="gatewayAPI")] = None
+    contour: Contour | None = None
 
     model_config = Model.model_config | {"json_schema_extra": _some_router}
 

@@ -17,7 +17,7 @@ from headgate.traffic.protocol import JSONPatch, Resource, Target
 GROUP = "gateway.networking.k8s.io"
 DEFAULT_WEIGHT = 1
 """What the Gateway API takes a backend without a weight for."""
-CORE = frozenset({None, "", "core"})
+CORE = (None, "", "core")
 """The group of Services; Linkerd's own examples call it `core`."""
 
 _CONDITIONS = ("Accepted", "ResolvedRefs")
@@ -140,7 +140,7 @@ def _role(canary: Canary, ref: Mapping[str, Any], namespace: Any) -> str:
     kind = ref.get("kind") or "Service"
     if ref.get("group") not in CORE or kind != "Service":
         return f"the {kind} {ref.get('name')!r}"
-    if ref.get("namespace") not in {None, "", namespace}:
+    if ref.get("namespace") not in (None, "", namespace):
         return f"the Service {ref.get('name')!r} of the namespace {ref.get('namespace')!r}"
     if ref.get("name") == canary.stable_service:
         return "stable"

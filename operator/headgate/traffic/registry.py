@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headgate.traffic.contour import ContourRouter
 from headgate.traffic.gateway_api import GRPC_ROUTES, HTTP_ROUTES
 from headgate.traffic.protocol import Router
 
@@ -10,6 +11,7 @@ ROUTERS: dict[str, Router] = {
     for router in (
         HTTP_ROUTES,
         GRPC_ROUTES,
+        ContourRouter(),
     )
 }
 """By the field under `trafficRouting`."""

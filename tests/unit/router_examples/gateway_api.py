@@ -42,7 +42,7 @@ def route(kind: str, match: dict[str, Any], other: dict[str, Any]) -> dict[str, 
                     "matches": [match],
                     "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x"]}}],
                     "backendRefs": [
-                        backend("checkout", 100, filters=[{"type": "ExtensionRef"}]),
+                        backend("checkout", 100, group="", kind="Service", namespace="shop", filters=[{"type": "X"}]),
                         backend("checkout-canary", 0, port=8080),
                     ],
                 },
