@@ -131,6 +131,18 @@ def test_namespaced_mode_has_no_cluster_rights(light_cluster: LightCluster, rele
     assert rights(light_cluster, SYSTEM) == golden("rights-own-namespace.txt")
 
 
+def test_a_router_brings_the_rights_to_its_kinds(light_cluster: LightCluster, release: str) -> None:
+    """With other routers the operator may write their kinds, and those of no router that is not named."""
+    install(light_cluster, release, "--set", "config.routers={contour}")
+    usual = [right for right in golden("rights-cluster.txt") if "gateway.networking.k8s.io" not in right]
+    assert rights(light_cluster, TEAM) == sorted([*usual, "httpproxies.projectcontour.io: get, list, patch, watch"])
+    wrong = light_cluster.helm(
+        "template", "headgate", str(CHART), "--kube-version", "1.34.0", "--set", "config.routers={traefic}", check=False
+    )
+    assert wrong.returncode
+    assert "config.routers.0" in wrong.stderr.replace("/", ".")
+
+
 def test_rights_are_these_and_no_more(light_cluster: LightCluster, release: str) -> None:
     """The operator may do what the golden file says; a new line in it is a decision, not an accident."""
     install(light_cluster, release)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,8 @@ from lupa.lua51 import LuaRuntime  # Argo CD runs Lua 5.1.
 
 from headgate.api.actions import Verb
 from headgate.api.config import MetricProvider, OperatorConfig, QueryTemplate
+from headgate.api.rollout import TrafficRouting
+from headgate.traffic.registry import ROUTERS
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "headgate"
@@ -81,6 +84,21 @@ def test_the_default_values_are_the_models_defaults() -> None:
     """An operator without a configuration file behaves as one with the chart's."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())["config"]
     assert OperatorConfig.model_validate(values) == OperatorConfig()
+
+
+def test_the_chart_knows_every_router() -> None:
+    """Each router of the contract can be switched on, and brings the rights to its kinds and to no others."""
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["config"]["properties"]
+    assert set(schema["routers"]["items"]["enum"]) == set(TrafficRouting.routers())
+    text = (CHART / "templates" / "_helpers.tpl").read_text()
+    granted = {
+        (router, group, plural)
+        for router, groups in re.findall(r'"(\w+)" \((dict(?: "[\w.]+" \(list [^)]*\))+)\)', text)
+        for group, plurals in re.findall(r'"([\w.]+)" \(list ([^)]*)\)', groups)
+        for plural in re.findall(r'"(\w+)"', plurals)
+    }
+    kinds = {(key.partition(".")[0], r.resource.group, r.resource.plural) for key, r in ROUTERS.items()}
+    assert granted == kinds
 
 
 def test_release_managers_hold_every_verb() -> None:

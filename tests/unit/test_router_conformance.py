@@ -11,6 +11,7 @@ from typing import Any
 import jsonpatch
 import pytest
 
+from headgate.engine.trim import trim
 from headgate.traffic.registry import ROUTERS
 from tests.unit.router_example import CANARY, STABLE, Example, Object, at, examples, leaves, put
 
@@ -114,6 +115,16 @@ def test_a_good_place_reads_back(case: Case) -> None:
     assert view.weight == 0
     assert view.settled
     assert view.settled_since is None
+
+
+@cases()
+def test_what_the_cache_keeps_is_enough(case: Case) -> None:
+    """The object without what the cache leaves out reads the same, and gets the same patches."""
+    example = case.example
+    trimmed = trim(example.subject.resource.kind, copy.deepcopy(example.obj))
+    assert example.read(trimmed) == example.read(example.obj)
+    assert example.set_weight(trimmed, 20) == example.set_weight(example.obj, 20)
+    assert example.claim(trimmed) == example.claim(example.obj)
 
 
 @cases(lambda _: {f"{100 - weight}:{weight}": weight for weight in (1, 40, 99, 100)})

@@ -56,6 +56,20 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
 {{ toYaml (merge (dict "namespaces" .Values.namespaces) .Values.config) }}
 {{- end }}
 
+{{/* The kinds of the routers in `config.routers`, and of no other. */}}
+{{- define "headgate.routerRules" -}}
+{{- $kinds := dict
+  "gatewayAPI" (dict "gateway.networking.k8s.io" (list "httproutes" "grpcroutes"))
+  "contour" (dict "projectcontour.io" (list "httpproxies")) }}
+{{- range $router := .Values.config.routers }}
+{{- range $group, $resources := get $kinds $router }}
+- apiGroups: [{{ $group }}]
+  resources: [{{ join ", " $resources }}]
+  verbs: [get, list, watch, patch]
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/*
 What the operator may do in a namespace that it manages. Each rule says what it is for; nothing else is granted: no secrets,
 no exec, no pods to create, no rights to give away, no wildcards.
@@ -95,9 +109,7 @@ no exec, no pods to create, no rights to give away, no wildcards.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch]
-- apiGroups: [gateway.networking.k8s.io]
-  resources: [httproutes]
-  verbs: [get, list, watch, patch]
+{{ include "headgate.routerRules" . }}
 # What it tells people.
 - apiGroups: [events.k8s.io]
   resources: [events]

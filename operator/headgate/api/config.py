@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from headgate.api.common import Model, ShortName
+from headgate.api.rollout import TrafficRouting
 
 
 class MetricProvider(Model):
@@ -37,6 +38,9 @@ class OperatorConfig(Model):
     metric_providers: dict[str, MetricProvider] = Field(default_factory=dict)
     query_templates: dict[str, QueryTemplate] = Field(default_factory=dict)
     allow_raw_queries: bool = False
+    routers: Annotated[tuple[str, ...], Field(min_length=1)] = ("gatewayAPI",)
+    """The routers whose objects are watched and written, by their names under `trafficRouting`; the operator needs the
+    rights to their kinds, and no Rollout can use another one."""
     route_settle_seconds: Annotated[float, Field(ge=0, le=300)] = 2.0
     """Seconds after the gateway reported a route change as accepted until it counts as applied."""
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 5.0
@@ -44,3 +48,12 @@ class OperatorConfig(Model):
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     queries_per_namespace: Annotated[int, Field(ge=1, le=1000)] = 20
     """Questions to metric providers that one namespace may have under way at once."""
+
+    @field_validator("routers")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        there = TrafficRouting.routers()
+        for name in names:
+            if name not in there:
+                raise ValueError(f"there is no router {name!r}; there are {', '.join(there)}")
+        return names

@@ -149,7 +149,7 @@ class HTTPProxyRef(Model):
     """One route of one HTTPProxy, which must list both Services and no other, mirrors aside."""
 
     name: Name
-    route: Annotated[str, Field(min_length=1, max_length=1024, pattern="^/")] | None = None
+    route: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/\S*$")] | None = None
     """The prefix of the route; without it, the one route that lists the stable Service."""
 
 
@@ -179,6 +179,16 @@ class TrafficRouting(Model):
     contour: Contour | None = None
 
     model_config = Model.model_config | {"json_schema_extra": _some_router}
+
+    @classmethod
+    def routers(cls) -> tuple[str, ...]:
+        """The names of all routers, as specs and the admin's configuration write them."""
+        return tuple(str(field.alias) for field in cls.model_fields.values())
+
+    def named(self) -> tuple[str, ...]:
+        """Those of the routers that this Rollout uses."""
+        fields = type(self).model_fields.items()
+        return tuple(str(field.alias) for name, field in fields if getattr(self, name) is not None)
 
 
 class Canary(Model):

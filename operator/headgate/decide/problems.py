@@ -37,6 +37,16 @@ def find(snapshot: Snapshot) -> list[Problem]:
         Problem("KindMissing", f"the cluster does not serve {kind}; install its CRD, the Rollout goes on by itself")
         for kind in snapshot.missing_kinds
     ]
+    routing = snapshot.spec.strategy.canary.traffic_routing
+    found += [
+        Problem(
+            "RouterDisabled",
+            f"spec.strategy.canary.trafficRouting.{name}: this operator is not set up for it; let an admin add "
+            f"{name} to routers in the operator's configuration, or use another router",
+        )
+        for name in routing.named()
+        if name not in snapshot.config.routers
+    ]
     found += [Problem(CONFLICT, text) for text in snapshot.contenders]
     found += _workload(snapshot)
     found += _services(snapshot)

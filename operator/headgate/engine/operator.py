@@ -73,7 +73,9 @@ class Operator:
         self.clock = ServerClock(monotonic=host.monotonic, wall=host.wall)
         self.kube = Kube(transport, monotonic=host.monotonic)
         self.kube.observers.append(self._called)
-        self.sources = sources(routers.values(), config.namespaces)
+        # The rights to the kinds of the others may be missing, and a kind that cannot be listed is waited for.
+        used = [router for key, router in routers.items() if key.partition(".")[0] in config.routers]
+        self.sources = sources(used, config.namespaces)
         self.cache = Cache(monotonic=host.monotonic)
         self.queue = WorkQueue(rand=host.rand)
         models = Models()

@@ -23,6 +23,7 @@ METADATA = (
     "deletionTimestamp",
 )
 OWNED_METADATA = (*METADATA, "labels", "annotations", "ownerReferences")
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 ORPHAN = "orphan"
 """The server's finalizer on an object that is deleted with `--cascade=orphan`."""
 ORPHANED = "orphaned"
@@ -128,9 +129,12 @@ def _endpoint_slice(obj: Object) -> Object:
 
 
 def _other(obj: Object) -> Object:
-    """A router's object: its adapter alone knows what it needs."""
+    """A router's object: its adapter alone knows what it needs, but nobody needs kubectl's copy of it all."""
     kept = {k: v for k, v in obj.items() if k not in ("metadata", "apiVersion", "kind")}
-    return {"metadata": _shifted(obj), **kept}
+    metadata, annotations = _shifted(obj), (obj.get("metadata") or {}).get("annotations")
+    if isinstance(annotations, Mapping):
+        metadata["annotations"] = {k: v for k, v in annotations.items() if k != LAST_APPLIED}
+    return {"metadata": metadata, **kept}
 
 
 TRIMMERS: Mapping[str, Callable[[Object], Object]] = {

@@ -34,7 +34,7 @@ class Router(Protocol):
     """One kind of traffic router."""
 
     key: str
-    """The field under `trafficRouting` that chooses it."""
+    """The field under `trafficRouting` that chooses it; where one field has several kinds, a path from there."""
     resource: Resource
 
     def targets(self, canary: Canary) -> Sequence[Target]:

@@ -65,6 +65,16 @@ def referring(name: str, **_: Any) -> Json:
     return _rollout(name, [{"setWeight": 50}], {"workloadRef": reference})
 
 
+def routed(name: str, version: int) -> Json:
+    """A Rollout behind routers that the cluster of the trials does not have."""
+    made = _rollout(name, [{"setWeight": 50}], {"template": template(name, version)})
+    made["spec"]["strategy"]["canary"]["trafficRouting"] = {
+        "gatewayAPI": {"grpcRoutes": [{"name": name, "rule": "main"}]},
+        "contour": {"httpProxies": [{"name": name, "route": "/shop"}]},
+    }
+    return made
+
+
 def waiting(name: str, version: int) -> Json:
     """A Rollout whose release waits for a person."""
     return _rollout(name, [{"setWeight": 50}, {"pause": {}}], {"template": template(name, version)})
@@ -180,7 +190,7 @@ def journal(name: str, version: int) -> Json:
 
 
 BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
-    "Rollout": {"good": good, "waiting": waiting, "referring": referring, "journal": journal},
+    "Rollout": {"good": good, "waiting": waiting, "referring": referring, "routed": routed, "journal": journal},
     "QualityGate": {"gate": gate, "words": gate_of_words},
     "Environment": {"environment": environment},
     "RolloutAction": {"action": action},

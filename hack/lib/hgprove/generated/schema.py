@@ -21,7 +21,8 @@ CHOICES: tuple[tuple[str, ...], ...] = (
     ("template", "raw"),
     ("setWeight", "pause", "gate", "setCanaryScale"),
     ("replicas", "weight", "matchTrafficWeight"),
-    ("gatewayAPI",),
+    ("gatewayAPI", "contour"),
+    ("httpRoutes", "grpcRoutes"),
     ("max", "min", "equals"),
 )
 """Fields of which one must be there although each is optional by itself; the first one if nothing is asked for."""

@@ -167,6 +167,7 @@ EDGES: Mapping[str, _Edges] = {
     "": _Edges("x", "x", _LETTERS, ("<script>&\"'`$(x){{x}}\\", "ä \u202e\x1b[31m\n x")),
     r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": _Edges("a", "a", _LETTERS, ("0", "a--b", "a..b", "a.b-c")),
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": _Edges("a", "a", _LETTERS, ("0", "a--b")),
+    r"^/\S*$": _Edges("/", "/", _LETTERS, ("/a/b", "/%20?x=1#y")),
     r"^[a-zA-Z][a-zA-Z0-9]*$": _Edges("a", "a", _LETTERS, ("Z9", "namespace", "window")),
     r"^([0-9]{1,6}(ms|s|m|h))+$": _Edges(
         "1s", "999999h", {0: "", 4: "99ms"}, ("0s", "0ms", "1ms", "999999h", "1h1m1s1ms", "1ms1h", "000001s")
