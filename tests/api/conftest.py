@@ -5,7 +5,8 @@ import itertools
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -69,10 +70,20 @@ def operator(
     light_cluster: LightCluster, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OperatorProcess]:
     """Yield a running operator that manages all namespaces, with the chart's rights and no others."""
+    with operating(light_cluster, prometheus, tmp_path_factory.mktemp("operator")) as process:
+        yield process
+
+
+@contextmanager
+def operating(
+    light_cluster: LightCluster, prometheus: Prometheus, folder: Path, routers: Sequence[str] = ("gatewayAPI",)
+) -> Iterator[OperatorProcess]:
+    """Run an operator that is set up for these routers."""
     if light_cluster.name is None:
         pytest.skip("the operator's user is known by a token, which an existing cluster does not have")
-    operator_process.install(light_cluster)
+    operator_process.install(light_cluster, f"config.routers={{{','.join(routers)}}}")
     config = {
+        "routers": list(routers),
         "routeSettleSeconds": 0.1,
         "drainSeconds": 0.2,
         "metricProviders": {
@@ -82,7 +93,7 @@ def operator(
         },
         "queryTemplates": TEMPLATES,
     }
-    process = OperatorProcess(light_cluster, tmp_path_factory.mktemp("operator"), config)
+    process = OperatorProcess(light_cluster, folder, config)
     process.start()
     yield process
     process.stop()

@@ -22,13 +22,13 @@ RELEASE = "operator-tests"
 LEASE = "headgate"
 
 
-def install(cluster: LightCluster) -> None:
-    """Install the kinds, and give the operator's user what the chart gives to the operator."""
+def install(cluster: LightCluster, *values: str) -> None:
+    """Install the kinds, and give the operator's user what the chart gives to the operator with these values."""
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
     cluster.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=30s")
     rendered = cluster.helm(
         "template", RELEASE, str(ROOT / "helm" / "headgate"), "--namespace", SYSTEM, "--kube-version", "1.34.0",
-        "--show-only", "templates/rbac-operator.yaml",
+        "--show-only", "templates/rbac-operator.yaml", *(word for value in values for word in ("--set", value)),
     ).stdout  # fmt: skip
     objects: list[dict[str, Any]] = [o for o in yaml.safe_load_all(rendered) if o]
     for obj in objects:

@@ -10,6 +10,7 @@ from tests.unit.router_example import Broken, Example, adding, at, put, removing
 
 BACKENDS = ("spec", "rules", 1, "backendRefs")
 CONDITIONS = ("status", "parents", 0, "conditions")
+FILTER = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x"]}}
 PARENT = {"name": "edge", "namespace": "infra", "sectionName": "https"}
 
 
@@ -40,9 +41,9 @@ def route(kind: str, match: dict[str, Any], other: dict[str, Any]) -> dict[str, 
                 {
                     "name": "main",
                     "matches": [match],
-                    "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x"]}}],
+                    "filters": [FILTER],
                     "backendRefs": [
-                        backend("checkout", 100, group="", kind="Service", namespace="shop", filters=[{"type": "X"}]),
+                        backend("checkout", 100, group="", kind="Service", namespace="shop", filters=[FILTER]),
                         backend("checkout-canary", 0, port=8080),
                     ],
                 },

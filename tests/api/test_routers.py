@@ -1,0 +1,285 @@
+"""Releases behind each router on a real API server with the routers' own CRDs; the tests play their controllers."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.cluster import ROOT, LightCluster
+from tests.api.conftest import operating
+from tests.api.kube import Json, Kube
+from tests.api.operator_process import OperatorProcess
+from tests.api.prometheus import Prometheus
+from tests.api.shop import Shop, rollouts, services
+from tests.unit.router_example import Example, examples
+
+CONTOUR = "github.com/projectcontour/contour"
+PAUSED: list[Json] = [{"setWeight": 50}, {"pause": {}}]
+WEIGHTS = (0, 1, 50, 99, 100)
+PATCH = "application/json-patch+json"
+CREATED = 201
+OK = 200
+
+
+def module_folder(module: str) -> Path:
+    """Where the source of a Go module is, in the version that the tools pin."""
+    command = ["go", "mod", "download", "-json", module]
+    said = subprocess.run(command, cwd=ROOT / "hack" / "tools", capture_output=True, text=True, check=True).stdout
+    return Path(json.loads(said)["Dir"])
+
+
+@pytest.fixture(scope="module")
+def operator(
+    light_cluster: LightCluster, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """Yield an operator that is set up for all routers whose CRDs there are; the Gateway API's are in every cluster."""
+    crds = module_folder(CONTOUR) / "examples" / "contour" / "01-crds.yaml"
+    light_cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(crds))
+    light_cluster.kubectl("wait", "--for=condition=Established", "crd/httpproxies.projectcontour.io", "--timeout=30s")
+    folder = tmp_path_factory.mktemp("operator")
+    with operating(light_cluster, prometheus, folder, routers=["gatewayAPI", "contour"]) as process:
+        yield process
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What is written is what the routers' own schemas take
+# --------------------------------------------------------------------------------------------------------------------
+
+REAL = [example for example in examples() if example.router in {"gatewayAPI", "gatewayAPI.grpcRoutes", "contour"}]
+
+
+@pytest.mark.parametrize("example", REAL, ids=lambda example: example.id)
+def test_the_routers_schema_takes_what_is_written(kube: Kube, namespace: str, example: Example) -> None:
+    """The example of the conformance suite is one of the real API, and so is what becomes of it at each weight."""
+    resource = example.subject.resource
+    path = f"/apis/{resource.group}/{resource.version}/namespaces/{namespace}/{resource.plural}"
+    body = {
+        "apiVersion": f"{resource.group}/{resource.version}",
+        "kind": resource.kind,
+        "metadata": {"name": example.target.name, "annotations": example.obj["metadata"].get("annotations", {})},
+        "spec": json.loads(
+            json.dumps(example.obj["spec"]).replace('"namespace": "shop"', f'"namespace": "{namespace}"')
+        ),
+    }
+    code, stored = kube.request("POST", f"{path}?fieldValidation=Strict", body)
+    assert code == CREATED, stored
+    where = f"{path}/{example.target.name}"
+    for weight in (*WEIGHTS, *reversed(WEIGHTS)):
+        before = kube.must_get(where)
+        code, answer = kube.request(
+            "PATCH", f"{where}?fieldValidation=Strict", example.set_weight(before, weight), PATCH
+        )
+        assert code == OK, answer
+        after = kube.must_get(where)
+        assert (example.read(after).weight, example.read(after).problem) == (weight, "")
+        assert example.without_weights(after)["spec"] == example.without_weights(before)["spec"]
+    assert example.hand_back(kube.must_get(where)) == []
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Whole releases
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of route, in the words of a release."""
+
+    name: str
+    api: str
+    plural: str
+    routing: Callable[[str], Json]
+    spec: Callable[[str], Json]
+    backends: Callable[[Json], list[Json]]
+    status: Callable[[Json, Json], Json]
+    """What its controller answers, from the object and a condition that lacks its type."""
+
+
+PARENT = {"name": "mesh", "group": "", "kind": "Service", "port": 80}
+
+
+def _grpc_spec(name: str) -> Json:
+    backends = [{"name": name, "port": 80, "weight": 100}, {"name": f"{name}-canary", "port": 80, "weight": 0}]
+    method = {"service": "shop.Checkout"}
+    return {"parentRefs": [PARENT], "rules": [{"matches": [{"method": method}], "backendRefs": backends}]}
+
+
+def _grpc_status(_: Json, condition: Json) -> Json:
+    conditions = [condition | {"type": kind, "reason": kind} for kind in ("Accepted", "ResolvedRefs")]
+    return {"parents": [{"controllerName": "test.example/mesh", "parentRef": PARENT, "conditions": conditions}]}
+
+
+def _proxy_spec(name: str) -> Json:
+    canary = {"name": f"{name}-canary", "port": 80, "weight": 0}
+    route = {
+        "conditions": [{"prefix": "/"}],
+        "timeoutPolicy": {"response": "10s"},
+        "services": [{"name": name, "port": 80, "weight": 100}, canary],
+    }
+    health = {"conditions": [{"prefix": "/health"}], "services": [{"name": "health", "port": 80}]}
+    return {"virtualhost": {"fqdn": f"{name}.example.test"}, "routes": [health, route]}
+
+
+def _proxy_status(_: Json, condition: Json) -> Json:
+    return {"currentStatus": "valid", "conditions": [condition | {"type": "Valid", "reason": "Valid"}]}
+
+
+KINDS = [
+    Kind(
+        "GRPCRoute",
+        "gateway.networking.k8s.io/v1",
+        "grpcroutes",
+        lambda name: {"gatewayAPI": {"grpcRoutes": [{"name": name}]}},
+        _grpc_spec,
+        lambda obj: list(obj["spec"]["rules"][0]["backendRefs"]),
+        _grpc_status,
+    ),
+    Kind(
+        "HTTPProxy",
+        "projectcontour.io/v1",
+        "httpproxies",
+        lambda name: {"contour": {"httpProxies": [{"name": name}]}},
+        _proxy_spec,
+        lambda obj: list(obj["spec"]["routes"][1]["services"]),
+        _proxy_status,
+    ),
+]
+
+
+@dataclass
+class Routed(Shop):
+    """An application behind such a route, whose controller is the test's."""
+
+    kind: Kind = KINDS[0]
+    answering: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def place(self) -> str:
+        """Where the API server has the route."""
+        return f"/apis/{self.kind.api}/namespaces/{self.namespace}/{self.kind.plural}/{self.name}"
+
+    def rollout(self, version: int = 1) -> Json:
+        """Return the Rollout, behind this kind of route."""
+        made = super().rollout(version)
+        made["spec"]["strategy"]["canary"]["trafficRouting"] = self.kind.routing(self.name)
+        return made
+
+    def deploy_surroundings(self) -> None:
+        """Create all but the Rollout."""
+        for name in (self.name, self.canary_name):
+            self.kube.create(services(self.namespace), self.service(name))
+        route = {"apiVersion": self.kind.api, "kind": self.kind.name, "metadata": {"name": self.name}}
+        self.kube.create(self.place.rpartition("/")[0], route | {"spec": self.kind.spec(self.name)})
+
+    def weight(self) -> int:
+        """Read the canary's weight in the route."""
+        backends = self.kind.backends(self.kube.must_get(self.place))
+        return next(int(b["weight"]) for b in backends if b["name"] == self.canary_name)
+
+    def expect_untouched(self) -> None:
+        """Nothing of the route but weights is other than it was written, and they are as at the beginning."""
+        found = self.kube.must_get(self.place)["spec"]
+        wanted = copy.deepcopy(self.kind.spec(self.name))
+        assert _covers(found, wanted), f"{found} instead of {wanted}"
+
+    def answer(self) -> None:
+        """Say of the present generation that it is served, if that was not said yet."""
+        obj = self.kube.get(self.place)
+        if obj is None:
+            return
+        generation = obj["metadata"]["generation"]
+        condition = {
+            "status": "True",
+            "message": "",
+            "observedGeneration": generation,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        status = self.kind.status(obj, condition)
+        if obj.get("status") != status:
+            self.kube.request("PATCH", f"{self.place}/status", {"status": status}, "application/merge-patch+json")
+
+
+def _covers(found: Any, wanted: Any) -> bool:
+    """All that is wanted is there; the server adds defaults."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(_covers(found.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(_covers, found, wanted))
+    return bool(found == wanted)
+
+
+@contextmanager
+def controlled(shop: Routed) -> Iterator[Routed]:
+    """Play the controller, as long as `answering` is set."""
+    ended = threading.Event()
+    shop.answering.set()
+
+    def play() -> None:
+        while not ended.wait(0.1):
+            if shop.answering.is_set():
+                shop.answer()
+
+    thread = threading.Thread(target=play, name="controller")
+    thread.start()
+    try:
+        yield shop
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def shop(request: pytest.FixtureRequest, kube: Kube, namespace: str) -> Iterator[Routed]:
+    """Yield an application behind each kind of route, whose first version is stable."""
+    with controlled(Routed(kube, namespace, steps=PAUSED, kind=request.param)) as made:
+        made.deploy_healthy()
+        yield made
+
+
+def test_a_release_is_promoted(shop: Routed) -> None:
+    """Its weights are shifted in the route, and in the end nothing else of it is other than before."""
+    shop.change(2)
+    shop.expect_at(2, step=1, weight=50)
+    assert [b["weight"] for b in shop.kind.backends(shop.kube.must_get(shop.place))] == [50, 50]
+    assert shop.act("promote")[0] == "Accepted"
+    shop.expect_promoted(2)
+    shop.expect_untouched()
+
+
+def test_a_release_is_taken_back(shop: Routed) -> None:
+    """After an abort the canary gets nothing, and the route is as it was written."""
+    shop.change(2)
+    shop.expect_at(2, step=1, weight=50)
+    assert shop.act("abort")[0] == "Accepted"
+    shop.expect_phase("Degraded")
+    assert shop.weight() == 0
+    shop.expect_untouched()
+
+
+def test_a_weight_that_is_not_confirmed_is_waited_for(shop: Routed) -> None:
+    """The step is not over before the controller has answered for the generation with the weight."""
+    shop.answering.clear()
+    shop.change(2)
+    shop.expect("the weight is written", lambda: shop.weight() == 50)
+    shop.expect("it is waited for", lambda: "another generation" in str(shop.status().get("message")))
+    assert shop.status()["currentStepIndex"] == 0
+    shop.answering.set()
+    shop.expect_at(2, step=1, weight=50)
+
+
+def test_a_rollout_that_goes_leaves_everything_on_stable(shop: Routed) -> None:
+    """Deleted in the middle of a release, it gives its share back before it is gone."""
+    shop.change(2)
+    shop.expect_at(2, step=1, weight=50)
+    shop.kube.delete(rollouts(shop.namespace, shop.name))
+    shop.expect("it is gone", lambda: shop.kube.get(shop.path) is None)
+    shop.expect_untouched()
