@@ -61,7 +61,7 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
 {{- $kinds := dict
   "gatewayAPI" (dict "gateway.networking.k8s.io" (list "httproutes" "grpcroutes"))
   "contour" (dict "projectcontour.io" (list "httpproxies")) }}
-{{- range $router := .Values.config.routers }}
+{{- range $router := default (list "gatewayAPI") .Values.config.routers }}
 {{- range $group, $resources := get $kinds $router }}
 - apiGroups: [{{ $group }}]
   resources: [{{ join ", " $resources }}]
@@ -109,7 +109,7 @@ no exec, no pods to create, no rights to give away, no wildcards.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch]
-{{ include "headgate.routerRules" . }}
+{{- include "headgate.routerRules" . }}
 # What it tells people.
 - apiGroups: [events.k8s.io]
   resources: [events]

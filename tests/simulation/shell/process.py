@@ -23,6 +23,8 @@ from tests.simulation.shell.wire import Sent, Wire
 
 DRAIN = 3.0
 LEASE = ("headgate-system", "headgate")
+ROUTER = {"gatewayAPI": ROUTERS["gatewayAPI"]}
+"""The one that the world has; with more watches each known seed would tell another story."""
 CONFIG = OperatorConfig.model_validate(
     {
         "routeSettleSeconds": SETTLE,
@@ -132,7 +134,7 @@ class Process:
             lease_namespace=LEASE[0],
             identity=self.name,
         )
-        self.operator = operator = Operator(options, self.wire, ROUTERS, {"default": self.prometheus}, host)
+        self.operator = operator = Operator(options, self.wire, ROUTER, {"default": self.prometheus}, host)
         watches = Watches(
             self._around.cluster,
             self._around.faults,
