@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hack.lib.hgprove.planted.mutation import Mutation
 
+BLIND = "tests/simulation/test_blind_routers.py"
 FIELD = "tests/simulation/test_field_bugs.py"
 RULES = "tests/simulation/test_rules.py"
 REVIEW = "tests/simulation/test_review.py"
@@ -231,6 +232,36 @@ TRAFFIC = (
         new="    if weight > FULL:",
         tests=("tests/unit/test_field_bugs.py::test_b16_a_route_gets_whole_weights_that_sum_to_100",),
         says="DID NOT RAISE",
+    ),
+    Mutation(
+        id="a-silent-router-is-quick",
+        breaks="Pods behind a router that reports nothing go as soon as if it had reported the weight as served.",
+        belongs="4",
+        file="decide/mover.py",
+        old="(settle if r.blind else 0)",
+        new="0",
+        tests=(f"{BLIND}::test_pods_stay_until_the_settle_time_and_the_drain_time_are_over",),
+        says="pods went",
+    ),
+    Mutation(
+        id="a-silent-router-is-believed",
+        breaks="A router that reports nothing is said to serve what is wanted.",
+        belongs="33",
+        file="decide/conditions.py",
+        old="for r in cycle.snapshot.routes if r.blind]",
+        new="for r in cycle.snapshot.routes if not r.found]",
+        tests=(f"{BLIND}::test_the_condition_says_that_nothing_is_read_back",),
+        says="NoReadBack",
+    ),
+    Mutation(
+        id="even-shares-are-none",
+        breaks="An HTTPProxy without weights is taken for one that gives the canary nothing.",
+        belongs="7",
+        file="traffic/contour.py",
+        old="entry.sound and not entry.weight for entry in found",
+        new="entry.sound and entry.weight < 0 for entry in found",
+        tests=("tests/unit/test_contour.py::test_weights_are_read_as_contour_takes_them",),
+        says="assert",
     ),
     Mutation(
         id="capacity-is-a-wish",
