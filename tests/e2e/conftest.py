@@ -15,6 +15,7 @@ from tests.e2e.town import Lab
 NAME = "test-e2e"
 VALUES = {
     "config": {
+        "routers": ["gatewayAPI", "contour"],
         # A Prometheus that nobody answers for, and a query that no Prometheus understands.
         "metricProviders": {"silent": {"address": "http://127.0.0.1:9", "timeoutSeconds": 2}},
         "queryTemplates": {"nonsense": {"query": 'sum(rate(nothing{namespace="{{namespace}}"}[{{window}}])'}},

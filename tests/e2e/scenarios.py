@@ -11,6 +11,7 @@ from hack.lib.hgdemo.judging import TIME_TO_SAFE
 from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.waiting import until
 from hack.lib.hgdemo.watching import Seen, Watch
+from tests.e2e.proxied import ProxiedShop
 from tests.e2e.town import QUICK_GATE, ROLLOUT, Lab, Town, town
 
 Scenario = Callable[[Lab], None]
@@ -51,6 +52,21 @@ def bad_version(lab: Lab) -> None:
         )
         _until_gone(here, bad)
         here.expect_no_failure(of="v2")
+
+
+def http_proxy(lab: Lab) -> None:
+    """Behind an HTTPProxy a good version is promoted and a bad one taken back, and neither costs a request."""
+    with town(lab, "proxied", kind=ProxiedShop) as here:
+        since = time.time()
+        end = here.release("v2")
+        assert here.outcome() == ("Promoted", "Healthy"), end.line
+        assert end.condition("TrafficInSync")[:2] == ("True", "Served"), end.line
+        here.expect_share("v2", since, weights={20, 50})
+        end = here.release("v3", fail_ratio=0.2)
+        assert here.outcome() == ("Rejected", "Degraded"), end.line
+        here.expect_only("v2")
+        here.expect_home()
+        here.expect_no_failure(of="v3")
 
 
 def no_traffic(lab: Lab) -> None:
@@ -140,6 +156,7 @@ def deletion_in_mid_release(lab: Lab) -> None:
 SCENARIOS: dict[str, Scenario] = {
     "a good version is promoted": good_version,
     "a bad version is taken back": bad_version,
+    "behind an HTTPProxy": http_proxy,
     "a version without traffic is held": no_traffic,
     "bad references move nothing": bad_references,
     "a query that does not parse holds": nonsense_query,

@@ -113,10 +113,11 @@ def town(
     gate: dict[str, Any] | None = None,
     adopt: bool = True,
     rate: float = RATE,
+    kind: type[Shop] = Shop,
 ) -> Iterator[Town]:
     """A namespace with an application under load, taken over by Headgate."""
     lab.cluster.delete("namespace", namespace)
-    shop = Shop(lab.cluster, namespace, name=name)
+    shop = kind(lab.cluster, namespace, name=name)
     shop.deploy(replicas)
     users = Traffic(lab.program, lab.cluster.gateway, shop.host, lab.cluster.folder / namespace / name, rate=rate)
     users.start("all")
