@@ -60,7 +60,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
 {{- define "headgate.routerRules" -}}
 {{- $kinds := dict
   "gatewayAPI" (dict "gateway.networking.k8s.io" (list "httproutes" "grpcroutes"))
-  "contour" (dict "projectcontour.io" (list "httpproxies")) }}
+  "contour" (dict "projectcontour.io" (list "httpproxies"))
+  "istio" (dict "networking.istio.io" (list "virtualservices")) }}
 {{- range $router := default (list "gatewayAPI") .Values.config.routers }}
 {{- range $group, $resources := get $kinds $router }}
 - apiGroups: [{{ $group }}]

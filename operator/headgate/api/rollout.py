@@ -24,6 +24,10 @@ from headgate.api.resource import PrinterColumn, Resource, Rule, Scale
 
 Weight = Annotated[int, Field(ge=0, le=100)]
 """Percent of the requests."""
+RouteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$", min_length=1, max_length=128)]
+"""The name of a route or rule within an object of a router, which sets no rules for it."""
+HostName = Annotated[str, Field(pattern=r"^[-*A-Za-z0-9_.]+$", min_length=1, max_length=253)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Phase = Literal[
     "Pending",
     "Initializing",
@@ -166,6 +170,68 @@ class Contour(Model):
     ]
 
 
+class IstioTLSRoute(Model):
+    """The one TLS route of which all this is true; of an empty item, the one that lists the stable Service."""
+
+    port: Port | None = None
+    sni_hosts: (
+        Annotated[
+            list[HostName], Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})
+        ]
+        | None
+    ) = None
+    """All the SNI hosts of one of its matches, in any order."""
+
+
+class IstioTCPRoute(Model):
+    """The one TCP route with a match of this port; without a port, the one that lists the stable Service."""
+
+    port: Port | None = None
+
+
+class IstioVirtualService(Model):
+    """One VirtualService, whose claimed routes have the two Services as destinations and no other.
+
+    If none of its routes is named, the one HTTP route that lists the stable Service is meant.
+    """
+
+    name: Name
+    routes: (
+        Annotated[
+            list[RouteName], Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})
+        ]
+        | None
+    ) = None
+    """Names of HTTP routes."""
+    tls_routes: (
+        Annotated[
+            list[IstioTLSRoute],
+            Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+        ]
+        | None
+    ) = None
+    tcp_routes: (
+        Annotated[
+            list[IstioTCPRoute],
+            Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+        ]
+        | None
+    ) = None
+
+
+class Istio(Model):
+    """Traffic by Istio VirtualServices."""
+
+    virtual_services: Annotated[
+        list[IstioVirtualService],
+        Field(
+            min_length=1,
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ]
+
+
 def _some_router(schema: dict[str, Any]) -> None:
     names = list(schema["properties"])
     rule = " || ".join(f"has(self.{name})" for name in names)
@@ -177,6 +243,7 @@ class TrafficRouting(Model):
 
     gateway_api: Annotated[GatewayAPI | None, Field(alias="gatewayAPI")] = None
     contour: Contour | None = None
+    istio: Istio | None = None
 
     model_config = Model.model_config | {"json_schema_extra": _some_router}
 

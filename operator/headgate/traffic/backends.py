@@ -20,7 +20,8 @@ class Backend:
     """Where it stands."""
     role: str
     """`stable`, `canary`, or what else it is, in words."""
-    name: str
+    name: Any
+    """What stands under the list's `key`."""
     weight: int
     """What the router makes of the stored weight; 0 where that is no weight at all."""
     stored: bool
@@ -36,6 +37,14 @@ class Backends:
     path: tuple[str | int, ...] = ()
     """Where the list stands in the object, e.g. `spec`, `rules`, 1, `backendRefs`."""
     entries: Sequence[Backend] = ()
+    key: str = "name"
+    """Where an entry has its name, as a pointer from the entry: tested before its weight is written."""
+    lone_takes_all: bool = False
+    """The router gives every request to an entry that is alone, whatever its weight says."""
+    flaw: str = ""
+    """What only the router can see to be wrong with the place, in a sentence that names the field."""
+    hint: str = ""
+    """How a Service is to be written in the list, for whoever is told that it is not there."""
 
     @property
     def here(self) -> str:
@@ -48,17 +57,21 @@ class Backends:
 
     def share(self) -> int:
         """The canary's percentage, rounded up: 0 means none at all."""
+        if self.lone_takes_all and len(self.entries) == 1:
+            return FULL if self.has("canary") else 0
         whole = sum(entry.weight for entry in self.entries)
         part = sum(entry.weight for entry in self.entries if entry.role == "canary")
         return -(-FULL * part // whole) if whole else 0
 
     def problem(self, canary: Canary, *, writing: bool = False) -> str:
         """Why the list cannot be worked with, or nothing. What a write of weights puts right is none for `writing`."""
+        if self.flaw:
+            return self.flaw
         for role, name in (("stable", canary.stable_service), ("canary", canary.canary_service)):
             listed = [entry for entry in self.entries if entry.role == role]
             if not listed:
                 how = "add it with weight 0" if role == "canary" else "add it"
-                return f'{self.here} does not list the {role} Service "{name}"; {how}'
+                return f'{self.here} does not list the {role} Service "{name}"; {how}{self.hint}'
             if len(listed) > 1:
                 return f'{self.here} lists the {role} Service "{name}" {len(listed)} times; leave one of them'
         for entry in self.entries:
@@ -105,19 +118,22 @@ class Backends:
         tests, writes = list[dict[str, Any]](), list[dict[str, Any]]()
         for entry, weight in changes:
             path = "".join(f"/{key}" for key in (*self.path, entry.index))
-            tests.append({"op": "test", "path": f"{path}/name", "value": entry.name})
+            tests.append({"op": "test", "path": f"{path}/{self.key}", "value": entry.name})
             writes.append({"op": "replace" if entry.stored else "add", "path": f"{path}/weight", "value": weight})
         return tests + writes
 
 
-def backend(index: int, role: str, ref: Any, *, default: int) -> Backend:
-    """One entry as the object has it; `default` is what the router takes an entry without a weight for."""
+def backend(index: int, role: str, ref: Any, *, default: int, name: Any = None) -> Backend:
+    """One entry as the object has it; `default` is what the router takes an entry without a weight for.
+
+    Its `name` is given where it does not stand under `name`.
+    """
     weight = ref.get("weight")
     sound = weight is None or whole(weight)
     return Backend(
         index=index,
         role=role,
-        name=str(ref.get("name", "")),
+        name=str(ref.get("name", "")) if name is None else name,
         weight=(default if weight is None else weight) if sound else 0,
         stored="weight" in ref,
         sound=sound,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headgate.traffic.contour import ContourRouter
 from headgate.traffic.gateway_api import GRPC_ROUTES, HTTP_ROUTES
+from headgate.traffic.istio import IstioRouter
 from headgate.traffic.protocol import Router
 
 ROUTERS: dict[str, Router] = {
@@ -12,6 +13,7 @@ ROUTERS: dict[str, Router] = {
         HTTP_ROUTES,
         GRPC_ROUTES,
         ContourRouter(),
+        IstioRouter(),
     )
 }
 """By the field under `trafficRouting`."""

@@ -71,6 +71,16 @@ def routed(name: str, version: int) -> Json:
     made["spec"]["strategy"]["canary"]["trafficRouting"] = {
         "gatewayAPI": {"grpcRoutes": [{"name": name, "rule": "main"}]},
         "contour": {"httpProxies": [{"name": name, "route": "/shop"}]},
+        "istio": {
+            "virtualServices": [
+                {
+                    "name": name,
+                    "routes": ["main"],
+                    "tlsRoutes": [{"port": 443, "sniHosts": ["shop.test"]}],
+                    "tcpRoutes": [{"port": 3306}],
+                }
+            ]
+        },
     }
     return made
 

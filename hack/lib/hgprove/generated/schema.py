@@ -21,7 +21,7 @@ CHOICES: tuple[tuple[str, ...], ...] = (
     ("template", "raw"),
     ("setWeight", "pause", "gate", "setCanaryScale"),
     ("replicas", "weight", "matchTrafficWeight"),
-    ("gatewayAPI", "contour"),
+    ("gatewayAPI", "contour", "istio"),
     ("httpRoutes", "grpcRoutes"),
     ("max", "min", "equals"),
 )

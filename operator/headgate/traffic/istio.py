@@ -1,0 +1,197 @@
+"""Traffic by Istio: finds the claimed HTTP, TLS or TCP route of a VirtualService and sets its two weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from headgate.api.rollout import Canary, IstioVirtualService
+from headgate.traffic.backends import Backends, backend
+from headgate.traffic.parts import conditions_of, entries, mapping, untrue
+from headgate.traffic.protocol import Resource, Target
+from headgate.traffic.weighted import Served, WeightedRouter, one, service_role
+
+CLUSTER_DOMAIN = "cluster.local"
+RECONCILED = "Reconciled"
+"""The condition that istiod writes where it is set up to report the state of its proxies; by default it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What the Rollout says of one route."""
+
+    protocol: str
+    """The list in the VirtualService's spec."""
+    name: str = ""
+    port: int | None = None
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def rule(self) -> str:
+        """As targets carry it; the name of an HTTP route has no blanks, so that nothing is taken for another."""
+        if self.protocol == "http":
+            return self.name
+        port = f" port {self.port}" if self.port is not None else ""
+        hosts = f" sniHosts {','.join(self.hosts)}" if self.hosts else ""
+        return f"{self.protocol}{port}{hosts}" if port or hosts else f"{self.protocol} route"
+
+    def means(self, route: Mapping[str, Any]) -> bool:
+        """Whether the VirtualService's route is this one, by all that the Rollout says of it."""
+        if self.name and route.get("name") != self.name:
+            return False
+        if self.port is None and not self.hosts:
+            return True
+        return any(
+            (self.port is None or match.get("port") == self.port)
+            and (not self.hosts or _texts(match, "sniHosts") == set(self.hosts))
+            for match in entries(route, "match")
+        )
+
+    def __str__(self) -> str:
+        """For messages, after the noun."""
+        found = [f'named "{self.name}"'] if self.name else []
+        found += [f"with port {self.port}"] if self.port is not None else []
+        found += [f"with the sniHosts {', '.join(self.hosts)}"] if self.hosts else []
+        return " and ".join(found)
+
+
+class IstioRouter(WeightedRouter):
+    """VirtualServices whose claimed route has the two Services as its destinations and no other.
+
+    A destination may name a subset of its Service's host, for a policy. Two subsets of *one* host are refused: which
+    pods they hold is said by labels in a DestinationRule, which do not follow the revisions as the selectors of the two
+    Services do, so that a weight would say nothing about the version that gets it.
+    """
+
+    key = "istio"
+    resource = Resource(group="networking.istio.io", version="v1", plural="virtualservices", kind="VirtualService")
+    field = "spec.strategy.canary.trafficRouting.istio.virtualServices"
+
+    def targets(self, canary: Canary) -> Sequence[Target]:
+        """One per route that is named; one for a VirtualService of which none is."""
+        return tuple(dict.fromkeys(Target(name, route.rule) for name, route in _routes(canary)))
+
+    def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
+        """By an HTTP route's own name, or else the route's list and index: the same for whoever finds it, and how.
+
+        A route that is not found is told apart by the Service that looks for it, so that nobody contends for nothing.
+        """
+        wanted = _wanted(canary, target)
+        place = wanted.name
+        if not place:
+            index = None if obj is None else self._find(canary, obj, target)[0]
+            if obj is None or index is None:
+                place = f"{wanted.rule}?{canary.stable_service}"
+            else:
+                route = list(entries(mapping(obj, "spec"), wanted.protocol))[index]
+                named = route.get("name") if wanted.protocol == "http" else None
+                place = str(named or f"{wanted.protocol}#{index}")
+        return f"{self.resource.kind}/{target.name}/{place}"
+
+    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+        """The destinations of the claimed route."""
+        index, problem = self._find(canary, obj, target)
+        if index is None:
+            return problem
+        protocol = _wanted(canary, target).protocol
+        route = list(entries(mapping(obj, "spec"), protocol))[index]
+        namespace = mapping(obj, "metadata").get("namespace")
+        destinations = [(mapping(entry, "destination"), entry) for entry in entries(route, "route")]
+        found = Backends(
+            ("spec", protocol, index, "route"),
+            [
+                backend(i, _role(canary, to.get("host"), namespace), entry, default=0, name=to.get("host"))
+                for i, (to, entry) in enumerate(destinations)
+            ],
+            key="destination/host",
+            lone_takes_all=True,
+            hint=f", with its name as the host, or as NAME.{namespace}.svc.{CLUSTER_DOMAIN}",
+        )
+        return replace(found, flaw=_subsets(canary, found, [to for to, _ in destinations]))
+
+    def served(self, obj: Mapping[str, Any]) -> Served:
+        """The condition `Reconciled` where istiod writes it; without one, nothing is known."""
+        status = mapping(obj, "status")
+        answer = conditions_of(status).get(RECONCILED)
+        seen = None if answer is None else answer.get("observedGeneration", status.get("observedGeneration"))
+        if answer is None or seen is None:
+            return Served(blind=True)  # Without a generation it does not say of which version.
+        generation = str(mapping(obj, "metadata").get("generation"))  # An int64 may be a string in Istio's JSON.
+        return Served(untrue({RECONCILED: {**answer, "observedGeneration": str(seen)}}, RECONCILED, generation))
+
+    def _find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
+        """The index of the claimed route in the list of its protocol, or None and why there is none."""
+        wanted = _wanted(canary, target)
+        namespace = mapping(obj, "metadata").get("namespace")
+        routes = [
+            (index, route)
+            for index, route in enumerate(entries(mapping(obj, "spec"), wanted.protocol))
+            if wanted.means(route)
+        ]
+        where, here = f"spec.{wanted.protocol}", f"{self.field}[name={target.name}]"
+        what = str(wanted)
+        if what:
+            found = [index for index, _ in routes]
+            none = f"change the route that is meant, or correct {here}"
+            many = f"leave one of them, or say in {here} which one is meant"
+        else:
+            found = [index for index, route in routes if _lists_stable(canary, route, namespace)]
+            what = f'with the stable Service "{canary.stable_service}" as a destination\'s host'
+            none = "add the Service to the route that is meant"
+            many = f"say in {here} which one is meant"
+        return one(found, where, "route", what, none=none, many=many)
+
+
+def _routes(canary: Canary) -> Iterator[tuple[str, _Route]]:
+    istio = canary.traffic_routing.istio
+    for service in istio.virtual_services if istio else ():
+        for route in _listed(service) or [_Route("http")]:
+            yield service.name, route
+
+
+def _listed(service: IstioVirtualService) -> list[_Route]:
+    found = [_Route("http", name=name) for name in service.routes or ()]
+    found += [_Route("tls", port=tls.port, hosts=tuple(tls.sni_hosts or ())) for tls in service.tls_routes or ()]
+    return found + [_Route("tcp", port=tcp.port) for tcp in service.tcp_routes or ()]
+
+
+def _wanted(canary: Canary, target: Target) -> _Route:
+    for name, route in _routes(canary):
+        if (name, route.rule) == (target.name, target.rule):
+            return route
+    return _Route("http", name=target.rule)  # The spec has changed since.
+
+
+def _role(canary: Canary, host: Any, namespace: Any) -> str:
+    """A short name means the VirtualService's own namespace; with a dot in it, a host is taken as it stands."""
+    name, _, rest = host.partition(".") if isinstance(host, str) else ("", "", "")
+    if name and rest in {"", f"{namespace}.svc.{CLUSTER_DOMAIN}"}:
+        role = service_role(canary, name)
+        if role in {"stable", "canary"}:
+            return role
+    return f"the host {host!r}"
+
+
+def _lists_stable(canary: Canary, route: Mapping[str, Any], namespace: Any) -> bool:
+    hosts = [mapping(entry, "destination").get("host") for entry in entries(route, "route")]
+    return any(_role(canary, host, namespace) == "stable" for host in hosts)
+
+
+def _subsets(canary: Canary, found: Backends, destinations: Sequence[Mapping[str, Any]]) -> str:
+    """What is wrong with the list if it splits one host by subsets."""
+    for role in ("stable", "canary"):
+        subsets = [
+            to.get("subset") for entry, to in zip(found.entries, destinations, strict=True) if entry.role == role
+        ]
+        if len(subsets) > 1 and any(subsets):
+            return (
+                f"{found.here} splits one host by subsets, whose labels do not follow the revisions; list the two "
+                f'Services "{canary.stable_service}" and "{canary.canary_service}" as hosts instead'
+            )
+    return ""
+
+
+def _texts(obj: Mapping[str, Any], key: str) -> set[str]:
+    value = obj.get(key)
+    return {text for text in value if isinstance(text, str)} if isinstance(value, list | tuple) else set()

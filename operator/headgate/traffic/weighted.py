@@ -1,0 +1,113 @@
+"""Routers that keep the weights of a place in one list: what they have in common; each says only where it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headgate.api.rollout import Canary
+from headgate.decide.types import RouteView
+from headgate.traffic.backends import Backends, percentage
+from headgate.traffic.parts import mapping
+from headgate.traffic.protocol import JSONPatch, Resource, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the router reports of the stored version."""
+
+    message: str = ""
+    """Why it is not known to be served."""
+    blind: bool = False
+    """The router reports nothing."""
+
+
+class WeightedRouter(ABC):
+    """A router that says where the claimed list is, and what an entry of it is."""
+
+    key: str
+    resource: Resource
+    field: str
+    """The field of the Rollout that names the object."""
+
+    @abstractmethod
+    def targets(self, canary: Canary) -> Sequence[Target]:
+        """The places that a Rollout claims, in the order of its spec; empty if it does not use this router."""
+
+    @abstractmethod
+    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+        """The claimed list, or why there is none, in a sentence that names the field."""
+
+    def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
+        """The object as a whole, unless a router knows several places in it."""
+        del canary, obj
+        return f"{self.resource.kind}/{target.name}"
+
+    def served(self, obj: Mapping[str, Any]) -> Served:
+        """What the router says of the stored version; nothing, unless a router knows better."""
+        del obj
+        return Served(blind=True)
+
+    def read(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> RouteView:
+        """The place as it stands; with a problem too it says what share the canary has, as far as that can be seen."""
+        kind = self.resource.kind
+        if obj is None:
+            problem = missing(self.field, self.resource, target)
+            return RouteView(self.key, kind, target.name, target.rule, problem=problem)
+        found = self.backends(canary, obj, target)
+        problem = found if isinstance(found, str) else found.problem(canary)
+        served = self.served(obj)
+        return RouteView(
+            self.key,
+            kind,
+            target.name,
+            target.rule,
+            found=True,
+            resource_version=str(mapping(obj, "metadata").get("resourceVersion", "")),
+            problem=f"{kind} {target.name}: {problem}" if problem else "",
+            weight=0 if isinstance(found, str) else found.share(),
+            settled=not served.message,
+            message=served.message,
+            blind=served.blind,
+        )
+
+    def set_weight(self, canary: Canary, obj: Mapping[str, Any], target: Target, weight: int) -> JSONPatch:
+        """The patch that gives the canary `weight` and stable the rest of 100, touching nothing else.
+
+        Raises:
+            ValueError: if the place cannot be worked with, or the weight is no percentage.
+        """
+        percentage(weight)
+        found = self.backends(canary, obj, target)
+        problem = found if isinstance(found, str) else found.problem(canary, writing=True)
+        if problem or isinstance(found, str):
+            raise ValueError(f"{self.resource.kind} {target.name}: {problem}")
+        return found.set_weight(canary, weight)
+
+    def hand_back(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> JSONPatch:
+        """The patch that leaves everything on stable; empty if it is so already, or nothing of ours is there."""
+        found = self.backends(canary, obj, target)
+        return [] if isinstance(found, str) else found.hand_back(canary)
+
+
+def missing(field: str, resource: Resource, target: Target) -> str:
+    """That the object is not there, naming the field of the Rollout that names it."""
+    return f'{field}: there is no {resource.kind} "{target.name}" in this namespace; create it or correct the name'
+
+
+def service_role(canary: Canary, name: Any) -> str:
+    """Which of the two Services this is, or what it is in words."""
+    if name == canary.stable_service:
+        return "stable"
+    return "canary" if name == canary.canary_service else f"the Service {name!r}"
+
+
+def one(found: Sequence[int], where: str, noun: str, what: str, *, none: str, many: str) -> tuple[int | None, str]:
+    """The only index that was found, or None and why there is not just one; `what` says what was looked for."""
+    if len(found) == 1:
+        return found[0], ""
+    if not found:
+        return None, f"{where} has no {noun} {what}; {none}"
+    return None, f"{where} has {len(found)} {noun}s {what} ({', '.join(map(str, found))}); {many}"
