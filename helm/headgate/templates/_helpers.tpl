@@ -61,7 +61,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
 {{- $kinds := dict
   "gatewayAPI" (dict "gateway.networking.k8s.io" (list "httproutes" "grpcroutes"))
   "contour" (dict "projectcontour.io" (list "httpproxies"))
-  "istio" (dict "networking.istio.io" (list "virtualservices")) }}
+  "istio" (dict "networking.istio.io" (list "virtualservices"))
+  "traefik" (dict "traefik.io" (list "traefikservices")) }}
 {{- range $router := default (list "gatewayAPI") .Values.config.routers }}
 {{- range $group, $resources := get $kinds $router }}
 - apiGroups: [{{ $group }}]

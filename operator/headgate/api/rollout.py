@@ -232,6 +232,13 @@ class Istio(Model):
     ]
 
 
+class Traefik(Model):
+    """Traffic by Traefik."""
+
+    weighted_traefik_service_name: Name
+    """A TraefikService whose `weighted.services` are the two Services and no other."""
+
+
 def _some_router(schema: dict[str, Any]) -> None:
     names = list(schema["properties"])
     rule = " || ".join(f"has(self.{name})" for name in names)
@@ -244,6 +251,7 @@ class TrafficRouting(Model):
     gateway_api: Annotated[GatewayAPI | None, Field(alias="gatewayAPI")] = None
     contour: Contour | None = None
     istio: Istio | None = None
+    traefik: Traefik | None = None
 
     model_config = Model.model_config | {"json_schema_extra": _some_router}
 

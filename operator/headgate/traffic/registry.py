@@ -6,6 +6,7 @@ from headgate.traffic.contour import ContourRouter
 from headgate.traffic.gateway_api import GRPC_ROUTES, HTTP_ROUTES
 from headgate.traffic.istio import IstioRouter
 from headgate.traffic.protocol import Router
+from headgate.traffic.traefik import TraefikRouter
 
 ROUTERS: dict[str, Router] = {
     router.key: router
@@ -14,6 +15,7 @@ ROUTERS: dict[str, Router] = {
         GRPC_ROUTES,
         ContourRouter(),
         IstioRouter(),
+        TraefikRouter(),
     )
 }
 """By the field under `trafficRouting`."""

@@ -81,6 +81,7 @@ def routed(name: str, version: int) -> Json:
                 }
             ]
         },
+        "traefik": {"weightedTraefikServiceName": name},
     }
     return made
 

@@ -21,7 +21,7 @@ CHOICES: tuple[tuple[str, ...], ...] = (
     ("template", "raw"),
     ("setWeight", "pause", "gate", "setCanaryScale"),
     ("replicas", "weight", "matchTrafficWeight"),
-    ("gatewayAPI", "contour", "istio"),
+    ("gatewayAPI", "contour", "istio", "traefik"),
     ("httpRoutes", "grpcRoutes"),
     ("max", "min", "equals"),
 )
