@@ -93,8 +93,8 @@ def test_the_chart_knows_every_router() -> None:
     text = (CHART / "templates" / "_helpers.tpl").read_text()
     granted = {
         (router, group, plural)
-        for router, groups in re.findall(r'"(\w+)" \((dict(?: "[\w.]+" \(list [^)]*\))+)\)', text)
-        for group, plurals in re.findall(r'"([\w.]+)" \(list ([^)]*)\)', groups)
+        for router, groups in re.findall(r'"(\w+)" \((dict(?: "[\w.-]+" \(list [^)]*\))+)\)', text)
+        for group, plurals in re.findall(r'"([\w.-]+)" \(list ([^)]*)\)', groups)
         for plural in re.findall(r'"(\w+)"', plurals)
     }
     kinds = {(key.partition(".")[0], r.resource.group, r.resource.plural) for key, r in ROUTERS.items()}

@@ -62,7 +62,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
   "gatewayAPI" (dict "gateway.networking.k8s.io" (list "httproutes" "grpcroutes"))
   "contour" (dict "projectcontour.io" (list "httpproxies"))
   "istio" (dict "networking.istio.io" (list "virtualservices"))
-  "traefik" (dict "traefik.io" (list "traefikservices")) }}
+  "traefik" (dict "traefik.io" (list "traefikservices"))
+  "smi" (dict "split.smi-spec.io" (list "trafficsplits")) }}
 {{- range $router := default (list "gatewayAPI") .Values.config.routers }}
 {{- range $group, $resources := get $kinds $router }}
 - apiGroups: [{{ $group }}]

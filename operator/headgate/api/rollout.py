@@ -239,6 +239,13 @@ class Traefik(Model):
     """A TraefikService whose `weighted.services` are the two Services and no other."""
 
 
+class SMI(Model):
+    """Traffic by a service mesh that understands SMI."""
+
+    traffic_split_name: Name
+    """A TrafficSplit whose backends are the two Services and no other."""
+
+
 def _some_router(schema: dict[str, Any]) -> None:
     names = list(schema["properties"])
     rule = " || ".join(f"has(self.{name})" for name in names)
@@ -252,6 +259,7 @@ class TrafficRouting(Model):
     contour: Contour | None = None
     istio: Istio | None = None
     traefik: Traefik | None = None
+    smi: SMI | None = None
 
     model_config = Model.model_config | {"json_schema_extra": _some_router}
 

@@ -6,6 +6,7 @@ from headgate.traffic.contour import ContourRouter
 from headgate.traffic.gateway_api import GRPC_ROUTES, HTTP_ROUTES
 from headgate.traffic.istio import IstioRouter
 from headgate.traffic.protocol import Router
+from headgate.traffic.smi import SMIRouter
 from headgate.traffic.traefik import TraefikRouter
 
 ROUTERS: dict[str, Router] = {
@@ -16,6 +17,7 @@ ROUTERS: dict[str, Router] = {
         ContourRouter(),
         IstioRouter(),
         TraefikRouter(),
+        SMIRouter(),
     )
 }
 """By the field under `trafficRouting`."""

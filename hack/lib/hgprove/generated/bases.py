@@ -82,6 +82,7 @@ def routed(name: str, version: int) -> Json:
             ]
         },
         "traefik": {"weightedTraefikServiceName": name},
+        "smi": {"trafficSplitName": name},
     }
     return made
 

@@ -21,7 +21,7 @@ CHOICES: tuple[tuple[str, ...], ...] = (
     ("template", "raw"),
     ("setWeight", "pause", "gate", "setCanaryScale"),
     ("replicas", "weight", "matchTrafficWeight"),
-    ("gatewayAPI", "contour", "istio", "traefik"),
+    ("gatewayAPI", "contour", "istio", "traefik", "smi"),
     ("httpRoutes", "grpcRoutes"),
     ("max", "min", "equals"),
 )
