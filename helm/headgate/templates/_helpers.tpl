@@ -63,7 +63,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
   "contour" (dict "projectcontour.io" (list "httpproxies"))
   "istio" (dict "networking.istio.io" (list "virtualservices"))
   "traefik" (dict "traefik.io" (list "traefikservices"))
-  "smi" (dict "split.smi-spec.io" (list "trafficsplits")) }}
+  "smi" (dict "split.smi-spec.io" (list "trafficsplits"))
+  "apisix" (dict "apisix.apache.org" (list "apisixroutes")) }}
 {{- range $router := default (list "gatewayAPI") .Values.config.routers }}
 {{- range $group, $resources := get $kinds $router }}
 - apiGroups: [{{ $group }}]

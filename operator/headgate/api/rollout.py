@@ -246,6 +246,25 @@ class SMI(Model):
     """A TrafficSplit whose backends are the two Services and no other."""
 
 
+class ApisixRoute(Model):
+    """One ApisixRoute, whose claimed rules list the two Services as backends and no other."""
+
+    name: Name
+    rules: (
+        Annotated[
+            list[RouteName], Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})
+        ]
+        | None
+    ) = None
+    """Names of its HTTP rules; without them, the one rule that lists the stable Service."""
+
+
+class Apisix(Model):
+    """Traffic by Apache APISIX."""
+
+    route: ApisixRoute
+
+
 def _some_router(schema: dict[str, Any]) -> None:
     names = list(schema["properties"])
     rule = " || ".join(f"has(self.{name})" for name in names)
@@ -260,6 +279,7 @@ class TrafficRouting(Model):
     istio: Istio | None = None
     traefik: Traefik | None = None
     smi: SMI | None = None
+    apisix: Apisix | None = None
 
     model_config = Model.model_config | {"json_schema_extra": _some_router}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headgate.traffic.apisix import ApisixRouter
 from headgate.traffic.contour import ContourRouter
 from headgate.traffic.gateway_api import GRPC_ROUTES, HTTP_ROUTES
 from headgate.traffic.istio import IstioRouter
@@ -18,6 +19,7 @@ ROUTERS: dict[str, Router] = {
         IstioRouter(),
         TraefikRouter(),
         SMIRouter(),
+        ApisixRouter(),
     )
 }
 """By the field under `trafficRouting`."""

@@ -83,6 +83,7 @@ def routed(name: str, version: int) -> Json:
         },
         "traefik": {"weightedTraefikServiceName": name},
         "smi": {"trafficSplitName": name},
+        "apisix": {"route": {"name": name, "rules": ["main"]}},
     }
     return made
 
