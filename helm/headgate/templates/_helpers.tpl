@@ -64,7 +64,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
   "istio" (dict "networking.istio.io" (list "virtualservices"))
   "traefik" (dict "traefik.io" (list "traefikservices"))
   "smi" (dict "split.smi-spec.io" (list "trafficsplits"))
-  "apisix" (dict "apisix.apache.org" (list "apisixroutes")) }}
+  "apisix" (dict "apisix.apache.org" (list "apisixroutes"))
+  "nginx" (dict "networking.k8s.io" (list "ingresses")) }}
 {{- range $router := default (list "gatewayAPI") .Values.config.routers }}
 {{- range $group, $resources := get $kinds $router }}
 - apiGroups: [{{ $group }}]

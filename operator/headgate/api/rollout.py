@@ -265,6 +265,14 @@ class Apisix(Model):
     route: ApisixRoute
 
 
+class Nginx(Model):
+    """Traffic by ingress-nginx."""
+
+    canary_ingress: Name
+    """An Ingress with the hosts and paths of stable's, the annotation `nginx.ingress.kubernetes.io/canary: "true"`,
+    and the canary Service as its only backend. Headgate writes its annotation `canary-weight`."""
+
+
 def _some_router(schema: dict[str, Any]) -> None:
     names = list(schema["properties"])
     rule = " || ".join(f"has(self.{name})" for name in names)
@@ -280,6 +288,7 @@ class TrafficRouting(Model):
     traefik: Traefik | None = None
     smi: SMI | None = None
     apisix: Apisix | None = None
+    nginx: Nginx | None = None
 
     model_config = Model.model_config | {"json_schema_extra": _some_router}
 

@@ -128,6 +128,15 @@ def _endpoint_slice(obj: Object) -> Object:
     }
 
 
+def _ingress(obj: Object) -> Object:
+    """The spec, and of the annotations those of a canary: the others hold snippets of configuration and what not."""
+    metadata = _pick(obj.get("metadata"), METADATA)
+    annotations = (obj.get("metadata") or {}).get("annotations")
+    if isinstance(annotations, Mapping):
+        metadata["annotations"] = {k: v for k, v in annotations.items() if "/canary" in k}
+    return {"metadata": metadata, "spec": obj.get("spec")}
+
+
 def _other(obj: Object) -> Object:
     """A router's object: its adapter alone knows what it needs, but nobody needs kubectl's copy of it all."""
     kept = {k: v for k, v in obj.items() if k not in ("metadata", "apiVersion", "kind")}
@@ -146,6 +155,7 @@ TRIMMERS: Mapping[str, Callable[[Object], Object]] = {
     "ControllerRevision": _controller_revision,
     "Service": _service,
     "EndpointSlice": _endpoint_slice,
+    "Ingress": _ingress,
 }
 
 

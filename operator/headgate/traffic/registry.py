@@ -6,6 +6,7 @@ from headgate.traffic.apisix import ApisixRouter
 from headgate.traffic.contour import ContourRouter
 from headgate.traffic.gateway_api import GRPC_ROUTES, HTTP_ROUTES
 from headgate.traffic.istio import IstioRouter
+from headgate.traffic.nginx import NginxRouter
 from headgate.traffic.protocol import Router
 from headgate.traffic.smi import SMIRouter
 from headgate.traffic.traefik import TraefikRouter
@@ -20,6 +21,7 @@ ROUTERS: dict[str, Router] = {
         TraefikRouter(),
         SMIRouter(),
         ApisixRouter(),
+        NginxRouter(),
     )
 }
 """By the field under `trafficRouting`."""

@@ -84,6 +84,7 @@ def routed(name: str, version: int) -> Json:
         "traefik": {"weightedTraefikServiceName": name},
         "smi": {"trafficSplitName": name},
         "apisix": {"route": {"name": name, "rules": ["main"]}},
+        "nginx": {"canaryIngress": name},
     }
     return made
 

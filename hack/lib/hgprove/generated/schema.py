@@ -21,7 +21,7 @@ CHOICES: tuple[tuple[str, ...], ...] = (
     ("template", "raw"),
     ("setWeight", "pause", "gate", "setCanaryScale"),
     ("replicas", "weight", "matchTrafficWeight"),
-    ("gatewayAPI", "contour", "istio", "traefik", "smi", "apisix"),
+    ("gatewayAPI", "contour", "istio", "traefik", "smi", "apisix", "nginx"),
     ("httpRoutes", "grpcRoutes"),
     ("max", "min", "equals"),
 )

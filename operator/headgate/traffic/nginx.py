@@ -1,0 +1,147 @@
+"""Traffic by ingress-nginx: sets the one annotation of a canary Ingress that says what share its Service gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from headgate.api.rollout import Canary
+from headgate.decide.types import RouteView
+from headgate.traffic.backends import FULL, percentage
+from headgate.traffic.parts import entries, mapping
+from headgate.traffic.protocol import JSONPatch, Resource, Target
+from headgate.traffic.weighted import missing
+
+PREFIX = "nginx.ingress.kubernetes.io"
+ENABLED = f"{PREFIX}/canary"
+WEIGHT = f"{PREFIX}/canary-weight"
+TOTAL = f"{PREFIX}/canary-weight-total"
+BYPASSES = f"{PREFIX}/canary-by-"
+"""Annotations by which requests reach the canary whatever its weight is."""
+ANNOTATIONS = "metadata.annotations"
+MOST_DIGITS = 18
+"""Beyond it, ingress-nginx reads no number either."""
+
+
+class NginxRouter:
+    """A canary Ingress whose backends are the canary Service and no other; the Ingress of stable is not touched.
+
+    ingress-nginx reports nothing about annotations: what is stored counts as taken.
+    """
+
+    key = "nginx"
+    resource = Resource(group="networking.k8s.io", version="v1", plural="ingresses", kind="Ingress")
+    field = "spec.strategy.canary.trafficRouting.nginx.canaryIngress"
+
+    def targets(self, canary: Canary) -> Sequence[Target]:
+        """The canary Ingress."""
+        nginx = canary.traffic_routing.nginx
+        return () if nginx is None else (Target(nginx.canary_ingress),)
+
+    def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
+        """The Ingress as a whole: it has one weight."""
+        del canary, obj
+        return f"{self.resource.kind}/{target.name}"
+
+    def read(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> RouteView:
+        """The Ingress as it stands; with a problem too it says what share the canary has."""
+        kind = self.resource.kind
+        if obj is None:
+            problem = missing(self.field, self.resource, target)
+            return RouteView(self.key, kind, target.name, problem=problem)
+        problem = _problem(canary, obj)
+        return RouteView(
+            self.key,
+            kind,
+            target.name,
+            found=True,
+            resource_version=str(mapping(obj, "metadata").get("resourceVersion", "")),
+            problem=f"{kind} {target.name}: {problem}" if problem else "",
+            weight=_share(obj),
+            settled=True,
+            blind=True,
+        )
+
+    def set_weight(self, canary: Canary, obj: Mapping[str, Any], target: Target, weight: int) -> JSONPatch:
+        """A test that it is a canary Ingress still, and the annotation; ingress-nginx gives stable the rest.
+
+        Raises:
+            ValueError: if the Ingress cannot be worked with, or the weight is no percentage.
+        """
+        percentage(weight)
+        problem = _problem(canary, obj, writing=True)
+        if problem:
+            raise ValueError(f"{self.resource.kind} {target.name}: {problem}")
+        return [{"op": "test", "path": _pointer(ENABLED), "value": "true"}, _write(obj, weight)]
+
+    def hand_back(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> JSONPatch:
+        """Weight 0, also for an Ingress that could not be worked with otherwise; nothing if it has none."""
+        del canary, target
+        stored = _annotations(obj).get(WEIGHT)
+        return [] if stored is None or _number(stored) == 0 else [_write(obj, 0)]
+
+
+def _problem(canary: Canary, obj: Mapping[str, Any], *, writing: bool = False) -> str:
+    """Why the Ingress cannot be worked with, or nothing. What a write would put right is none for `writing`."""
+    found = _annotations(obj)
+    if found.get(ENABLED) != "true":
+        return f'{ANNOTATIONS}["{ENABLED}"] is not "true"; set it, or name a canary Ingress of ingress-nginx'
+    bypass = next((key for key in sorted(map(str, found)) if key.startswith(BYPASSES)), "")
+    if bypass:
+        return f'{ANNOTATIONS}["{bypass}"] lets requests reach the canary whatever its weight is; remove it'
+    if found.get(TOTAL) not in (None, str(FULL)):
+        return f'{ANNOTATIONS}["{TOTAL}"] is not "{FULL}"; remove it: weights are percent here'
+    wrong = next(((where, name) for where, name in _services(obj) if name != canary.canary_service), None)
+    if wrong:
+        return (
+            f"{wrong[0]} is {_text(wrong[1])}; a canary Ingress has "
+            f'the canary Service "{canary.canary_service}" and no other backend'
+        )
+    if not any(True for _ in _services(obj)):
+        return f'spec.rules has no backend; give it the hosts and paths of stable\'s, and "{canary.canary_service}"'
+    number = _number(found[WEIGHT]) if WEIGHT in found else 0
+    if not writing and (number is None or number > FULL):
+        return f'{ANNOTATIONS}["{WEIGHT}"] is not a whole number from 0 to {FULL} in quotes; set it to one'
+    return ""
+
+
+def _share(obj: Mapping[str, Any]) -> int:
+    """The canary's percentage, rounded up; what is no number counts as 0, as it does for ingress-nginx."""
+    found = _annotations(obj)
+    weight = _number(found.get(WEIGHT)) or 0
+    # A total below 100 counts as 100.
+    total = max(_number(found.get(TOTAL)) or FULL, FULL)
+    return min(-(-FULL * weight // total), FULL)
+
+
+def _services(obj: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every backend, by its field: the name of its Service, or None where it is none."""
+    spec = mapping(obj, "spec")
+    if "defaultBackend" in spec:
+        yield "spec.defaultBackend", mapping(mapping(spec, "defaultBackend"), "service").get("name")
+    for number, rule in enumerate(entries(spec, "rules")):
+        for index, path in enumerate(entries(mapping(rule, "http"), "paths")):
+            where = f"spec.rules[{number}].http.paths[{index}].backend"
+            yield where, mapping(mapping(path, "backend"), "service").get("name")
+
+
+def _text(name: Any) -> str:
+    return "no Service" if name is None else f"the Service {name!r}"
+
+
+def _annotations(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    return mapping(mapping(obj, "metadata"), "annotations")
+
+
+def _number(value: Any) -> int | None:
+    """The whole number of an annotation; None if it is none from 0."""
+    digits = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= MOST_DIGITS
+    return int(value) if digits else None
+
+
+def _pointer(annotation: str) -> str:
+    return f"/metadata/annotations/{annotation.replace('~', '~0').replace('/', '~1')}"
+
+
+def _write(obj: Mapping[str, Any], weight: int) -> dict[str, Any]:
+    return {"op": "replace" if WEIGHT in _annotations(obj) else "add", "path": _pointer(WEIGHT), "value": str(weight)}
