@@ -56,5 +56,64 @@ COMMANDS: dict[str, Command] = {
     "kwok": Command("kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok", KWOK, 2.5),
 }
 
+
+@dataclass(frozen=True)
+class Manifests:
+    """A file of manifests that a Go module ships, and what the module's content must sum up to."""
+
+    module: str
+    version: str
+    file: str
+    sum: str
+
+
+ROUTERS: dict[str, Manifests] = {
+    "HTTPRoute": Manifests(
+        "sigs.k8s.io/gateway-api",
+        GATEWAY_API,
+        "config/crd/experimental/gateway.networking.k8s.io_httproutes.yaml",
+        "h1:q6okN+/UKDATola4JY7zXzx40WO4VISk7i9DIfOvr9M=",
+    ),
+    "GRPCRoute": Manifests(
+        "sigs.k8s.io/gateway-api",
+        GATEWAY_API,
+        "config/crd/experimental/gateway.networking.k8s.io_grpcroutes.yaml",
+        "h1:q6okN+/UKDATola4JY7zXzx40WO4VISk7i9DIfOvr9M=",
+    ),
+    "HTTPProxy": Manifests(
+        "github.com/projectcontour/contour",
+        CONTOUR,
+        "examples/contour/01-crds.yaml",
+        "h1:QoOfwqWws+CVRFpsRC2+f1DmB5IdurtyUtepIsiWfE0=",
+    ),
+    "VirtualService": Manifests(
+        "istio.io/api",
+        "1.28.0",
+        "kubernetes/customresourcedefinitions.gen.yaml",
+        "h1:0fYY9G03CAdFwE/fCkpr0v7kKsy+Hz9OCCjLNBNLbnU=",
+    ),
+    "TraefikService": Manifests(
+        "github.com/traefik/traefik/v3",
+        "3.5.0",
+        "docs/content/reference/dynamic-configuration/traefik.io_traefikservices.yaml",
+        "h1:LcEVhZkBC0uXp8vNwn+4zCWKmZTnPo95euw6ejmmWPk=",
+    ),
+    # Open Service Mesh's: of SMI's own module no version has definitions that a present API server takes.
+    "TrafficSplit": Manifests(
+        "github.com/openservicemesh/osm",
+        "1.2.4",
+        "cmd/osm-bootstrap/crds/smi_traffic_split.yaml",
+        "h1:WBSoLWehnxedIxXHysKOR49DQVbGLW5qBdh6UD8NAUA=",
+    ),
+    # The last one of 1.x that the module proxy has; it has none of 2.x.
+    "ApisixRoute": Manifests(
+        "github.com/apache/apisix-ingress-controller",
+        "1.7.1",
+        "samples/deploy/crd/v1/ApisixRoute.yaml",
+        "h1:LaIKeFxBQGhNSTIdwrTNQe0OWXgIRrxl4ObgalX4e20=",
+    ),
+}
+"""The definitions of the kinds that routers keep their weights in, by kind; an Ingress is Kubernetes' own."""
+
 CONTROL_PLANE = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kubectl", "certs")
 NODE = ("kubelet", "kube-proxy", "coredns", "pause")
