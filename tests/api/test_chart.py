@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from headgate.api.config import OperatorConfig
+from headgate.api.rollout import TrafficRouting
+from headgate.traffic.registry import ROUTERS
 from tests.api.cluster import ROOT, LightCluster
 
 CHART = ROOT / "helm" / "headgate"
@@ -312,14 +314,13 @@ def test_gitops_rules_are_rendered_on_demand(light_cluster: LightCluster) -> Non
     """The Argo CD and Flux snippets are ConfigMaps that exist only where they were asked for."""
     names = [o["metadata"]["name"] for o in template(light_cluster) if o["kind"] == "ConfigMap"]
     assert names == ["headgate"]
-    both = template(
-        light_cluster, "--set", "gitops.argocd=true,gitops.flux=true", "--set", "config.routers={gatewayAPI,contour}"
-    )
+    routers = f"config.routers={{{','.join(TrafficRouting.routers())}}}"
+    both = template(light_cluster, "--set", "gitops.argocd=true,gitops.flux=true", "--set", routers)
     maps = {o["metadata"]["name"]: o["data"] for o in both if o["kind"] == "ConfigMap"}
     health = maps["headgate-argocd"]["resource.customizations.health.headgate.dev_Rollout"]
     assert health.rstrip() == (CHART / "files" / "argocd" / "health.lua").read_text().rstrip()
     ignored = {name.rpartition("_")[2] for name in maps["headgate-argocd"] if "ignoreDifferences" in name}
-    assert {"HTTPRoute", "GRPCRoute", "HTTPProxy"} < ignored
+    assert {router.resource.kind for router in ROUTERS.values()} < ignored
     for rules in (maps["headgate-argocd"], maps["headgate-flux"]):
         assert all(yaml.safe_load(text) for name, text in rules.items() if not name.endswith("Rollout"))
 
