@@ -75,6 +75,8 @@ class Shop:
     """More fields of the Rollout's spec."""
     canary: Mapping[str, Any] = field(default_factory=dict)
     """More fields of the canary strategy."""
+    blue_green: Mapping[str, Any] | None = None
+    """More fields of the blue-green strategy, where it is that; there is no route then."""
 
     # ------------------------------------------------------------------------------------------------ objects
 
@@ -128,7 +130,12 @@ class Shop:
             "scaleDownDelaySeconds": 0,
             "abortScaleDownDelaySeconds": 0,
         } | dict(self.canary)
-        spec = {"replicas": self.replicas, "template": self.template(version), "strategy": {"canary": canary}}
+        strategy: Json = {"canary": canary}
+        if self.blue_green is not None:
+            services = {"activeService": self.name, "previewService": self.canary_name}
+            delays = {"scaleDownDelaySeconds": 0, "abortScaleDownDelaySeconds": 0}
+            strategy = {"blueGreen": services | delays | dict(self.blue_green)}
+        spec = {"replicas": self.replicas, "template": self.template(version), "strategy": strategy}
         return {
             "apiVersion": "headgate.dev/v1alpha1",
             "kind": "Rollout",
@@ -142,7 +149,8 @@ class Shop:
         """Create all but the Rollout."""
         for name in (self.name, self.canary_name):
             self.kube.create(services(self.namespace), self.service(name))
-        self.kube.create(routes(self.namespace), self.route())
+        if self.blue_green is None:
+            self.kube.create(routes(self.namespace), self.route())
 
     def deploy(self) -> None:
         """Create everything, without waiting."""
@@ -206,7 +214,9 @@ class Shop:
         return next((c for c in self.status().get("conditions") or () if c["type"] == kind), {})
 
     def weight(self) -> int:
-        """Read the canary's weight in the route."""
+        """Read the canary's weight in the route; without one nothing gives it any."""
+        if self.blue_green is not None:
+            return 0
         rule = self.kube.must_get(routes(self.namespace, self.name))["spec"]["rules"][0]
         return next(int(b["weight"]) for b in rule["backendRefs"] if b["name"] == self.canary_name)
 

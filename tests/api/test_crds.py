@@ -43,6 +43,15 @@ ROLLOUT: dict[str, Any] = {
         },
     },
 }
+BLUE_GREEN: dict[str, Any] = copy.deepcopy(ROLLOUT)
+BLUE_GREEN["spec"]["strategy"] = {
+    "blueGreen": {
+        "activeService": "checkout",
+        "previewService": "checkout-preview",
+        "postPromotionGates": [{"ref": {"name": "golden-signals"}, "duration": "2m"}],
+        "autoPromotionSeconds": 60,
+    }
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,7 +97,7 @@ def test_definition_is_structural(light_cluster: LightCluster, resource: Any) ->
     assert "NonStructuralSchema" not in conditions
 
 
-@pytest.mark.parametrize("manifest", [GATE, ROLLOUT], ids=["QualityGate", "Rollout"])
+@pytest.mark.parametrize("manifest", [GATE, ROLLOUT, BLUE_GREEN], ids=["QualityGate", "Rollout", "blue-green"])
 def test_object_of_few_words_is_taken(light_cluster: LightCluster, manifest: dict[str, Any]) -> None:
     """What has a default need not be written."""
     assert answer(light_cluster, manifest) == ""
@@ -118,6 +127,23 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.0.pause", {}, "exactly one of", id="two steps in one"),
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.1.gate.duration", "2 minutes", "should match", id="duration"),
         pytest.param(ROLLOUT, "spec.workloadRef.kind", "DaemonSet", "Unsupported value", id="constant"),
+        pytest.param(ROLLOUT, "spec.strategy", {}, "exactly one of canary and blueGreen", id="no strategy"),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.blueGreen",
+            BLUE_GREEN["spec"]["strategy"]["blueGreen"],
+            "exactly one of canary and blueGreen",
+            id="two strategies",
+        ),
+        pytest.param(
+            BLUE_GREEN, "spec.strategy.blueGreen.previewService", "checkout", "must be two Services", id="one for both"
+        ),
+        pytest.param(
+            BLUE_GREEN, "spec.strategy.blueGreen.autoPromotionEnabled", False, "or remove the seconds", id="which now"
+        ),
+        pytest.param(
+            BLUE_GREEN, "spec.strategy.blueGreen.previewReplicaCount", 0, "greater than or equal to 1", id="no preview"
+        ),
         pytest.param(GATE, "spec.checks.0.prometheus.query.raw", "up", "exactly one of template and raw", id="query"),
         pytest.param(GATE, "spec.checks.0.pass", {}, "at least one of", id="empty threshold"),
         pytest.param(GATE, "spec.checks", GATE["spec"]["checks"] * 2, "Duplicate value", id="list-map key"),
@@ -128,3 +154,17 @@ def test_object_that_cannot_be_meant_is_refused(
 ) -> None:
     """The server itself says what is wrong, before anything acts on it."""
     assert expected in answer(light_cluster, changed(base, path, value))
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param({"autoPromotionEnabled": True, "autoPromotionSeconds": 60}, id="after some seconds"),
+        pytest.param({"autoPromotionEnabled": False}, id="by hand"),
+        pytest.param({"previewReplicaCount": 1}, id="small preview"),
+    ],
+)
+def test_neighbour_of_what_is_refused_is_taken(light_cluster: LightCluster, strategy: dict[str, Any]) -> None:
+    """What the sentences ask for is right."""
+    services = {"activeService": "checkout", "previewService": "checkout-preview"}
+    assert answer(light_cluster, changed(BLUE_GREEN, "spec.strategy", {"blueGreen": services | strategy})) == ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from headgate.api.rollout import RolloutSpec, RolloutStatus
+from headgate.decide import strategies
 from headgate.decide import types as t
 from headgate.decide.journal import running
 from tests.simulation.world import World, spec
@@ -113,6 +114,7 @@ def settled(steps: list[dict[str, Any]], *, replicas: int = 4, adopt: bool = Fal
         k: more.pop(k) for k in ("scale_down_delay_seconds", "abort_scale_down_delay_seconds") if k in more
     }
     rollout = spec(steps, replicas=replicas, **source, **more)
+    assert rollout.strategy.canary is not None
     canary = rollout.strategy.canary.model_copy(update=delays)
     world = Recorded(
         rollout.model_copy(update={"strategy": rollout.strategy.model_copy(update={"canary": canary})}), seed=replicas
@@ -160,6 +162,6 @@ def _go_on(world: Recorded) -> None:
     world.moment()
     if world.status.phase != "Paused" or world.people:
         return
-    step = world.spec.strategy.canary.steps[world.status.current_step_index]
+    step = strategies.of(world.spec).steps[world.status.current_step_index]
     if step.pause is not None and step.pause.duration is None:
         world.person("promote")

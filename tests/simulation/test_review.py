@@ -678,6 +678,7 @@ def test_an_undo_that_is_aborted_leaves_the_stable_revision_healthy() -> None:
 def test_after_a_switch_of_the_selector_the_old_pods_drain() -> None:
     """A way back moves no weight, so the route says nothing of when the requests left."""
     rollout = spec([{"setWeight": 50}])
+    assert rollout.strategy.canary is not None
     canary = rollout.strategy.canary.model_copy(
         update={"scale_down_delay_seconds": 60, "abort_scale_down_delay_seconds": 0}
     )

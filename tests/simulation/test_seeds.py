@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.world import Faults, World, spec
+from headgate.api.rollout import RolloutSpec
+from headgate.decide import strategies
+from tests.simulation.world import Faults, World, blue_green, spec
 
 pytestmark = pytest.mark.simulation
 
 SEEDS = int(os.environ.get("HEADGATE_SEEDS", "200"))
 FIRST = int(os.environ.get("HEADGATE_FIRST_SEED", "0"))
 BATCH = 50
+BLUE_GREEN = 10_000_000
+"""From this seed on the Rollout is a blue-green one; the seeds before it are what they always were."""
 
 
 def random_steps(chance: random.Random) -> list[dict[str, Any]]:
@@ -44,19 +48,46 @@ def random_steps(chance: random.Random) -> list[dict[str, Any]]:
     return steps
 
 
-def one_history(seed: int) -> World:
-    """Three or more releases of random quality with faults, then calm."""
-    chance = random.Random(seed)
+def canary_rollout(chance: random.Random) -> RolloutSpec:
+    """A canary with random steps."""
     # A gate can only know something where there is traffic, so the first weight comes before everything.
     steps = [{"setWeight": chance.choice([1, 10, 50, 100])}, *random_steps(chance)]
-    rollout = spec(
+    return spec(
         steps,
         replicas=chance.choice([1, 2, 3, 5, 10]),
         gates=chance.random() < 0.5,
         progress_deadline_seconds=240,
         on_new_revision=chance.choice(["Supersede", "Supersede", "Queue"]),
     )
-    world = World(seed, rollout)
+
+
+def blue_green_rollout(chance: random.Random) -> RolloutSpec:
+    """A blue-green Rollout with random gates on either side of the switch."""
+
+    def judges() -> list[dict[str, Any]]:
+        return [{"ref": {"name": "golden"}, "count": chance.randint(1, 4)} for _ in range(chance.choice([0, 1, 1, 2]))]
+
+    strategy: dict[str, Any] = {"prePromotionGates": judges(), "postPromotionGates": judges()}
+    if chance.random() < 0.5:
+        strategy["previewReplicaCount"] = chance.choice([1, 2, 6])
+    promotion = chance.choice(["at once", "at once", "by hand", "later"])
+    if promotion == "by hand":
+        strategy["autoPromotionEnabled"] = False
+    elif promotion == "later":
+        strategy["autoPromotionSeconds"] = chance.randint(1, 90)
+    return blue_green(
+        strategy=strategy,
+        replicas=chance.choice([1, 2, 3, 5, 10]),
+        gates=chance.random() < 0.5,
+        progress_deadline_seconds=240,
+        on_new_revision=chance.choice(["Supersede", "Supersede", "Queue"]),
+    )
+
+
+def one_history(seed: int) -> World:
+    """Three or more releases of random quality with faults, then calm."""
+    chance = random.Random(seed)
+    world = World(seed, blue_green_rollout(chance) if seed >= BLUE_GREEN else canary_rollout(chance))
     world.settle(300)
     strength = chance.choice([0.0, 0.05, 0.2])
     for number in range(2, chance.randint(4, 6)):
@@ -93,6 +124,8 @@ def calm(world: World) -> None:
             world.person("resume")
         elif world.status.phase == "Held":
             world.person("abort")
+        elif "until someone promotes" in world.status.message:
+            world.person("promote")
         elif world.status.phase in ("Healthy", "Degraded") and not world.people:
             break
     world.run_for(120)
@@ -100,7 +133,7 @@ def calm(world: World) -> None:
         world.fail(f"22: it ends as {world.status.phase}: {world.status.message}")
     world.check_rest()
     stable = world.status.stable
-    judged = world.spec.gates or any(step.gate for step in world.spec.strategy.canary.steps)
+    judged = world.spec.gates or any(step.gate for step in strategies.of(world.spec).steps)
     overridden = any(a.verb == "override" and a.accepted for a in world.status.actions)
     if stable and judged and not overridden and world.quality.get(stable.pod_hash, 100.0) == 60.0:
         entry = next(h for h in reversed(world.status.history) if h.pod_hash == stable.pod_hash)
@@ -115,6 +148,16 @@ def calm(world: World) -> None:
 def test_no_history_breaks_an_invariant(first: int) -> None:
     """Each seed is one history; a failing one is told as a story and repeats exactly."""
     for seed in range(first, min(first + BATCH, FIRST + SEEDS)):
+        try:
+            one_history(seed)
+        except AssertionError as failure:
+            pytest.fail(f"seed {seed}: {failure}", pytrace=False)
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, BATCH))
+def test_no_history_of_a_blue_green_rollout_breaks_an_invariant(first: int) -> None:
+    """The same for the other strategy."""
+    for seed in range(BLUE_GREEN + first, BLUE_GREEN + min(first + BATCH, FIRST + SEEDS)):
         try:
             one_history(seed)
         except AssertionError as failure:

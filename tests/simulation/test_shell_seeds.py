@@ -17,10 +17,13 @@ import pytest
 from hack.lib.hgprove.campaign import ROOT, rotation
 from hack.lib.hgprove.simulate import of_seed, told
 from tests.simulation.shell.history import run
+from tests.simulation.shell.scenario import BLUE_GREEN
 
 SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "60"))
 GOOD = (*range(1_000_000, 1_001_700), *range(3_700_000, 3_701_300))
 """Seeds that a campaign found good: what turns one bad is a change. `hack/simulate` looks for new ones."""
+BLUE_GREEN_SEEDS = 300
+"""The same, from the first seed on that is one of a blue-green Rollout."""
 SLOWEST = 2.0
 """Seconds that a seed may take on a busy machine; the slice has at least as many as then fit."""
 FOUND = {
@@ -58,6 +61,19 @@ def test_no_history_breaks_an_invariant(record_testsuite_property: Callable[[str
         count += 1
     record_testsuite_property("simulated seeds", count)
     assert count >= SECONDS / SLOWEST
+
+
+@pytest.mark.timeout(SECONDS + 120)
+def test_no_history_of_a_blue_green_rollout_breaks_an_invariant(
+    record_testsuite_property: Callable[[str, object], None],
+) -> None:
+    """The same for the other strategy, in a quarter of the time."""
+    first, count, end = rotation(BLUE_GREEN_SEEDS), 0, time.monotonic() + SECONDS / 4
+    while time.monotonic() < end:
+        holds(BLUE_GREEN + (first + count) % BLUE_GREEN_SEEDS)
+        count += 1
+    record_testsuite_property("simulated blue-green seeds", count)
+    assert count >= SECONDS / 4 / SLOWEST
 
 
 @pytest.mark.parametrize("seed", FOUND)

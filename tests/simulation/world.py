@@ -95,6 +95,23 @@ def spec(steps: list[dict[str, Any]], *, replicas: int = 4, gates: bool = False,
     )
 
 
+def blue_green(
+    *, replicas: int = 4, gates: bool = False, strategy: dict[str, Any] | None = None, **more: Any
+) -> RolloutSpec:
+    """A blue-green Rollout; the active Service has the name of a canary's stable one, the preview that of its other."""
+    return RolloutSpec.model_validate(
+        {
+            "replicas": replicas,
+            "template": {},
+            "strategy": {
+                "blueGreen": {"activeService": "shop", "previewService": "shop-canary", **(strategy or {})},
+            },
+            "gates": [{"ref": {"name": "golden"}}] if gates else [],
+            **more,
+        }
+    )
+
+
 class World:
     """The truth, and the operator's memory beside it."""
 
@@ -167,6 +184,7 @@ class World:
     def snapshot(self) -> t.Snapshot:
         """What the operator sees now."""
         settled = self.now >= self.route_written + self.gateway_delay
+        routed = self.spec.strategy.blue_green is None
         if settled and (self.settled_seen is None or self.settled_seen[0] != self.route_version):
             self.settled_seen = (self.route_version, self.now)
         revision = revision_of(self.template)
@@ -221,7 +239,9 @@ class World:
                     settled=settled,
                     settled_since=self.settled_seen[1] if settled and self.settled_seen else None,
                 ),
-            ),
+            )
+            if routed
+            else (),
             workload=self._workload(),
             autoscalers=(),
             gates=self.gates,
@@ -465,16 +485,24 @@ class World:
         self._answer()
 
     def _answer(self) -> None:
-        for key, (at, _question) in sorted(self.pending.items()):
+        for key, (at, question) in sorted(self.pending.items()):
             if at > self.now:
                 continue
             del self.pending[key]
             if self.random.random() < self.faults.provider_error:
                 self.memory[key] = t.Answer(*key, at=self.now, error="Timeout")
                 continue
-            value = self.quality.get(self.selectors["shop-canary"], 100.0)
-            no_data = "NoData" if value is None or not self.weight else ""
+            value, reached = self._measured(question)
+            no_data = "NoData" if value is None or not reached else ""
             self.memory[key] = t.Answer(*key, at=self.now, value=None if no_data else value, no_data=no_data)
+
+    def _measured(self, question: t.Question) -> tuple[float | None, bool]:
+        """What the users of the Service in the query saw, and whether there were any."""
+        if self.spec.strategy.blue_green is None:
+            return self.quality.get(self.selectors["shop-canary"], 100.0), bool(self.weight)
+        # The preview has its users, too: those who try it.
+        service = "shop" if 'service="shop"' in question.query.text else "shop-canary"
+        return self.quality.get(self.selectors[service], 100.0), True
 
     # -- people -------------------------------------------------------------------------------------------------------
 
@@ -521,4 +549,4 @@ class World:
         raise Violation(what + "\n" + "\n".join(self.story[-60:]))
 
 
-__all__ = ["CONFIG", "GATE", "START", "Faults", "Violation", "World", "seconds", "spec", "template"]
+__all__ = ["CONFIG", "GATE", "START", "Faults", "Violation", "World", "blue_green", "seconds", "spec", "template"]

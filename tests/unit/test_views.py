@@ -21,7 +21,9 @@ META = RolloutMeta("shop", "checkout", "rollout-uid", "7", 1, 0.0)
 
 def canary() -> Canary:
     """The strategy of the Rollout."""
-    return RolloutSpec.model_validate(rollout()["spec"]).strategy.canary
+    found = RolloutSpec.model_validate(rollout()["spec"]).strategy.canary
+    assert found is not None
+    return found
 
 
 def context(api: FakeAPI) -> Context:

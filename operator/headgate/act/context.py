@@ -29,7 +29,8 @@ class Context:
     objects: Objects
     routers: Mapping[str, Router]
     meta: RolloutMeta
-    canary: Canary
+    canary: Canary | None
+    """What routers work with; None if the strategy has none."""
     now: float
 
     @property

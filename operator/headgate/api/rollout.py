@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headgate.api.common import (
     GROUP,
@@ -329,10 +329,72 @@ class Canary(Model):
     }
 
 
+class BlueGreen(Model):
+    """Bring the new version up beside the old one, then switch all requests at once, by the selector of a Service."""
+
+    active_service: Name
+    """The Service that the users' requests go to; it selects one revision."""
+    preview_service: Name
+    """The Service behind which the new revision is tried before the switch."""
+    preview_replica_count: Annotated[int, Field(ge=1, le=10000)] | None = None
+    """Pods of the new revision until it is promoted to full capacity; without it, the full number from the start."""
+    pre_promotion_gates: Annotated[
+        list[GateStep], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field(default_factory=list)
+    """Judge the new revision behind the preview Service, in this order, before the switch."""
+    post_promotion_gates: Annotated[
+        list[GateStep], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field(default_factory=list)
+    """Judge it after the switch, while the old revision keeps all its pods; a Fail switches back."""
+    auto_promotion_enabled: bool = True
+    """Switch without being asked; if false, wait until a person promotes."""
+    auto_promotion_seconds: Annotated[int, Field(ge=1, le=86400)] | None = None
+    """Seconds to wait, after the gates before the switch, until it happens by itself."""
+    scale_down_delay_seconds: Annotated[int, Field(ge=0, le=86400)] = 30
+    """Seconds that the old version stays scaled up after a promotion; the way back is instant until then."""
+    abort_scale_down_delay_seconds: Annotated[int, Field(ge=0, le=86400)] = 30
+    """Seconds that a version which was taken back stays scaled up, so that open connections end."""
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "self.activeService != self.previewService",
+                    "message": "activeService and previewService must be two Services",
+                },
+                {
+                    "rule": "!has(self.autoPromotionSeconds) || self.autoPromotionEnabled",
+                    "message": "autoPromotionSeconds needs autoPromotionEnabled: true; set it, or remove the seconds "
+                    "and promote by hand",
+                },
+            ]
+        }
+    }
+
+
 class Strategy(Model):
     """How a new version takes over. One field per strategy."""
 
-    canary: Canary
+    canary: Canary | None = None
+    blue_green: BlueGreen | None = None
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "has(self.canary) != has(self.blueGreen)",
+                    "message": "set exactly one of canary and blueGreen",
+                }
+            ]
+        }
+    }
+
+    @model_validator(mode="after")
+    def _one(self) -> Strategy:
+        """The same rule here: an object may be older than the schema, and the core must not meet it."""
+        if (self.canary is None) == (self.blue_green is None):
+            raise ValueError("set exactly one of canary and blueGreen")
+        return self
 
 
 class BackgroundGate(Model):
@@ -521,6 +583,12 @@ ROLLOUT = Resource(
         Rule(
             "self.metadata.name.size() <= 40",
             "the name of a Rollout has at most 40 characters, because it is part of pod names",
+        ),
+        Rule(
+            "has(self.spec.strategy.canary) == has(oldSelf.spec.strategy.canary) || !has(oldSelf.status) || "
+            "!has(oldSelf.status.phase) || oldSelf.status.phase in ['Pending', 'Healthy', 'Degraded']",
+            "the strategy can be changed to another one only while nothing is being released; "
+            "wait for the end of the release, or abort it",
         ),
     ),
 )

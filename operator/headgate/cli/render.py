@@ -14,7 +14,7 @@ from headgate.api.rollout import RolloutStatus
 from headgate.cli.steps import check_line, describe, gate_line, time_left
 from headgate.cli.table import phase_style, why
 from headgate.cli.text import SIGNS, Marks, age, clean, plural
-from headgate.cli.view import Picture, PodView, SetView
+from headgate.cli.view import Picture, PodView, RolloutView, SetView
 
 FINE_WHEN_TRUE = frozenset({"Ready", "Available", "GatesPassing", "TrafficInSync"})
 FINE_WHEN_FALSE = frozenset({"Stalled", "Rejected", "Paused"})
@@ -78,7 +78,7 @@ def _header(picture: Picture, now: float) -> RenderableType:
     if rollout.spec and rollout.spec.paused:
         lines.append(Text("paused by its spec (spec.paused)", style="yellow"))
     lines.append(Text())
-    lines += [_releasing(picture, now), _weights(state), _replicas(picture)]
+    lines += [_releasing(picture, now), _weights(rollout), _replicas(picture)]
     return Group(*lines, Text())
 
 
@@ -103,13 +103,14 @@ def _releasing(picture: Picture, now: float) -> Text:
     return _fact("Revision", "none yet")
 
 
-def _weights(state: RolloutStatus) -> Text:
-    weights = state.weights
+def _weights(rollout: RolloutView) -> Text:
+    weights = rollout.status.weights
     text = _fact("Weight", f"{weights.desired}% wanted, {weights.observed}% observed")
     if weights.desired != weights.observed:
         text.append(" (not there yet)", "yellow")
     elif not weights.applied:
-        text.append(" (not yet confirmed by the router)", "yellow")
+        who = "endpoints of the Service" if rollout.blue_green else "router"
+        text.append(f" (not yet confirmed by the {who})", "yellow")
     if weights.reasserted:
         text.append(f"  rewritten by others {plural(weights.reasserted, 'time')}", "yellow")
     return text
@@ -130,7 +131,8 @@ def _tree(title: str, detail: str = "") -> Tree:
 
 
 def _steps(picture: Picture, now: float, marks: Marks) -> Tree | None:
-    state, run = picture.rollout.status, picture.rollout.running
+    rollout = picture.rollout
+    state, run = rollout.status, rollout.running
     if not picture.steps or (run and run.fast):
         return None
     if run is None:
@@ -141,11 +143,11 @@ def _steps(picture: Picture, now: float, marks: Marks) -> Tree | None:
         tree = _tree("Steps", "as the spec has them now; those of this attempt were not found")
     for index, step in enumerate(picture.steps):
         if run is None or index > state.current_step_index:
-            tree.add(Text(f"{marks.to_come} {clean(describe(step))}", style="dim"))
+            tree.add(Text(f"{marks.to_come} {clean(describe(step, rollout.blue_green))}", style="dim"))
             continue
         done = index < state.current_step_index
         text = Text.assemble((f"{marks.done if done else marks.now} ", "green" if done else "bold cyan"))
-        text.append(clean(describe(step)), "" if done else "bold")
+        text.append(clean(describe(step, rollout.blue_green)), "" if done else "bold")
         if not done and (lasted := time_left(step, state.step_started_at, now)):
             text.append(f"  {lasted}", "dim")
         branch = tree.add(text)

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from headgate.api.common import LABEL_REVISION, Model
 from headgate.api.gate import GateRun, QualityGateSpec
-from headgate.api.rollout import RevisionRef, RolloutSpec, RolloutStatus, Step
+from headgate.api.rollout import BlueGreen, RevisionRef, RolloutSpec, RolloutStatus, Step
 from headgate.cli.client import Json
 from headgate.cli.errors import CliError
+from headgate.decide import strategies
 
 M = TypeVar("M", bound=Model)
 ROUNDS = 5
@@ -34,6 +35,11 @@ class RolloutView:
     status: RolloutStatus
     notes: tuple[str, ...] = ()
     """What was not understood."""
+
+    @property
+    def blue_green(self) -> BlueGreen | None:
+        """Its strategy, where that is blue-green."""
+        return self.spec.strategy.blue_green if self.spec else None
 
     @property
     def running(self) -> RevisionRef | None:
@@ -203,7 +209,7 @@ def _plan(rollout: RolloutView, plans: Iterable[Json]) -> Json | None:
 
 def _steps(rollout: RolloutView, plan: Json | None) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     if plan is None:
-        return tuple(rollout.spec.strategy.canary.steps) if rollout.spec else (), ()
+        return strategies.of(rollout.spec).steps if rollout.spec else (), ()
     steps, notes = list[Step](), list[str]()
     for index, raw in enumerate(plan.get("steps") or []):
         step, of_step = lenient(Step, raw, f"plan.steps.{index}")

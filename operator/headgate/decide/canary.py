@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from headgate.api.common import round_seconds, seconds, to_epoch
-from headgate.api.rollout import Step
-from headgate.decide.cycle import Cycle
-from headgate.decide.mover import available, need, observed_weight
-from headgate.decide.types import Plan
+from headgate.api.rollout import Canary, RolloutStatus, Step, Weights
+from headgate.decide.mover import Goal, available, need, observed_weight, unsettled
+from headgate.decide.types import Plan, Snapshot
+
+if TYPE_CHECKING:
+    from headgate.decide.cycle import Cycle
+
+FIELD = "spec.strategy.canary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +124,6 @@ def unproven_background(cycle: Cycle, plan: Plan) -> str:
     return ""
 
 
-def weight_for(cycle: Cycle, allowed: Allowance, *, hold: bool) -> int:
-    """The weight to aim at: what is allowed, or under a hold no more than what is there."""
-    return min(allowed.weight, observed_weight(cycle.snapshot)) if hold else allowed.weight
-
-
 def deadline_passed(cycle: Cycle, clock_since: str = "") -> bool:
     """The present step has taken longer than the progress deadline, from the last progress or from this time on."""
     since = cycle.status.progress_since
@@ -134,3 +134,76 @@ def deadline_passed(cycle: Cycle, clock_since: str = "") -> bool:
         cycle.wake(ends)
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Shifting:
+    """The canary as a strategy: routers shift the requests in the steps of the spec."""
+
+    spec: Canary
+
+    @property
+    def services(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """The stable and the canary Service."""
+        return (
+            (f"{FIELD}.stableService", self.spec.stable_service),
+            (f"{FIELD}.canaryService", self.spec.canary_service),
+        )
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """As the spec has them."""
+        return tuple(self.spec.steps)
+
+    @property
+    def gates(self) -> tuple[tuple[str, str], ...]:
+        """The gates of the steps."""
+        steps = enumerate(self.spec.steps)
+        return tuple((f"{FIELD}.steps[{i}].gate.ref.name", s.gate.ref.name) for i, s in steps if s.gate is not None)
+
+    @property
+    def routed(self) -> Canary | None:
+        """Routers work with the whole of it."""
+        return self.spec
+
+    @property
+    def scale_down_delay_seconds(self) -> int:
+        """As the spec says."""
+        return self.spec.scale_down_delay_seconds
+
+    @property
+    def abort_scale_down_delay_seconds(self) -> int:
+        """As the spec says."""
+        return self.spec.abort_scale_down_delay_seconds
+
+    def observed(self, snapshot: Snapshot, _status: RolloutStatus) -> int:
+        """What the routes were last seen to give to the canary Service."""
+        return observed_weight(snapshot)
+
+    def aim(self, goal: Goal, weight: int) -> Goal:
+        """The routes give it to the canary Service."""
+        return replace(goal, weight=weight)
+
+    def weight_of(self, goal: Goal) -> int:
+        """What the routes are to give to the canary Service."""
+        return goal.weight
+
+    def serves(self, snapshot: Snapshot, _pod_hash: str, weight: int, now: float) -> bool:
+        """Every router serves this weight."""
+        return unsettled(snapshot, weight, now) is None
+
+    def step_state(self, cycle: Cycle, plan: Plan) -> StepState:
+        """Whether the present step is done."""
+        return step_state(cycle, plan)
+
+    def judged(self, _weight: int) -> tuple[str, str]:
+        """The two Services, at any weight."""
+        return self.spec.stable_service, self.spec.canary_service
+
+    def describe(self, step: Step) -> str:
+        """A step for people."""
+        return describe(step)
+
+    def traffic(self, _snapshot: Snapshot, weights: Weights) -> str:
+        """Who gets the requests, as a sentence."""
+        return f"the router serves weight {weights.observed}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headgate.decide import journal
+from headgate.decide import journal, strategies
 from headgate.decide.canary import held_gate
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import replica_set
@@ -38,7 +38,7 @@ def _headline(cycle: Cycle) -> None:
         count = len(plan.plan.steps)
         cycle.change(step=f"{min(status.current_step_index + 1, count)}/{count}", step_count=count)
     else:
-        count = len(cycle.snapshot.spec.strategy.canary.steps)
+        count = len(strategies.of(cycle.snapshot.spec).steps)
         cycle.change(step=f"1/{count}", step_count=count)
 
 
@@ -129,7 +129,7 @@ def _traffic(cycle: Cycle) -> Row:
         blind = [f"{r.kind} {r.name}" for r in cycle.snapshot.routes if r.blind]
         if blind:
             return ("TrafficInSync", "Unknown", "NoReadBack", _taken_as_served(cycle, blind))
-        return ("TrafficInSync", "True", "Served", f"the router serves weight {weights.observed}")
+        return ("TrafficInSync", "True", "Served", strategies.of(cycle.snapshot.spec).traffic(cycle.snapshot, weights))
     return ("TrafficInSync", "False", "Waiting", cycle.move.waiting or "a change is under way")
 
 

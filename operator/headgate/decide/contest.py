@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from headgate.api.common import to_epoch, to_time
 from headgate.api.gate import GateRun
-from headgate.decide import journal
+from headgate.decide import journal, strategies
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import observed_weight, place_of, selected
+from headgate.decide.mover import place_of, selected
 from headgate.decide.types import Action, OutcomeKind, SetSelector, SetWeight, Written
 
 LIMIT = 3
@@ -50,18 +50,20 @@ def _weight_rewritten(cycle: Cycle, desired: int) -> bool:
     )
 
 
-def watch(cycle: Cycle, desired: int) -> None:
+def watch(cycle: Cycle, desired: int) -> bool:
     """Count a rewrite of a weight, and let running gates begin again: they saw another weight."""
     weights = cycle.snapshot.status.weights
-    was_served = weights.applied and weights.desired == desired and observed_weight(cycle.snapshot) != desired
+    observed = strategies.of(cycle.snapshot.spec).observed(cycle.snapshot, cycle.status)
+    was_served = weights.applied and weights.desired == desired and observed != desired
     if not was_served and not _weight_rewritten(cycle, desired):
-        return
+        return False
     if not count(cycle):
-        return
+        return False
     for run in cycle.status.gates:
         if run.verdict == "Fail" or (run.step >= 0 and run.step != cycle.status.current_step_index):
             continue
         stop(cycle, run)
+    return True
 
 
 def stop(cycle: Cycle, run: GateRun) -> None:
@@ -120,8 +122,9 @@ def contested(cycle: Cycle) -> str:
     if count <= LIMIT:
         return ""
     names = ", ".join(f"{r.kind} {r.name}" for r in cycle.snapshot.routes)
+    what = f"the weights of {names}, or a Service's selector," if names else "a Service's selector"
     message = (
-        f"somebody else rewrote the weights of {names}, or a Service's selector, {count} times; find who does "
+        f"somebody else rewrote {what} {count} times; find who does "
         "(kubectl get -o yaml --show-managed-fields), let the operator own weights and selectors, then resume"
     )
     cycle.stall("TrafficContested", message)

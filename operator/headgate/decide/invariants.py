@@ -168,7 +168,7 @@ def _broken_by(
             if action.exposure == "raise" or action.weight > truth.weight:
                 yield from _raise(truth, action.weight, journal, plan, stands=stands)
         case SetSelector():
-            yield from _select(truth, action, journal)
+            yield from _select(truth, action, journal, plan, stands=stands)
         case ScaleReplicaSet():
             pod_hash = next((h for h in truth.wanted if action.name.endswith(f"-{h}")), "")
             yield from _scale(truth, pod_hash, action.replicas, journal)
@@ -211,7 +211,9 @@ def _raise(truth: Truth, weight: int, journal: RolloutStatus, plan: Plan | None,
             yield Breach(Rule.STEP_ALLOWS, f"weight {weight} at step {index + 1}, which allows {allowed}")
 
 
-def _select(truth: Truth, action: SetSelector, journal: RolloutStatus) -> Iterator[Breach]:
+def _select(
+    truth: Truth, action: SetSelector, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+) -> Iterator[Breach]:
     if action.exposure == "lower" or truth.deleting or not action.pod_hash:
         return
     there = truth.ready.get(action.pod_hash, 0)
@@ -222,6 +224,8 @@ def _select(truth: Truth, action: SetSelector, journal: RolloutStatus) -> Iterat
         allowed = {r.pod_hash for r in (journal.stable, journal.current) if r is not None}
         if action.pod_hash not in allowed:
             yield Breach(Rule.NOT_THE_OTHERS, f"{action.name} is pointed at {action.pod_hash}, which is not released")
+        elif journal.stable is not None and action.pod_hash != journal.stable.pod_hash:
+            yield from _raise(truth, 100, journal, plan, stands=stands)
     elif truth.weight and action.pod_hash != truth.selects[1]:
         wanted = need(truth.replicas, truth.weight)
         if there < wanted:

@@ -53,6 +53,8 @@ class Goal:
     """Pod hashes that must not lose capacity yet."""
     fought: bool = False
     """Somebody else writes the weights again and again: what is behind them changes instead."""
+    names: tuple[str, str] = ("stable Service", "canary Service")
+    """What people call the two Services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
             # The canary Service serves what is to stay: its share may move only to a stable Service that can take it.
             if selected(stable) != goal.stable:
                 continue
-            waiting = _not_serving(stable, goal.stable, snapshot.spec.replicas, "stable Service")
+            waiting = not_serving(stable, goal.stable, snapshot.spec.replicas, goal.names[0])
             if waiting:
                 return Move(waiting=waiting, short_of=goal.stable)
         helpless = goal.fought or lowering_fails(snapshot, route)
@@ -257,9 +259,7 @@ def _stable_selector(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None
 
 def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     replicas = snapshot.spec.replicas
-    stable_waiting = _not_serving(
-        snapshot.stable_service, goal.stable, need(replicas, 100 - goal.weight), "stable Service"
-    )
+    stable_waiting = not_serving(snapshot.stable_service, goal.stable, need(replicas, 100 - goal.weight), goal.names[0])
     for route in snapshot.routes:
         if route.weight >= goal.weight:
             continue
@@ -269,7 +269,7 @@ def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
             return Move(
                 waiting=f"waiting for the pods of {goal.canary}: {there} of {wanted} available", short_of=goal.canary
             )
-        waiting = _not_serving(snapshot.canary_service, goal.canary, wanted, "canary Service")
+        waiting = not_serving(snapshot.canary_service, goal.canary, wanted, goal.names[1])
         if waiting or stable_waiting:
             return Move(waiting=waiting or stable_waiting, short_of=goal.canary if waiting else goal.stable)
         return Move(_set_weight(route, goal.weight, "raise"))
@@ -281,7 +281,8 @@ def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     return None
 
 
-def _not_serving(service: ServiceView, pod_hash: str, wanted: int, name: str) -> str:
+def not_serving(service: ServiceView, pod_hash: str, wanted: int, name: str) -> str:
+    """Why a Service does not lead to so many pods of this revision alone; empty if it does."""
     ready = service.ready.get(pod_hash, 0)
     if ready < wanted:
         return f"waiting for the endpoints of the {name} {service.name}: {ready} of {wanted} of {pod_hash} are ready"

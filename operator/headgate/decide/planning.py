@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headgate.api.rollout import RevisionRef, RolloutStatus
+from headgate.decide import strategies
 from headgate.decide.types import CreatePlan, Plan, PlanView, Snapshot
 
 
@@ -30,7 +31,7 @@ def plan_of_spec(snapshot: Snapshot) -> Plan:
             background[gate.ref.name] = (
                 resolved.model_copy(update={"interval": gate.interval}) if gate.interval else resolved
             )
-    steps = tuple(spec.strategy.canary.steps)
+    steps = strategies.of(spec).steps
     names = {s.gate.ref.name for s in steps if s.gate is not None}
     return Plan(
         steps=steps,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headgate.api.common import GROUP
+from headgate.decide import strategies
 from headgate.decide.queries import problems_of
 from headgate.decide.types import Outcome, OutcomeKind, ServiceView, Snapshot
 
@@ -77,13 +78,9 @@ def _workload(snapshot: Snapshot) -> list[Problem]:
 
 
 def _services(snapshot: Snapshot) -> list[Problem]:
-    canary = snapshot.spec.strategy.canary
+    stable, canary = strategies.of(snapshot.spec).services
     found = []
-    for path, name, service in (
-        ("stableService", canary.stable_service, snapshot.stable_service),
-        ("canaryService", canary.canary_service, snapshot.canary_service),
-    ):
-        field = f"spec.strategy.canary.{path}"
+    for (field, name), service in ((stable, snapshot.stable_service), (canary, snapshot.canary_service)):
         if not service.found:
             found.append(
                 Problem(
@@ -118,11 +115,7 @@ def _unmatched(service: ServiceView, template: Mapping[str, Any] | None) -> str:
 
 def _gates(snapshot: Snapshot) -> list[Problem]:
     refs = [(f"spec.gates[{i}].ref.name", g.ref.name) for i, g in enumerate(snapshot.spec.gates)]
-    refs += [
-        (f"spec.strategy.canary.steps[{i}].gate.ref.name", step.gate.ref.name)
-        for i, step in enumerate(snapshot.spec.strategy.canary.steps)
-        if step.gate is not None
-    ]
+    refs += strategies.of(snapshot.spec).gates
     found = []
     seen = set()
     for field, name in refs:

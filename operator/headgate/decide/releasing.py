@@ -7,13 +7,16 @@ from dataclasses import replace
 from headgate.api.common import to_time
 from headgate.api.gate import GateRun, QualityGateSpec
 from headgate.api.rollout import RevisionRef, Step
-from headgate.decide import canary, contest, journal, resting
+from headgate.decide import canary, contest, journal, resting, strategies
+from headgate.decide.asking import BACKGROUND
+from headgate.decide.canary import Allowance
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
-from headgate.decide.mover import Goal, next_move, observed_weight, selected, unsettled
+from headgate.decide.mover import Goal, next_move, observed_weight, selected
 from headgate.decide.planning import find_plan, next_attempt, pin
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
+from headgate.decide.strategies import Strategy
 from headgate.decide.types import Action, Plan, SetSelector, SetWeight
 
 
@@ -54,7 +57,7 @@ def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
         )
         cycle.note("Warning", "RecordLost", f"the record of revision {run.pod_hash} is gone, so its steps begin anew")
         run = cycle.status.current or run
-    first = canary.allowance(tuple(cycle.snapshot.spec.strategy.canary.steps), 0, cycle.snapshot.spec.replicas)
+    first = canary.allowance(_strategy(cycle).steps, 0, cycle.snapshot.spec.replicas)
     desired = 0 if run.fast else first.weight
     cycle.change(
         phase="Promoting" if run.fast else "Progressing",
@@ -77,13 +80,27 @@ def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
 # --------------------------------------------------------------------------------------------------------------------
 
 
+def _strategy(cycle: Cycle) -> Strategy:
+    return strategies.of(cycle.snapshot.spec)
+
+
+def _observed(cycle: Cycle) -> int:
+    """The weight of the revision under way, as the traffic is led now."""
+    return _strategy(cycle).observed(cycle.snapshot, cycle.status)
+
+
+def _weight_for(cycle: Cycle, allowed: Allowance, *, hold: bool) -> int:
+    """The weight to aim at: what is allowed, or under a hold no more than what is there."""
+    return min(allowed.weight, _observed(cycle)) if hold else allowed.weight
+
+
 def _goal(cycle: Cycle, run: RevisionRef, *, weight: int, replicas: int, hold: bool, reason: str) -> Goal:
     stable = cycle.status.stable.pod_hash if cycle.status.stable else ""
     full = cycle.snapshot.spec.replicas
-    return Goal(
+    goal = Goal(
         stable=stable,
         canary=run.pod_hash,
-        weight=weight,
+        weight=0,
         replicas={stable: full, run.pod_hash: replicas},
         proven=True,
         hold=hold,
@@ -91,6 +108,7 @@ def _goal(cycle: Cycle, run: RevisionRef, *, weight: int, replicas: int, hold: b
         frozen=any(p.blocks_running for p in cycle.problems),
         keep=keep_until(cycle),
     )
+    return _strategy(cycle).aim(goal, weight)
 
 
 def _promotion_goal(cycle: Cycle, run: RevisionRef, *, weight: int, reason: str) -> Goal:
@@ -115,28 +133,29 @@ def hold_reason(cycle: Cycle) -> str:
 def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -> None:
     allowed = canary.allowance(plan.steps, cycle.status.current_step_index, cycle.snapshot.spec.replicas)
     # First, because what is found may hold the release.
+    counted = False
     if promoting:
         contest.watch_promotion(cycle)
     else:
-        contest.watch(cycle, allowed.weight)
+        counted = contest.watch(cycle, allowed.weight)
     reason = hold_reason(cycle)
     if promoting:
         unproven = "" if run.fast else canary.unproven_background(cycle, plan)
         flipped = selected(cycle.snapshot.stable_service) == run.pod_hash
         why = reason or unproven
         if why and not flipped and not run.fast:
-            weight = canary.weight_for(cycle, allowed, hold=True)
+            weight = _weight_for(cycle, allowed, hold=True)
             goal = _goal(cycle, run, weight=weight, replicas=allowed.replicas, hold=True, reason=why)
         else:
             # A hold leaves the canary Service its traffic: by that a gate that could not know can know again.
             weight = observed_weight(cycle.snapshot) if why else 0
             goal = _promotion_goal(cycle, run, weight=weight, reason=why)
-        desired = goal.weight
+        desired = _strategy(cycle).weight_of(goal)
     else:
         goal = _goal(
             cycle,
             run,
-            weight=canary.weight_for(cycle, allowed, hold=bool(reason)),
+            weight=_weight_for(cycle, allowed, hold=bool(reason)),
             replicas=allowed.replicas,
             hold=bool(reason),
             reason=reason,
@@ -147,8 +166,16 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -
         cycle.change(weights=weights.model_copy(update={"desired": desired}))
     cycle.move = next_move(cycle.snapshot, goal, cycle.now)
     action = cycle.move.action
-    if not promoting and isinstance(action, SetSelector) and action.name == cycle.snapshot.stable_service.name:
-        contest.watch_selectors(cycle, served=cycle.snapshot.status.weights.applied)
+    # Where the selector is the weight, its rewrite was counted by that.
+    by_weight = counted and not cycle.snapshot.routes
+    if (
+        not (promoting or by_weight)
+        and isinstance(action, SetSelector)
+        and action.name == cycle.snapshot.stable_service.name
+    ):
+        # Any but the stable revision is a switch that the steps ask for.
+        back = cycle.status.stable is not None and action.pod_hash == cycle.status.stable.pod_hash
+        contest.watch_selectors(cycle, served=back and cycle.snapshot.status.weights.applied)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -159,8 +186,8 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -
 def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     index = cycle.status.current_step_index
     reason = hold_reason(cycle)
-    state = canary.step_state(cycle, plan)
-    what = f"step {index + 1} of {len(plan.steps)}: {canary.describe(plan.steps[index])}"
+    state = _strategy(cycle).step_state(cycle, plan)
+    what = f"step {index + 1} of {len(plan.steps)}: {_strategy(cycle).describe(plan.steps[index])}"
     if reason:
         _hold(cycle, reason, what)
         return
@@ -172,8 +199,13 @@ def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     if state.done:
         cycle.status = journal.advance_step(cycle.status, cycle.now)
         _begin_gates(cycle, plan, run)
-        _find_move(cycle, plan, run, promoting=cycle.status.current_step_index >= len(plan.steps))
-        _say(cycle, plan)
+        over = cycle.status.current_step_index >= len(plan.steps)
+        _find_move(cycle, plan, run, promoting=over)
+        if over and cycle.move.reached and _observed(cycle):
+            # The steps have moved the traffic to where a promotion wants it: nothing is left to be said in between.
+            _promotion(cycle, plan, run)
+        else:
+            _say(cycle, plan)
         return
     if cycle.status.progress_since is None:
         cycle.change(progress_since=to_time(cycle.now))
@@ -192,10 +224,10 @@ def _say(cycle: Cycle, plan: Plan) -> None:
     step = plan.steps[index]
     cycle.change(
         phase="Paused" if step.pause is not None else "Progressing",
-        message=f"step {index + 1} of {len(plan.steps)}: {canary.describe(step)}",
+        message=f"step {index + 1} of {len(plan.steps)}: {_strategy(cycle).describe(step)}",
     )
     if step.pause is not None:
-        canary.step_state(cycle, plan)
+        _strategy(cycle).step_state(cycle, plan)
 
 
 def _with_cause(cycle: Cycle, text: str) -> str:
@@ -270,7 +302,7 @@ def _begin_gates(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     if step is not None and step.gate is not None and not _has(cycle, step.gate.ref.name, index):
         spec = plan.step_gates[step.gate.ref.name]
         _put_new(cycle, step.gate.ref.name, spec, index, run)
-    if over or observed_weight(cycle.snapshot) > 0:
+    if over or _observed(cycle) > 0:
         for name in sorted(plan.background_gates):
             if not _has(cycle, name, -1):
                 _put_new(cycle, name, plan.background_gates[name], -1, run)
@@ -293,12 +325,12 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
     for gate in tuple(cycle.status.gates):
         if gate.step not in (-1, index) or gate.verdict == "Fail" or (gate.step >= 0 and gate.verdict == "Pass"):
             continue
-        if over and selected(cycle.snapshot.stable_service) == run.pod_hash and not observed_weight(cycle.snapshot):
+        if over and selected(cycle.snapshot.stable_service) == run.pod_hash and not _observed(cycle):
             continue  # It passed, and the promotion has moved the traffic that it measures to the stable Service.
         spec = plan.background_gates.get(gate.name) if gate.step == -1 else plan.step_gates.get(gate.name)
         if spec is None:
             continue
-        if gate.step >= 0 and gate.checks and observed_weight(cycle.snapshot) != cycle.status.weights.desired:
+        if gate.step >= 0 and gate.checks and _observed(cycle) != cycle.status.weights.desired:
             # The weight may be lower because this very verdict lowered it, and the journal could not be written then:
             # what was answered before still takes the version back, and must not raise it to be judged once more.
             told = _advanced(cycle, plan, run, gate, spec)
@@ -311,7 +343,7 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
             continue
         if not gate.checks:
             # It was stopped; its window begins when the step's weight is served.
-            if not _serves_desired(cycle):
+            if not _serves_desired(cycle, run):
                 continue
             gate = begin(  # noqa: PLW2901  the same gate, from here on
                 gate.name,
@@ -381,16 +413,16 @@ def _advanced(cycle: Cycle, plan: Plan, run: RevisionRef, gate: GateRun, spec: Q
         spec,
         now=cycle.now,
         answers=cycle.snapshot.answers,
-        context=_context(cycle, run),
+        context=_context(cycle, plan, run, gate),
         config=cycle.snapshot.config,
         key_prefix=cycle.snapshot.meta.uid,
         step=step.gate if step else None,
     )
 
 
-def _serves_desired(cycle: Cycle) -> bool:
-    """The routers serve the weight that the step allows."""
-    return unsettled(cycle.snapshot, cycle.status.weights.desired, cycle.now) is None
+def _serves_desired(cycle: Cycle, run: RevisionRef) -> bool:
+    """The weight that the step allows is served."""
+    return _strategy(cycle).serves(cycle.snapshot, run.pod_hash, cycle.status.weights.desired, cycle.now)
 
 
 def _begin_gates_in_place(cycle: Cycle, plan: Plan, run: RevisionRef, index: int) -> None:
@@ -399,14 +431,16 @@ def _begin_gates_in_place(cycle: Cycle, plan: Plan, run: RevisionRef, index: int
         _begin_gates(cycle, plan, run)
 
 
-def _context(cycle: Cycle, run: RevisionRef) -> QueryContext:
-    spec = cycle.snapshot.spec.strategy.canary
+def _context(cycle: Cycle, plan: Plan, run: RevisionRef, gate: GateRun) -> QueryContext:
+    # A question is the same whenever it is asked, so this is the weight of the gate's step, not the present one.
+    weight = 100 if gate.step == BACKGROUND else canary.allowance(plan.steps, gate.step, 1).weight
+    stable_service, canary_service = _strategy(cycle).judged(weight)
     stable = cycle.status.stable
     return QueryContext(
         namespace=cycle.snapshot.meta.namespace,
         rollout=cycle.snapshot.meta.name,
-        stable_service=spec.stable_service,
-        canary_service=spec.canary_service,
+        stable_service=stable_service,
+        canary_service=canary_service,
         stable_revision=stable.pod_hash if stable else "",
         canary_revision=run.pod_hash,
     )

@@ -64,7 +64,7 @@ def rest(cycle: Cycle) -> Action | None:
     snapshot = cycle.snapshot
     if cycle.status.weights.desired != 0:
         cycle.change(weights=cycle.status.weights.model_copy(update={"desired": 0}))
-    contest.watch(cycle, 0)
+    counted = contest.watch(cycle, 0)
     blocked = [p for p in cycle.problems if p.blocks_running]
     reason = blocked[0].message if blocked else ("paused by spec.paused" if snapshot.spec.paused else "")
     contested = contest.contested(cycle)
@@ -82,7 +82,8 @@ def rest(cycle: Cycle) -> Action | None:
     )
     cycle.move = next_move(snapshot, goal, cycle.now)
     at_rest = snapshot.status.weights.applied and snapshot.status.phase in ("Healthy", "Degraded")
-    contest.watch_selectors(cycle, served=at_rest)
+    if snapshot.routes or not counted:
+        contest.watch_selectors(cycle, served=at_rest)
     _phase(cycle)
     action = cycle.move.action
     if action is None and not goal.frozen and replica_set(snapshot, stable.pod_hash) is None:

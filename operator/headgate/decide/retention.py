@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from headgate.api.common import to_epoch
+from headgate.decide import strategies
 from headgate.decide.cycle import Cycle
 from headgate.decide.types import Action, DeletePlan, DeleteReplicaSet
 
 
 def keep_until(cycle: Cycle) -> frozenset[str]:
     """Pod hashes that must not lose their pods yet; wakes when the first of them may."""
-    status, canary = cycle.status, cycle.snapshot.spec.strategy.canary
+    status, strategy = cycle.status, strategies.of(cycle.snapshot.spec)
     kept = set()
     for found in cycle.snapshot.replica_sets:
         if not found.owned or not found.replicas:
@@ -20,9 +21,9 @@ def keep_until(cycle: Cycle) -> frozenset[str]:
             if entry.pod_hash == found.pod_hash:
                 was_stable = was_stable or entry.outcome in ("Promoted", "Adopted")
                 if entry.outcome not in ("Promoted", "Adopted"):
-                    ends.append(to_epoch(entry.finished_at) + canary.abort_scale_down_delay_seconds)
+                    ends.append(to_epoch(entry.finished_at) + strategy.abort_scale_down_delay_seconds)
         if was_stable and status.stable is not None and status.stable.pod_hash != found.pod_hash:
-            ends.append(to_epoch(status.stable.since) + canary.scale_down_delay_seconds)
+            ends.append(to_epoch(status.stable.since) + strategy.scale_down_delay_seconds)
         end = max(ends, default=0.0)
         if cycle.now < end:
             kept.add(found.pod_hash)

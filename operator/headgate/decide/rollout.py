@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from headgate.api.common import FINALIZER, to_epoch, to_time
 from headgate.api.rollout import RejectedRevision, RevisionRef, RolloutStatus, Weights, WorkloadStatus
-from headgate.decide import hand_back, journal, people, problems, releasing, resting
+from headgate.decide import hand_back, journal, people, problems, releasing, resting, strategies
 from headgate.decide.conditions import describe_world
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import available, observed_weight, replica_set
+from headgate.decide.mover import available, replica_set
 from headgate.decide.planning import next_attempt
 from headgate.decide.revision import pod_hash_of
 from headgate.decide.types import (
@@ -331,6 +331,6 @@ def _count(cycle: Cycle) -> None:
 
 
 def _weights(cycle: Cycle, status: RolloutStatus) -> Weights:
-    observed = observed_weight(cycle.snapshot)
+    observed = strategies.of(cycle.snapshot.spec).observed(cycle.snapshot, status)
     applied = cycle.move.served and observed == status.weights.desired
     return status.weights.model_copy(update={"observed": observed, "applied": applied})

@@ -17,7 +17,7 @@ from headgate.act.events import Recorder
 from headgate.act.kube import Kube, Object
 from headgate.act.resources import ROLLOUTS
 from headgate.api.rollout import RolloutStatus
-from headgate.decide import undecidable
+from headgate.decide import strategies, undecidable
 from headgate.decide.invariants import Breach
 from headgate.decide.types import Action, Decision, EventNote, OutcomeKind, SetFinalizer, Snapshot
 from headgate.engine.cache import Cache
@@ -272,7 +272,7 @@ class Cycle:
             parts.cache,
             parts.routers,
             snapshot.meta,
-            snapshot.spec.strategy.canary,
+            strategies.of(snapshot.spec).routed,
             parts.now(),
         )
         name = str(getattr(action, "name", ""))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from headgate.api.rollout import RolloutSpec
+from headgate.decide import strategies
 from headgate.observe.reading import Models
 from headgate.observe.store import BY_REFERENCE, Store, reference
 from headgate.traffic.protocol import Router
@@ -26,14 +27,16 @@ class References:
         if spec is None:
             return set()
         namespace = rollout["metadata"]["namespace"]
-        canary = spec.strategy.canary
-        named = {("Service", canary.stable_service), ("Service", canary.canary_service)}
+        strategy = strategies.of(spec)
+        named = {("Service", name) for _, name in strategy.services}
         named |= {("QualityGate", gate.ref.name) for gate in spec.gates}
-        named |= {("QualityGate", step.gate.ref.name) for step in canary.steps if step.gate is not None}
+        named |= {("QualityGate", name) for _, name in strategy.gates}
         if spec.workload_ref is not None:
             named.add(("Deployment", spec.workload_ref.name))
-        for router in self._routers:
-            named |= {(router.resource.kind, target.name) for target in router.targets(canary)}
+        canary = strategy.routed
+        if canary is not None:
+            for router in self._routers:
+                named |= {(router.resource.kind, target.name) for target in router.targets(canary)}
         return {reference(kind, namespace, name) for kind, name in named}
 
     def contenders(self, store: Store, rollout: Object, spec: RolloutSpec) -> tuple[str, ...]:
@@ -65,11 +68,14 @@ class References:
         return [found[uid] for uid in sorted(found)]
 
     def _claims(self, store: Store, namespace: str, spec: RolloutSpec) -> Iterator[tuple[str, str]]:
-        canary = spec.strategy.canary
-        for name in (canary.stable_service, canary.canary_service):
+        strategy = strategies.of(spec)
+        for _, name in strategy.services:
             yield f"Service/{name}", f'Service "{name}"'
         if spec.workload_ref is not None:
             yield f"Deployment/{spec.workload_ref.name}", f'Deployment "{spec.workload_ref.name}"'
+        canary = strategy.routed
+        if canary is None:
+            return
         for router in self._routers:
             kind = router.resource.kind
             for target in router.targets(canary):

@@ -10,6 +10,7 @@ from headgate.api.common import to_epoch
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec, RolloutStatus
+from headgate.decide import strategies
 from headgate.decide.revision import revision_of
 from headgate.decide.types import (
     ActionView,
@@ -84,7 +85,7 @@ class Observer:
         )
         hashes = {s.name: s.pod_hash for s in sets}
         workload, template, revision = self._template(obj, namespace, spec)
-        canary = spec.strategy.canary
+        (_, stable_service), (_, canary_service) = strategies.of(spec).services
         gates, broken = self._gates(namespace, spec)
         status = self.models.status(obj)
         return Snapshot(
@@ -96,8 +97,8 @@ class Observer:
             revision=revision,
             replica_sets=sets,
             plans=self._plans_of(meta.uid, belonging),
-            stable_service=self._service(meta, canary.stable_service, hashes, now),
-            canary_service=self._service(meta, canary.canary_service, hashes, now),
+            stable_service=self._service(meta, stable_service, hashes, now),
+            canary_service=self._service(meta, canary_service, hashes, now),
             # With a spec that was readable before, traffic can still be lowered.
             routes=() if spec is NOTHING else self._routes(namespace, meta.uid, spec, status, now),
             workload=workload,
@@ -179,7 +180,7 @@ class Observer:
 
     def _gates(self, namespace: str, spec: RolloutSpec) -> tuple[dict[str, QualityGateSpec], dict[str, str]]:
         names = {g.ref.name for g in spec.gates}
-        names |= {s.gate.ref.name for s in spec.strategy.canary.steps if s.gate is not None}
+        names |= {name for _, name in strategies.of(spec).gates}
         good: dict[str, QualityGateSpec] = {}
         broken: dict[str, str] = {}
         for name in sorted(names):
@@ -194,13 +195,16 @@ class Observer:
         return good, broken
 
     def _missing(self, spec: RolloutSpec) -> tuple[str, ...]:
-        needed = {r.resource.kind for r in self._routers if r.targets(spec.strategy.canary)}
+        canary = strategies.of(spec).routed
+        needed = {r.resource.kind for r in self._routers if canary is not None and r.targets(canary)}
         return tuple(sorted(needed.intersection(self._store.missing)))
 
     def _routes(
         self, namespace: str, uid: str, spec: RolloutSpec, status: RolloutStatus, now: float
     ) -> tuple[RouteView, ...]:
-        canary = spec.strategy.canary
+        canary = strategies.of(spec).routed
+        if canary is None:
+            return ()
         found = []
         for router in self._routers:
             for target in router.targets(canary):

@@ -24,7 +24,7 @@ from tests.simulation.shell.oracle import Oracle, Violation
 from tests.simulation.shell.people import People
 from tests.simulation.shell.pods import ReplicaSets
 from tests.simulation.shell.process import Process, Surroundings
-from tests.simulation.shell.scenario import NAME, NAMESPACE, Scenario
+from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE, Scenario
 from tests.simulation.shell.traffic import Gateway, Traffic
 
 
@@ -55,7 +55,10 @@ class History:
         self.cluster = Cluster(self.loop, of.seed)
         self.faults = Faults(of.seed, of.strength, of.without, unserved=of.unserved)
         self.gateway = Gateway(self.cluster)
-        self.traffic = Traffic(self.cluster, self.gateway, (NAMESPACE, NAME))
+        switched = of.blue_green is not None
+        self.traffic = Traffic(self.cluster, self.gateway, (NAMESPACE, NAME), NAME if switched else "")
+        if switched:
+            self.traffic.preview = Traffic(self.cluster, self.gateway, (NAMESPACE, NAME), CANARY)
         for controller in (ReplicaSets, Slices, Deployments, Collector, Namespaces):
             controller(self.cluster)
         self.oracle = Oracle(self.cluster, self.traffic, self.tell)

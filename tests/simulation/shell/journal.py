@@ -11,7 +11,7 @@ from headgate.api.rollout import RolloutStatus
 from headgate.decide.invariants import journal_step
 from tests.simulation.shell.clock import EPOCH
 from tests.simulation.shell.cluster import Change, Cluster
-from tests.simulation.shell.scenario import NAMESPACE
+from tests.simulation.shell.scenario import NAME, NAMESPACE
 from tests.simulation.shell.traffic import QUALITY, Traffic
 from tests.simulation.shell.truth import plan_of
 
@@ -100,9 +100,10 @@ class Journal:
         by = int(after.get("currentStepIndex") or 0) - index
         run = self.running(after)
         plan = self.plan(run) if run else None
-        if by != 1 or plan is None:
-            return
-        steps = plan["plan"]["steps"]
+        if by == 1 and run is not None and plan is not None:
+            self._step_ended(before, after, run, plan["plan"]["steps"], index)
+
+    def _step_ended(self, before: Object, after: Object, run: Object, steps: list[Object], index: int) -> None:
         step = steps[index] if index < len(steps) else {}
         if "pause" in step and not self._promoted_by_hand(before, after):
             length = step["pause"].get("duration")
@@ -118,7 +119,7 @@ class Journal:
                 self._fail(f"8: step {index} ends with the gate {gate and gate['verdict']}")
         if "setWeight" in step and self._traffic.spans:
             since = to_epoch(before["stepStartedAt"]) - EPOCH - CLOCK
-            self._weight_was_served(run or {}, step["setWeight"], index, since)
+            self._weight_was_served(run, step["setWeight"], index, since)
 
     def _weight_was_served(self, run: Object, weight: int, index: int, since: float) -> None:
         # The next weight may be lower and then goes first, long before the journal can say so.
@@ -166,11 +167,19 @@ class Journal:
             return
         plan = self.plan(run)
         steps = plan["plan"]["steps"] if plan else []
-        if int(before.get("currentStepIndex") or 0) < len(steps):
+        index, over = int(before.get("currentStepIndex") or 0), len(steps)
+        if index == over - 1 and "blueGreen" in self._strategy():
+            # After the switch nothing is left to be done: the last step and the promotion are one decision.
+            self._step_ended(before, after, run, steps, index)
+        elif index < over:
             self._fail(f"10: {name} is promoted at step {before.get('currentStepIndex')} of {len(steps)}")
         judged = bool(plan and plan["plan"]["backgroundGates"]) or any("gate" in s for s in steps)
         if judged and self.quality(name) != "good" and _attempt(run) not in self._overridden:
             self._fail(f"8: {name} is promoted, which is {self.quality(name)}")
+
+    def _strategy(self) -> Object:
+        found: Object = (self._store.get("Rollout", NAMESPACE, NAME) or {}).get("spec", {}).get("strategy", {})
+        return found
 
     def quality(self, pod_hash: str) -> str:
         """What a revision is by its image: good, bad or silent."""

@@ -250,8 +250,8 @@ class Oracle:
             if any(m.endswith(f":{run.get('podHash')}:{run.get('attempt')}") for m in taken):
                 self.fail(f"6: the weight is raised to {new} for an attempt that a verdict took back")
 
-    def _raised(self, weight: int) -> None:
-        status, target = self._status(), self._selector(CANARY)
+    def _raised(self, weight: int, *, by_switch: str = "") -> None:
+        status, target = self._status(), by_switch or self._selector(CANARY)
         run = self.journal.running(status)
         if run is None:
             self.fail(f"6: the weight is raised to {weight} while nothing is released")
@@ -264,7 +264,7 @@ class Oracle:
         if target != run["podHash"]:
             self.fail(f"6: the weight is raised to {weight} for {target}, and {run['podHash']} is released")
         allowed = self.journal.allowed(run, int(status.get("currentStepIndex") or 0))
-        if allowed is None or weight > allowed:
+        if (allowed is None or weight > allowed) and not (by_switch and run.get("fast")):
             self.fail(f"2: weight {weight}, the step allows {allowed}")
         replicas = self._replicas()
         for pod_hash, share in ((target, weight), (self._selector(NAME), 100 - weight)):
@@ -306,6 +306,8 @@ class Oracle:
             need = math.ceil(replicas * (100 - self._canary_weight()) / 100)
             if self._ready(is_) < need and not self._disturbed():
                 self.fail(f"3: the stable Service selects {is_}, which has {self._ready(is_)} ready pods of {need}")
+            if stable and "blueGreen" in self.rollout()["spec"]["strategy"]:
+                self._raised(100, by_switch=is_)
         if change.key[1] == CANARY and is_ != stable and self._canary_weight() and not self._disturbed():
             self.fail(f"3: the canary Service is switched to {is_} under {self._canary_weight()}%")
 

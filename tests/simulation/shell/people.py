@@ -56,8 +56,7 @@ class People:
             case "spec.paused" | "spec.resumed":
                 self.patch("Rollout", {"spec": {"paused": event.what == "spec.paused"}})
             case "steps":
-                steps = [{"setWeight": int(event.arg)}]
-                self.patch("Rollout", {"spec": {"strategy": {"canary": {"steps": steps}}}})
+                self._edit_steps(int(event.arg))
             case "delete":
                 self._delete(event.arg)
             case "create again":
@@ -66,6 +65,12 @@ class People:
                 self._machinery(event)
             case _:
                 self._disturb(event)
+
+    def _edit_steps(self, number: int) -> None:
+        strategy: dict[str, Any] = {"canary": {"steps": [{"setWeight": number}]}}
+        if self._history.scenario.blue_green is not None:
+            strategy = {"blueGreen": {"previewReplicaCount": number, "postPromotionGates": []}}
+        self.patch("Rollout", {"spec": {"strategy": strategy}})
 
     def _machinery(self, event: Event) -> None:
         if event.what in self._history.faults.without:

@@ -6,6 +6,9 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any
 
+from headgate.api.rollout import BlueGreen
+from headgate.decide.blue_green import Switching
+
 Object = dict[str, Any]
 NAMESPACE, NAME = "sim", "shop"
 CANARY = f"{NAME}-canary"
@@ -26,6 +29,10 @@ FOREIGN = (
 """What others do to the objects that a release stands on."""
 DISTURBING = ("foreign weight", "foreign selector", "pod dies", "set deleted", "route gone", "route back")
 """After these the truth may not be as the invariants want it, whoever is to blame; nothing may be raised then."""
+BLUE_GREEN = 10_000_000
+"""From this seed on the Rollout is a blue-green one; the seeds before it are what they always were."""
+UNROUTED = {"foreign weight": "foreign selector", "route gone": "foreign selector", "route back": "spec.resumed"}
+"""What happens to a Rollout without a route instead."""
 VERBS = ("pause", "resume", "abort", "promote", "retry", "undo", "override")
 
 
@@ -64,6 +71,8 @@ class Scenario:
     """Kinds of fault that are left out."""
     unserved: float = 0.0
     """The chance, at each request, that a whole kind is not served for a while from then on."""
+    blue_green: Object | None = None
+    """The strategy, if it is not a canary; `steps` are those that are made of it."""
 
     def describe(self) -> list[str]:
         """The scenario for people."""
@@ -73,7 +82,7 @@ class Scenario:
                 f"{'a background gate, ' if self.background else ''}onNewRevision {self.on_new_revision}, "
                 f"onUnknown {self.gate['onUnknown']}, faults {self.strength:g} until {self.calm_at:.0f} s"
             ),
-            "steps: " + ", ".join(_step(s) for s in self.steps),
+            ("steps: " if self.blue_green is None else "blue-green: ") + ", ".join(_step(s) for s in self.steps),
             *(str(e) for e in self.events),
         ]
         if self.without:
@@ -96,6 +105,41 @@ def _step(step: Object) -> str:
 
 def scenario(seed: int) -> Scenario:
     """The scenario of a seed."""
+    return _canary(seed) if seed < BLUE_GREEN else _blue_green(_canary(seed))
+
+
+def _blue_green(of: Scenario) -> Scenario:
+    """The same with the other strategy."""
+    chance = random.Random(f"{of.seed}/blue-green")
+    strategy: Object = {
+        "activeService": NAME,
+        "previewService": CANARY,
+        "prePromotionGates": _judges(chance),
+        "postPromotionGates": _judges(chance),
+        "scaleDownDelaySeconds": 10,
+        "abortScaleDownDelaySeconds": 5,
+    }
+    if chance.random() < 0.4:
+        strategy["previewReplicaCount"] = chance.choice([1, 2, 4])
+    promotion = chance.choice(["at once", "at once", "at once", "by hand", "later", "later"])
+    if promotion == "by hand":
+        strategy["autoPromotionEnabled"] = False
+    elif promotion == "later":
+        strategy["autoPromotionSeconds"] = chance.randint(1, 30)
+    steps = Switching(BlueGreen.model_validate(strategy)).steps
+    return replace(
+        of,
+        blue_green=strategy,
+        steps=tuple(s.model_dump(mode="json", by_alias=True, exclude_none=True) for s in steps),
+        events=tuple(replace(e, what=UNROUTED[e.what], arg="") if e.what in UNROUTED else e for e in of.events),
+    )
+
+
+def _judges(chance: random.Random) -> list[Object]:
+    return [{"ref": {"name": GATE}, "count": chance.randint(1, 3)} for _ in range(chance.choice([0, 1, 1, 2]))]
+
+
+def _canary(seed: int) -> Scenario:
     chance = random.Random(f"{seed}/scenario")
     replicas = chance.choice([1, 2, 3, 5])
     strength = chance.choice([0.0, 0.02, 0.06, 0.15])
@@ -191,21 +235,20 @@ def template(version: str) -> Object:
 def rollout(of: Scenario) -> Object:
     """The Rollout."""
     source: Object = {"workloadRef": {"name": NAME}} if of.workload else {"template": template("v1")}
+    canary = {
+        "stableService": NAME,
+        "canaryService": CANARY,
+        "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": NAME}]}},
+        "steps": list(of.steps),
+        "scaleDownDelaySeconds": 10,
+        "abortScaleDownDelaySeconds": 5,
+    }
     return {
         "metadata": {"name": NAME},
         "spec": source
         | {
             "replicas": of.replicas,
-            "strategy": {
-                "canary": {
-                    "stableService": NAME,
-                    "canaryService": CANARY,
-                    "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": NAME}]}},
-                    "steps": list(of.steps),
-                    "scaleDownDelaySeconds": 10,
-                    "abortScaleDownDelaySeconds": 5,
-                }
-            },
+            "strategy": {"canary": canary} if of.blue_green is None else {"blueGreen": of.blue_green},
             "gates": [{"ref": {"name": GATE}}] if of.background else [],
             "progressDeadlineSeconds": 90,
             "revisionHistoryLimit": of.history,
@@ -225,7 +268,8 @@ def surroundings(of: Scenario) -> list[tuple[str, Object]]:
         ("Service", {"metadata": {"name": n}, "spec": {"selector": {"app": NAME}, "ports": [{"port": 80}]}})
         for n in (NAME, CANARY)
     ]
-    found += [("HTTPRoute", route), ("QualityGate", {"metadata": {"name": GATE}, "spec": of.gate})]
+    found += [("HTTPRoute", route)] if of.blue_green is None else []
+    found.append(("QualityGate", {"metadata": {"name": GATE}, "spec": of.gate}))
     if of.workload:
         spec = {"replicas": of.replicas, "selector": {"matchLabels": {"app": NAME}}, "template": template("v1")}
         found.append(("Deployment", {"metadata": {"name": NAME}, "spec": spec}))

@@ -89,10 +89,14 @@ def weights_of(route: Object) -> list[tuple[str, int]]:
 
 
 class Traffic:
-    """Who gets the requests of one route, at every moment: the counting router."""
+    """Who gets the requests of one route, or of one Service, at every moment: the counting router."""
 
-    def __init__(self, cluster: Cluster, gateway: Gateway, route: Key) -> None:
+    def __init__(self, cluster: Cluster, gateway: Gateway, route: Key, service: str = "") -> None:
         self._cluster = cluster
+        self._service = service
+        """Where the requests go if no route leads them."""
+        self.preview: Traffic | None = None
+        """Other requests, which are measured like these."""
         self._gateway = gateway
         self._route = route
         self.spans: list[Span] = []
@@ -112,7 +116,7 @@ class Traffic:
                 callback(self.spans[-1])
 
     def _shares(self) -> dict[str, float]:
-        backends = self._gateway.served.get(self._route, ())
+        backends = [(self._service, 1)] if self._service else self._gateway.served.get(self._route, ())
         whole = sum(weight for _, weight in backends)
         found: dict[str, float] = {}
         for service, weight in backends:
@@ -171,7 +175,7 @@ class Traffic:
             end = span.since
             if end <= since:
                 break
-        return count
+        return count + (self.preview.requests(pod_hash, since) if self.preview else 0.0)
 
 
 _QUERY = re.compile(r'revision="(?P<revision>[^"]*)".*\[(?P<window>\d+)s\]')

@@ -89,6 +89,26 @@ def routed(name: str, version: int) -> Json:
     return made
 
 
+def switching(name: str, version: int) -> Json:
+    """A Rollout that switches between the same two Services, and is promoted within seconds, too."""
+    reference = {"ref": {"kind": "QualityGate", "name": f"{name}-{GATE}"}, "duration": "2s", "count": 1}
+    made = _rollout(name, [], {"template": template(name, version)})
+    made["spec"]["strategy"] = {
+        "blueGreen": {
+            "activeService": name,
+            "previewService": f"{name}-canary",
+            "previewReplicaCount": 1,
+            "prePromotionGates": [reference],
+            "postPromotionGates": [reference],
+            "autoPromotionEnabled": True,
+            "autoPromotionSeconds": 1,
+            "scaleDownDelaySeconds": 0,
+            "abortScaleDownDelaySeconds": 0,
+        }
+    }
+    return made
+
+
 def waiting(name: str, version: int) -> Json:
     """A Rollout whose release waits for a person."""
     return _rollout(name, [{"setWeight": 50}, {"pause": {}}], {"template": template(name, version)})
@@ -204,7 +224,14 @@ def journal(name: str, version: int) -> Json:
 
 
 BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
-    "Rollout": {"good": good, "waiting": waiting, "referring": referring, "routed": routed, "journal": journal},
+    "Rollout": {
+        "good": good,
+        "waiting": waiting,
+        "referring": referring,
+        "routed": routed,
+        "switching": switching,
+        "journal": journal,
+    },
     "QualityGate": {"gate": gate, "words": gate_of_words},
     "Environment": {"environment": environment},
     "RolloutAction": {"action": action},
