@@ -153,6 +153,26 @@ def deletion_in_mid_release(lab: Lab) -> None:
         here.expect_no_failure()
 
 
+def blue_green(lab: Lab) -> None:
+    """Under load one version is switched to and promoted, the next one taken back; no request is lost to that."""
+    strategy = Shop(lab.cluster, "switched").objects("blue-green.yaml")[0]["spec"]["strategy"]
+    with town(lab, "switched", rollout={"strategy": strategy, "gates": []}) as here:
+        end = here.release("v2")
+        assert here.outcome() == ("Promoted", "Healthy"), end.line
+        assert {s.status.weights.observed for s in here.watch.seen} == {0, 100}
+        here.expect_only("v2")
+        here.expect_home()
+        here.expect_no_failure()
+        end = here.release("v3", fail_ratio=0.2)
+        assert here.outcome() == ("Rejected", "Degraded"), end.line
+        bad = end.status.history[-1].pod_hash
+        assert any(each.version == "v3" for each in here.users.read()), "the users were switched to it"
+        here.expect_only("v2")
+        here.expect_home()
+        _until_gone(here, bad)
+        here.expect_no_failure(of="v3")
+
+
 SCENARIOS: dict[str, Scenario] = {
     "a good version is promoted": good_version,
     "a bad version is taken back": bad_version,
@@ -163,6 +183,7 @@ SCENARIOS: dict[str, Scenario] = {
     "a provider that is down holds": silent_provider,
     "deletion hands back": deletion,
     "deletion in the middle of a release": deletion_in_mid_release,
+    "a blue-green switch and its way back": blue_green,
 }
 
 

@@ -171,7 +171,18 @@ def test_a_small_preview_grows_to_full_capacity_before_the_switch() -> None:
     assert pods(world, new) == 1
     world.settle(300)
     assert pods(world, new) == 4
-    assert world.writes.index(f"ScaleReplicaSet/shop-{new}") < world.writes.index(SWITCH)
+    grown = world.writes.index(f"ScaleReplicaSet/shop-{new}")
+    assert grown < world.writes.index(SWITCH), "the switch went before the capacity"
+
+
+def test_gates_before_the_switch_wait_for_the_endpoints() -> None:
+    """Pods that are ready and not yet behind the preview Service have nothing that could be judged."""
+    world = settled(prePromotionGates=JUDGED)
+    world.start_delay, world.slice_delay = 0.1, 20.0
+    began = world.now
+    world.release("v2")
+    until(world, "step 2 of 3: gate golden")
+    assert world.now >= began + 20.0, "the gate began before the endpoints of the preview were there"
 
 
 def test_a_version_that_does_not_come_up_is_taken_back_before_the_switch() -> None:

@@ -214,7 +214,8 @@ def _raise(truth: Truth, weight: int, journal: RolloutStatus, plan: Plan | None,
 def _select(
     truth: Truth, action: SetSelector, journal: RolloutStatus, plan: Plan | None, *, stands: bool
 ) -> Iterator[Breach]:
-    if action.exposure == "lower" or truth.deleting or not action.pod_hash:
+    back = journal.stable is None or action.pod_hash == journal.stable.pod_hash
+    if (action.exposure == "lower" and back) or truth.deleting or not action.pod_hash:
         return
     there = truth.ready.get(action.pod_hash, 0)
     if action.name == truth.services[0]:

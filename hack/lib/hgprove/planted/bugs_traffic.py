@@ -9,6 +9,7 @@ FIELD = "tests/simulation/test_field_bugs.py"
 RULES = "tests/simulation/test_rules.py"
 REVIEW = "tests/simulation/test_review.py"
 STORIES = "tests/simulation/test_stories.py"
+SWITCHES = "tests/simulation/test_blue_green.py"
 
 TRAFFIC = (
     Mutation(
@@ -302,6 +303,46 @@ TRAFFIC = (
         new="    if count <= LIMIT + 1000:",
         tests=(f"{RULES}::test_a_weight_that_somebody_keeps_rewriting_is_put_back_three_times",),
         says="put back",
+    ),
+    Mutation(
+        id="a-switch-is-called-the-way-back",
+        breaks="The switch to the new revision waits for nothing, as if it were the way back.",
+        belongs="3",
+        file="decide/blue_green.py",
+        old="replace(named, stable=goal.canary, proven=False)",
+        new="replace(named, stable=goal.canary)",
+        tests=(f"{SWITCHES}::test_a_small_preview_grows_to_full_capacity_before_the_switch",),
+        says="is pointed at",
+    ),
+    Mutation(
+        id="the-preview-is-judged-too-early",
+        breaks="Gates before the switch begin while the preview Service does not lead to the new revision yet.",
+        belongs="9",
+        file="decide/blue_green.py",
+        old="        return StepState(not short, short, clock=True)",
+        new="        return state",
+        tests=(f"{SWITCHES}::test_gates_before_the_switch_wait_for_the_endpoints",),
+        says="before the endpoints",
+    ),
+    Mutation(
+        id="the-switched-are-judged-by-the-preview",
+        breaks="Gates after the switch ask about the preview Service, which no user reaches.",
+        belongs="9",
+        file="decide/blue_green.py",
+        old="        return active, active if weight == ALL else preview",
+        new="        return active, preview",
+        tests=("tests/unit/test_blue_green.py::test_gates_ask_about_the_service_that_the_version_is_behind",),
+        says="after the switch",
+    ),
+    Mutation(
+        id="a-switch-has-no-weight",
+        breaks="Nobody sees that the active Service selects the new revision.",
+        belongs="6",
+        file="decide/blue_green.py",
+        old="            return ALL if new(selected(service)) else 0",
+        new="            return 0",
+        tests=("tests/unit/test_blue_green.py::test_weight_is_what_the_active_service_gives_away",),
+        says="the weight of the selector",
     ),
 )
 

@@ -1,0 +1,125 @@
+"""What blue-green is made of: its steps from the spec, the weight of a selector, the goal of a weight, its words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from headgate.api.common import LABEL_REVISION
+from headgate.api.rollout import BlueGreen, RevisionRef, RolloutSpec, RolloutStatus, Step
+from headgate.cli import render
+from headgate.cli.text import PLAIN_SIGNS
+from headgate.cli.view import picture
+from headgate.decide import strategies
+from headgate.decide.blue_green import Switching
+from headgate.decide.mover import Goal
+from headgate.decide.types import ServiceView
+from tests.simulation.world import World, blue_green
+from tests.unit import cli_objects as objects
+
+TIME = "2026-01-01T00:00:00Z"
+OLD = RevisionRef(revision="v1-old", pod_hash="old", since=TIME)
+NEW = RevisionRef(revision="v1-new", pod_hash="new", since=TIME)
+SERVICES: dict[str, Any] = {"activeService": "shop", "previewService": "shop-preview"}
+GATE: dict[str, Any] = {"ref": {"name": "golden"}}
+
+
+def switching(**more: Any) -> Switching:
+    """The strategy with some fields."""
+    return Switching(BlueGreen.model_validate(SERVICES | more))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, ["preview with all its pods", "switch"]),
+        ({"previewReplicaCount": 1}, ["preview with 1 pod ", "switch"]),
+        ({"autoPromotionEnabled": False}, ["preview", "pause until promoted", "switch"]),
+        ({"autoPromotionSeconds": 90}, ["preview", "pause 90s", "switch"]),
+        (
+            {"prePromotionGates": [GATE, GATE], "autoPromotionSeconds": 5, "postPromotionGates": [GATE]},
+            ["preview", "gate golden", "gate golden", "pause 5s", "switch", "gate golden"],
+        ),
+    ],
+)
+def test_steps_follow_from_the_spec(more: dict[str, Any], words: list[str]) -> None:
+    """Preview, gates, pause, switch, gates: in this order, whatever is left out."""
+    strategy = switching(**more)
+    said = [strategy.describe(step) for step in strategy.steps]
+    assert len(said) == len(words)
+    assert all(word in line for word, line in zip(words, said, strict=True)), said
+
+
+@pytest.mark.parametrize(
+    ("selects", "ready", "current", "weight"),
+    [
+        ("old", {"old": 4}, NEW, 0),
+        ("new", {"new": 4}, NEW, 100),
+        ("other", {"other": 4}, NEW, 0),
+        ("", {"old": 3, "new": 1}, NEW, 25),
+        ("", {"old": 2, "new": 1}, NEW, 34),
+        ("", {}, NEW, 0),
+        ("old", {"old": 4}, OLD, 0),
+        ("new", {"new": 4}, OLD, 100),
+        ("", {"old": 1, "new": 1}, OLD, 50),
+    ],
+)
+def test_weight_is_what_the_active_service_gives_away(
+    selects: str, ready: dict[str, int], current: RevisionRef, weight: int
+) -> None:
+    """To the revision under way; at rest and on the way back, to any but the stable one."""
+    chosen = {"app": "shop"} | ({LABEL_REVISION: selects} if selects else {})
+    service = ServiceView("shop", found=True, selector=chosen, ready=ready)
+    snapshot = replace(World(1, blue_green()).snapshot(), stable_service=service)
+    status = RolloutStatus(stable=OLD, current=current)
+    assert switching().observed(snapshot, status) == weight, "the weight of the selector"
+    assert switching().observed(snapshot, RolloutStatus(current=NEW)) == 0, "the first revision takes it from nobody"
+
+
+def test_goal_of_a_weight_is_a_selector() -> None:
+    """At 100 the active Service is to select the new revision, which is no way back; below that the stable one."""
+    before = Goal(stable="old", canary="new", weight=0, replicas={"old": 4, "new": 4}, proven=True)
+    for weight in (0, 1, 99):
+        goal = switching().aim(before, weight)
+        assert (goal.stable, goal.proven, goal.weight, switching().weight_of(goal)) == ("old", True, 0, 0)
+    goal = switching().aim(before, 100)
+    assert (goal.stable, goal.proven, goal.weight, switching().weight_of(goal)) == ("new", False, 0, 100)
+
+
+def test_gates_ask_about_the_service_that_the_version_is_behind() -> None:
+    """Before the switch the preview Service, after it the active one."""
+    assert switching().judged(0) == ("shop", "shop-preview"), "before the switch"
+    assert switching().judged(100) == ("shop", "shop"), "after the switch"
+
+
+def test_strategy_is_the_one_that_the_spec_names() -> None:
+    """Exactly one; an object that is older than that rule is refused with its sentence."""
+    assert strategies.of(blue_green()).services[0] == ("spec.strategy.blueGreen.activeService", "shop")
+    with pytest.raises(ValueError, match="set exactly one of canary and blueGreen"):
+        RolloutSpec.model_validate({"replicas": 1, "template": {}, "strategy": {}})
+
+
+def test_missing_gate_is_named_with_its_field() -> None:
+    """A gate that is not there bars the attempt, and the sentence says which field wants it."""
+    world = World(1, blue_green(strategy={"postPromotionGates": [{"ref": {"name": "nowhere"}}]}))
+    world.run_for(30)
+    said = next(c for c in world.status.conditions if c.type == "Ready")
+    assert said.message.startswith("spec.strategy.blueGreen.postPromotionGates[0].ref.name: there is no QualityGate")
+
+
+def test_status_of_the_command_line_says_what_the_steps_do() -> None:
+    """A person reads of a switch, not of a weight."""
+    strategy = {"blueGreen": SERVICES | {"previewReplicaCount": 2, "postPromotionGates": [GATE]}}
+    shown = objects.printed(render.status(picture(objects.rollout(strategy=strategy)), objects.NOW, PLAIN_SIGNS), 200)
+    assert "preview with 2 pods behind Service shop-preview" in shown
+    assert "switch Service shop to the new revision" in shown
+    assert "weight 100%" not in shown
+
+
+def test_step_of_a_canary_is_told_as_before() -> None:
+    """The words of one strategy are not those of the other."""
+    canary = objects.rollout()["spec"]["strategy"]["canary"]
+    spec = RolloutSpec.model_validate({"replicas": 1, "template": {}, "strategy": {"canary": canary}})
+    assert strategies.of(spec).describe(Step(set_weight=100)) == "setWeight 100"
