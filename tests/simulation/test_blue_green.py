@@ -282,8 +282,9 @@ def test_a_pause_before_the_switch_forbids_it() -> None:
     assert SWITCH in world.writes
 
 
-def test_a_foreign_selector_is_put_back_three_times_and_then_held_on_stable() -> None:
-    """Somebody else points the users at the old version again and again: that is not fought for ever."""
+@pytest.mark.parametrize("becomes", ["stable", "all"])
+def test_a_foreign_selector_is_put_back_three_times_and_then_held_on_stable(becomes: str) -> None:
+    """Somebody else changes the active Service again and again: that is not fought for ever."""
     world = settled(postPromotionGates=[{"ref": {"name": "golden"}, "duration": "600s"}])
     old = stable_of(world)
     new = world.release("v2")
@@ -291,7 +292,8 @@ def test_a_foreign_selector_is_put_back_three_times_and_then_held_on_stable() ->
     for number in range(1, 5):
         world.run_for(20)
         assert world.selectors["shop"] == new
-        world.selectors["shop"] = old
+        world.selectors["shop"] = old if becomes == "stable" else ""
+        world.selector_changed["shop"] = world.now
         world.service_versions["shop"] += 1
         world.run_for(20)
         assert world.status.weights.reasserted == number

@@ -60,6 +60,7 @@ def test_steps_follow_from_the_spec(more: dict[str, Any], words: list[str]) -> N
         ("other", {"other": 4}, NEW, 0),
         ("", {"old": 3, "new": 1}, NEW, 25),
         ("", {"old": 2, "new": 1}, NEW, 34),
+        ("", {"new": 4}, NEW, 99),
         ("", {}, NEW, 0),
         ("old", {"old": 4}, OLD, 0),
         ("new", {"new": 4}, OLD, 100),

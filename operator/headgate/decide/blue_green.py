@@ -91,9 +91,10 @@ class Switching:
 
         if selected(service):
             return ALL if new(selected(service)) else 0
-        # Somebody took the revision out of the selector: it leads to whatever has pods.
+        # Somebody took the revision out of the selector: it leads to whatever has pods, so it is never all or nothing
+        # for long, whatever the endpoints still show.
         part = sum(count for pod_hash, count in service.ready.items() if new(pod_hash))
-        return math.ceil(ALL * part / sum(service.ready.values())) if part else 0
+        return min(ALL - 1, math.ceil(ALL * part / sum(service.ready.values()))) if part else 0
 
     def aim(self, goal: Goal, weight: int) -> Goal:
         """The active Service selects the new revision at 100, the stable one at any other weight."""

@@ -277,6 +277,7 @@ def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
         cycle.status = journal.promote(
             cycle.status, "all steps and gates passed" if not run.fast else "way back", cycle.now
         )
+        cycle.questions.clear()  # A gate that has passed would ask on until now.
         cycle.note("Normal", "Promoted", f"revision {run.pod_hash} is stable")
         return
     cycle.change(phase="Promoting", message=_with_cause(cycle, f"promoting: {cycle.move.waiting or 'switching'}"))

@@ -115,17 +115,30 @@ class Surroundings:
         if (
             "rewrite" in limits
             and not self._world.adopts
+            and self._world.routed
             and route.weight != REWRITTEN
             and state.wanted.life in (CLAIMED, DELETING)
         ):
             label = f"somebody else writes weight {REWRITTEN}"
             yield label, self._objects.weighted(state, REWRITTEN), COST["rewrite"]
+        if "rewrite" in limits and not self._world.routed and state.wanted.life == CLAIMED:
+            yield from self._selector_rewritten(state)
         if "outage" in limits and state.wanted.life != GONE:
             if route.refuses:
                 yield "the route can be written again", state._replace(route=route._replace(refuses=False)), 0
             else:
                 refused = state._replace(route=route._replace(refuses=True))
                 yield "writes of the route are refused from now on", refused, COST["outage"]
+
+    def _selector_rewritten(self, state: State) -> Iterator[Event]:
+        """Where a selector is the weight, that is what others rewrite."""
+        chosen = state.services[0].selected
+        if not chosen:
+            return
+        for version in ("", self._world.versions[0]):
+            if version != chosen:
+                after = self._objects.selects(state, 0, version)
+                yield f"somebody else lets the active Service select {version or 'all'}", after, COST["rewrite"]
 
     # ------------------------------------------------------------------------------------------------ checks
 

@@ -171,7 +171,7 @@ class Objects:
                 version = self.version(action.name)
                 return state._replace(sets=tuple(s for s in state.sets if s.version != version))
             case t.SetSelector():
-                return self._selects(state, NAMES.index(action.name), self._views.version_of[action.pod_hash])
+                return self.selects(state, NAMES.index(action.name), self._views.version_of[action.pod_hash])
             case t.SetWeight():
                 return self.weighted(state, action.weight)
             case t.ScaleWorkload() if state.deployment is not None:
@@ -186,7 +186,9 @@ class Objects:
         least, most = min(route.least, weight), max(route.most, weight)
         return state._replace(route=route._replace(weight=weight, least=least, most=most, age=self.young))
 
-    def _selects(self, state: State, which: int, version: str) -> State:
+    @staticmethod
+    def selects(state: State, which: int, version: str) -> State:
+        """A Service that selects another version, which its endpoints do not follow yet."""
         services = list(state.services)
         services[which] = services[which]._replace(selected=version)
         return state._replace(services=(services[0], services[1]))

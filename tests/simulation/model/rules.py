@@ -15,7 +15,7 @@ from headgate.decide import invariants
 from headgate.decide import types as t
 from headgate.decide.invariants import Truth
 from headgate.decide.journal import is_rejected, running
-from headgate.decide.mover import need
+from headgate.decide.mover import need, selected
 from tests.simulation.model.journals import AGES, OLD, Journals
 from tests.simulation.model.state import CLAIMED, DELETING, GONE, Sets, State, ends_of, selected_of, set_of, share
 from tests.simulation.model.views import NAMES, Sight, Views, sight
@@ -76,11 +76,12 @@ class Rules:
     def _taken_back(snapshot: t.Snapshot, decision: t.Decision) -> None:
         """After a failing verdict or an abort, the next write to the data plane lowers the weight."""
         status, action = decision.status, decision.action
-        exposed = any(r.weight > 0 for r in snapshot.routes)
+        exposed = any(r.weight > 0 for r in snapshot.routes) or not snapshot.routes
         if status.stable is None or running(status) is not None or not exposed or not status.rejected:
             return
         bad = {r.pod_hash for r in status.rejected} - {status.stable.pod_hash}
-        if not bad & set(snapshot.canary_service.selector.values()):
+        leads = snapshot.canary_service if snapshot.routes else snapshot.stable_service
+        if not bad & set(leads.selector.values()):
             return
         data_plane = isinstance(action, (t.SetWeight, t.SetSelector, t.DeleteReplicaSet)) or (
             isinstance(action, t.ScaleReplicaSet) and action.exposure != "lower" and not _grows(snapshot, action)
@@ -100,6 +101,10 @@ class Rules:
         for route in snapshot.routes:
             served = route.settled and route.weight == status.weights.desired
             demand(served, 9, f"{question.key} is asked before the weight {status.weights.desired} is served")
+        if not snapshot.routes:
+            service = snapshot.stable_service if status.weights.desired else snapshot.canary_service
+            there = set(service.ready) <= {run.pod_hash} and selected(service) == run.pod_hash
+            demand(there, 9, f"{question.key} is asked while {service.name} does not lead to {run.pod_hash} alone")
 
     # ------------------------------------------------------------------------------------------------ journals
 
@@ -122,13 +127,17 @@ class Rules:
         elif after.current is not None and after.current != after.stable:
             self._begins(before, after.current)
         if before.stable is not None and after.stable is not None and before.stable.revision != after.stable.revision:
-            self._promotion(plan, before, after.stable)
+            self._promotion(plan, before, after, after.stable)
 
-    @staticmethod
-    def _steps(plan: t.Plan | None, before: RolloutStatus, after: RolloutStatus) -> None:
+    @classmethod
+    def _steps(cls, plan: t.Plan | None, before: RolloutStatus, after: RolloutStatus) -> None:
         index = before.current_step_index
         if running(before) is None or running(after) is None or after.current_step_index == index or plan is None:
             return
+        cls._ended(plan, index, before, after)
+
+    @staticmethod
+    def _ended(plan: t.Plan, index: int, before: RolloutStatus, after: RolloutStatus) -> None:
         demand(index < len(plan.steps), 10, "a step beyond the last one")
         step = plan.steps[index]
         if step.gate is not None:
@@ -161,8 +170,7 @@ class Rules:
         proven = known or any(p.startswith(key) for p in state.proof)
         demand(proven, 8, f"{gate.name} has passed in window {gate.window} though no answer was a Pass")
 
-    @staticmethod
-    def _promotion(plan: t.Plan | None, before: RolloutStatus, stable: RevisionRef) -> None:
+    def _promotion(self, plan: t.Plan | None, before: RolloutStatus, after: RolloutStatus, stable: RevisionRef) -> None:
         run = running(before)
         same_run = run is not None and _attempt(run) == _attempt(stable)
         demand(same_run, 19, f"{stable.pod_hash} is promoted and was not what was released")
@@ -171,6 +179,10 @@ class Rules:
             demand(promoted, 8, f"{run.pod_hash} skips the steps and was never promoted")
             return
         over = plan is not None and before.current_step_index >= len(plan.steps)
+        if plan is not None and before.current_step_index == len(plan.steps) - 1 and not self._world.routed:
+            # After the switch nothing is left to be done: the last step and the promotion are one decision.
+            self._ended(plan, before.current_step_index, before, after)
+            over = True
         demand(over, 10, f"{stable.pod_hash} is promoted before its last step")
 
     def _plan(self, seen: Sight, status: RolloutStatus) -> t.Plan | None:

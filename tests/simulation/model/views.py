@@ -139,7 +139,7 @@ class Views:
             plans=get(self._plans, seen.plans),
             stable_service=stable,
             canary_service=canary,
-            routes=get(self._routes, seen.route),
+            routes=get(self._routes, seen.route) if self.world.routed else (),
             workload=get(self._workload, seen.deployment) if seen.deployment is not None else None,
             autoscalers=(),
             gates=self.world.gates,

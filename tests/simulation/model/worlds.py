@@ -70,6 +70,22 @@ def spec(
     )
 
 
+def blue_green(strategy: dict[str, Any], *, replicas: int = 3, gates: tuple[str, ...] = (), **more: Any) -> RolloutSpec:
+    """A blue-green Rollout behind the same two Services, without a route."""
+    delays = {"scaleDownDelaySeconds": 0, "abortScaleDownDelaySeconds": 0}
+    services = {"activeService": "shop", "previewService": "shop-canary"}
+    return RolloutSpec.model_validate(
+        {
+            "replicas": replicas,
+            "template": {},
+            "progressDeadlineSeconds": LONG,
+            "strategy": {"blueGreen": services | delays | strategy},
+            "gates": [{"ref": {"name": name}} for name in gates],
+            **more,
+        }
+    )
+
+
 def gate(**more: Any) -> QualityGateSpec:
     """A gate with one check; strict, if nothing else is said."""
     check = {"name": "success", "prometheus": {"query": {"template": "success"}}, "pass": {"min": 99}}
@@ -111,6 +127,11 @@ class World:
     """How long a step has lasted makes a difference: a pause with a duration, or a short deadline."""
 
     @property
+    def routed(self) -> bool:
+        """A router shifts the traffic."""
+        return self.specs[0].strategy.canary is not None
+
+    @property
     def adopts(self) -> bool:
         """The template is a Deployment's."""
         return self.specs[0].workload_ref is not None
@@ -129,6 +150,9 @@ THREE: list[dict[str, Any]] = [
 PAUSES: list[dict[str, Any]] = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {"duration": "30s"}}]
 SCALED: list[dict[str, Any]] = [{"setCanaryScale": {"replicas": 2}}, {"setWeight": 50}, {"setWeight": 100}]
 FEW: list[dict[str, Any]] = [{"setWeight": 40}, {"gate": {"ref": {"name": "golden"}}}]
+JUDGED: list[dict[str, Any]] = [{"ref": {"name": "golden"}}]
+SWITCHED: dict[str, Any] = {"prePromotionGates": JUDGED, "postPromotionGates": JUDGED}
+BY_HAND: dict[str, Any] = {"previewReplicaCount": 1, "autoPromotionEnabled": False, "postPromotionGates": JUDGED}
 
 WORLDS: tuple[World, ...] = (
     World(
@@ -273,6 +297,49 @@ WORLDS: tuple[World, ...] = (
         budget={"release": 1, "crash": 2, "stale": 2, "change": 1, "bad": 1},
         slice={"release": 1, "crash": 1, "change": 1},
         specs=(spec(THREE), spec(THREE, replicas=2)),
+    ),
+    World(
+        name="switch",
+        tells="blue-green: a gate before and one after the switch that answer in all four ways",
+        budget={"release": 2, "bad": 2, "crash": 1, "lost": 1},
+        slice={"release": 1, "bad": 2},
+        specs=(blue_green(SWITCHED),),
+        versions=("v1", "v2", "v3"),
+    ),
+    World(
+        name="switch-hand",
+        tells="blue-green: a small preview that a person promotes, pauses or aborts, and a gate in the background",
+        budget={"release": 1, "person": 3, "bad": 1, "crash": 1},
+        slice={"release": 1, "person": 2},
+        specs=(blue_green(BY_HAND, gates=("golden",)),),
+        verbs=("promote", "pause", "resume", "abort", "retry", "undo", "override"),
+    ),
+    World(
+        name="switch-stale",
+        tells="blue-green: decisions on what has changed since, writes that conflict, a deletion",
+        budget={"release": 1, "stale": 2, "conflict": 1, "crash": 1, "bad": 1, "delete": 1},
+        slice={"release": 1, "stale": 1, "delete": 1},
+        specs=(blue_green(SWITCHED),),
+    ),
+    World(
+        name="switch-contested",
+        tells="blue-green: somebody else changes the selector of the active Service",
+        budget={"release": 1, "rewrite": 4, "bad": 1, "person": 1},
+        slice={"release": 1, "rewrite": 2},
+        specs=(blue_green(SWITCHED),),
+        verbs=("resume", "abort"),
+    ),
+    World(
+        name="switch-change",
+        tells="blue-green: more or fewer pods, another preview, paused in mid-run, and pods that stop being ready",
+        budget={"release": 1, "change": 2, "loss": 1, "crash": 1},
+        slice={"release": 1, "change": 1},
+        specs=(
+            blue_green(SWITCHED),
+            blue_green(SWITCHED | {"previewReplicaCount": 1}, replicas=2),
+            blue_green(SWITCHED, replicas=0),
+            blue_green(SWITCHED, paused=True),
+        ),
     ),
 )
 BY_NAME = {world.name: world for world in WORLDS}
