@@ -14,8 +14,8 @@ from headgate.cli.text import PLAIN_SIGNS
 from headgate.cli.view import picture
 from headgate.decide import strategies
 from headgate.decide.blue_green import Switching
-from headgate.decide.mover import Goal
-from headgate.decide.types import ServiceView
+from headgate.decide.mover import Goal, next_move
+from headgate.decide.types import ScaleReplicaSet, ServiceView
 from tests.simulation.world import World, blue_green
 from tests.unit import cli_objects as objects
 
@@ -87,6 +87,24 @@ def test_goal_of_a_weight_is_a_selector() -> None:
         assert (goal.stable, goal.proven, goal.weight, switching().weight_of(goal)) == ("old", True, 0, 0)
     goal = switching().aim(before, 100)
     assert (goal.stable, goal.proven, goal.weight, switching().weight_of(goal)) == ("new", False, 0, 100)
+
+
+def test_what_the_endpoints_still_hold_keeps_its_pods() -> None:
+    """Switched back a moment ago, the preview needs fewer pods, but the users' Service may still lead to them."""
+    world = World(1, blue_green())
+    world.settle(120)
+    assert world.status.stable is not None
+    old, new = world.status.stable.pod_hash, world.release("v2")
+    while world.status.current_step_index == 0 or world.selectors["shop"] == old:
+        world.turn()
+        world.advance()
+    back = Goal(stable=old, canary=new, weight=0, replicas={old: 4, new: 1}, proven=True)
+    seen, selector = world.snapshot(), {"app": "shop", LABEL_REVISION: old}
+    held = replace(seen, stable_service=ServiceView("shop", found=True, selector=selector, ready={new: 4}))
+    move = next_move(held, back, world.now)
+    assert (move.action, move.waiting) == (None, f"waiting for the Service shop to leave {new}")
+    left = replace(seen, stable_service=ServiceView("shop", found=True, selector=selector, ready={old: 4}))
+    assert isinstance(next_move(left, back, world.now).action, ScaleReplicaSet)
 
 
 def test_gates_ask_about_the_service_that_the_version_is_behind() -> None:

@@ -325,6 +325,9 @@ def _still_serving(snapshot: Snapshot, goal: Goal, pod_hash: str, now: float) ->
         for service in (snapshot.stable_service, snapshot.canary_service):
             if selected(service) == pod_hash or service.ready.get(pod_hash, 0):
                 return Move(waiting=f"waiting for the Service {service.name} to leave {pod_hash}")
+    elif pod_hash != goal.stable and snapshot.stable_service.ready.get(pod_hash, 0):
+        # It was switched back a moment ago: what the endpoints still hold gets requests.
+        return Move(waiting=f"waiting for the Service {snapshot.stable_service.name} to leave {pod_hash}")
     return draining(snapshot, pod_hash, now)
 
 
