@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from headgate.decide.mover import selected
 from headgate.decide.rollout import decide
+from tests.simulation.shell.history import run
+from tests.simulation.shell.scenario import BLUE_GREEN, Event, scenario
 from tests.simulation.world import Faults, World, blue_green
 
 pytestmark = pytest.mark.simulation
@@ -325,3 +328,13 @@ def test_any_number_of_pods_can_be_released(replicas: int) -> None:
     new = world.release("v2")
     world.settle(300)
     assert stable_of(world) == new
+
+
+def test_the_whole_operator_takes_few_writes_for_a_release() -> None:
+    """With its shell around it, too: from the new template to the end of the old pods, evidence included."""
+    strategy = {"activeService": "shop", "previewService": "shop-canary", "scaleDownDelaySeconds": 10}
+    strategy |= {"prePromotionGates": JUDGED, "postPromotionGates": JUDGED}
+    calm = replace(scenario(BLUE_GREEN), blue_green=strategy, background=False, workload=False, strength=0.0, events=())
+    before, after = run(calm), run(replace(calm, events=(Event(30.0, "release", "v2-good"),), calm_at=40.0))
+    assert (before.problem, after.problem, after.phase) == ("", "", "Healthy")
+    assert 8 < after.writes - before.writes <= MOST
