@@ -38,14 +38,14 @@ def find(snapshot: Snapshot) -> list[Problem]:
         Problem("KindMissing", f"the cluster does not serve {kind}; install its CRD, the Rollout goes on by itself")
         for kind in snapshot.missing_kinds
     ]
-    routing = snapshot.spec.strategy.canary.traffic_routing
+    shifting = snapshot.spec.strategy.canary
     found += [
         Problem(
             "RouterDisabled",
             f"spec.strategy.canary.trafficRouting.{name}: this operator is not set up for it; let an admin add "
             f"{name} to routers in the operator's configuration, or use another router",
         )
-        for name in routing.named()
+        for name in (shifting.traffic_routing.named() if shifting is not None else ())
         if name not in snapshot.config.routers
     ]
     found += [Problem(CONFLICT, text) for text in snapshot.contenders]
