@@ -57,16 +57,13 @@ def test_gate_that_fails_after_the_switch_switches_back(kube: Kube, namespace: s
 
 
 def test_abort_after_the_switch_goes_back(kube: Kube, namespace: str, prometheus: Prometheus) -> None:
-    """Somebody who has seen enough takes it back; the strategy cannot be changed to another one meanwhile."""
+    """Somebody who has seen enough takes it back."""
     prometheus.values[namespace] = 0.25
     kube.create(gates(namespace), gate("golden"))
     shop = Shop(kube, namespace, blue_green={"postPromotionGates": FOR_LONG})
     first = shop.deploy_healthy()
     second = shop.change(2)
     shop.expect("the users get the new version", lambda: shop.selected(STABLE) == second)
-    canary: Json = {"blueGreen": None} | Shop(kube, namespace).rollout()["spec"]["strategy"]
-    with pytest.raises(Refused, match="only while nothing is being released"):
-        kube.patch(shop.path, {"spec": {"strategy": canary}})
     assert shop.act("abort") == ("Accepted", f"revision {second} is taken back")
     shop.expect_phase("Degraded")
     assert (shop.selected(STABLE), shop.selected(CANARY)) == (first, first)
@@ -74,12 +71,37 @@ def test_abort_after_the_switch_goes_back(kube: Kube, namespace: str, prometheus
 
 
 def test_strategy_is_changed_between_two_releases(kube: Kube, namespace: str) -> None:
-    """At rest a canary becomes a blue-green Rollout, without a release; the next version is switched."""
-    shop = Shop(kube, namespace)
+    """At rest a canary becomes a blue-green Rollout, without a release; in mid-run its weight would be left behind."""
+    shop = Shop(kube, namespace, steps=[{"setWeight": 50}, {"pause": {}}])
     shop.deploy_healthy()
     switched = Shop(kube, namespace, blue_green={})
-    kube.patch(shop.path, {"spec": {"strategy": {"canary": None} | switched.rollout()["spec"]["strategy"]}})
-    switched.change(2)
-    switched.expect_promoted(2)
-    assert len(switched.status()["history"]) == 2
+    other: Json = {"spec": {"strategy": {"canary": None} | switched.rollout()["spec"]["strategy"]}}
+    second = shop.change(2)
+    shop.expect_at(2, step=1, weight=50)
+    with pytest.raises(Refused, match="only while nothing is being released"):
+        kube.patch(shop.path, other)
+    assert shop.act("abort") == ("Accepted", f"revision {second} is taken back")
+    shop.expect_phase("Degraded")
+    kube.patch(shop.path, other)
+    switched.change(3)
+    switched.expect_promoted(3)
+    assert [h["outcome"] for h in switched.status()["history"]] == ["Promoted", "Rejected", "Promoted"]
     assert shop.weight() == 0
+
+
+def test_strategy_goes_back_to_canary_in_mid_run(kube: Kube, namespace: str, prometheus: Prometheus) -> None:
+    """Who reverts in Git what made a Rollout blue-green is not refused, and the users go back to the stable version."""
+    prometheus.values[namespace] = 0.25
+    kube.create(gates(namespace), gate("golden"))
+    shop = Shop(kube, namespace)
+    first = shop.deploy_healthy()
+    switched = Shop(kube, namespace, blue_green={"postPromotionGates": FOR_LONG})
+    strategy = {"canary": None} | switched.rollout()["spec"]["strategy"]
+    kube.patch(shop.path, {"spec": {"strategy": strategy, "template": shop.template(2)}})
+    second = shop.pod_hash(2)
+    shop.expect("the users get the new version", lambda: shop.selected(STABLE) == second)
+    back = {"blueGreen": None} | shop.rollout()["spec"]["strategy"]
+    kube.patch(shop.path, {"spec": {"strategy": back, "template": shop.template(1)}})
+    shop.expect_promoted(1)
+    assert (shop.selected(STABLE), shop.weight()) == (first, 0)
+    assert shop.status()["history"][-1]["outcome"] == "Reverted"

@@ -11,7 +11,7 @@ from headgate.decide.mover import selected
 from headgate.decide.rollout import decide
 from tests.simulation.shell.history import run
 from tests.simulation.shell.scenario import BLUE_GREEN, Event, scenario
-from tests.simulation.world import Faults, World, blue_green
+from tests.simulation.world import Faults, World, blue_green, spec
 
 pytestmark = pytest.mark.simulation
 
@@ -328,6 +328,21 @@ def test_any_number_of_pods_can_be_released(replicas: int) -> None:
     new = world.release("v2")
     world.settle(300)
     assert stable_of(world) == new
+
+
+def test_a_change_of_the_strategy_gives_the_users_back_first() -> None:
+    """What the active Service selects is no weight of a canary: the next write points it at the stable revision."""
+    world = settled(postPromotionGates=[{"ref": {"name": "golden"}, "duration": "600s"}])
+    old = stable_of(world)
+    world.release("v2")
+    until(world, "step 3 of 3: gate golden")
+    before = len(world.writes)
+    world.change_spec(strategy=spec([{"setWeight": 50}]).strategy)
+    world.run_for(0.1)
+    assert world.selectors["shop"] == old
+    assert next(w for w in world.writes[before:] if w != "status") == SWITCH
+    world.settle(1200)
+    world.check_rest()
 
 
 def test_the_whole_operator_takes_few_writes_for_a_release() -> None:

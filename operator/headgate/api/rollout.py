@@ -585,10 +585,11 @@ ROLLOUT = Resource(
             "the name of a Rollout has at most 40 characters, because it is part of pod names",
         ),
         Rule(
-            "has(self.spec.strategy.canary) == has(oldSelf.spec.strategy.canary) || !has(oldSelf.status) || "
+            # The other way round nothing is left behind that the new spec does not name.
+            "!has(oldSelf.spec.strategy.canary) || has(self.spec.strategy.canary) || !has(oldSelf.status) || "
             "!has(oldSelf.status.phase) || oldSelf.status.phase in ['Pending', 'Healthy', 'Degraded']",
-            "the strategy can be changed to another one only while nothing is being released; "
-            "wait for the end of the release, or abort it",
+            "a canary can be changed to another strategy only while nothing is being released, because its routes may "
+            "lead to the new version; wait for the end of the release, or abort it",
         ),
     ),
 )
