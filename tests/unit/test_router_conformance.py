@@ -45,9 +45,9 @@ def cases(parts: Callable[[Example], dict[str, Any]] | None = None) -> pytest.Ma
 
 
 @pytest.fixture(autouse=True)
-def counted(case: Case, record_property: Callable[[str, object], None]) -> None:
+def counted(case: Case, request: pytest.FixtureRequest) -> None:
     """Let the summary of the run count the cases of each router."""
-    record_property("router", case.example.id)
+    request.node.user_properties.append(("router", case.example.id))
 
 
 def patched(obj: Object, patch: list[dict[str, Any]]) -> Object:
