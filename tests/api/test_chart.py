@@ -105,7 +105,7 @@ def test_uninstall_keeps_crds_and_objects(light_cluster: LightCluster, release: 
     light_cluster.kubectl("get", "environment", "chart-kept")
     left = light_cluster.kubectl(
         "get", "clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding",
-        "-l", "app.kubernetes.io/part-of=headgate", "-o", "name",
+        "-l", f"app.kubernetes.io/part-of=headgate,app.kubernetes.io/instance={release}", "-o", "name",
     )  # fmt: skip
     assert not left.stdout
     light_cluster.helm("install", release, str(CHART), "--namespace", SYSTEM)

@@ -20,6 +20,7 @@ from tests.api.conftest import operating
 from tests.api.kube import Json, Kube
 from tests.api.operator_process import OperatorProcess
 from tests.api.prometheus import Prometheus
+from tests.api.router_definitions import established
 from tests.api.shop import Shop, rollouts, services
 from tests.unit.router_example import Example, examples
 
@@ -47,7 +48,7 @@ def operator(
     """Yield an operator that is set up for all routers whose CRDs there are; the Gateway API's are in every cluster."""
     crds = module_folder(CONTOUR) / "examples" / "contour" / "01-crds.yaml"
     light_cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(crds))
-    light_cluster.kubectl("wait", "--for=condition=Established", "crd/httpproxies.projectcontour.io", "--timeout=30s")
+    established(light_cluster, "httpproxies.projectcontour.io")
     folder = tmp_path_factory.mktemp("operator")
     with operating(light_cluster, prometheus, folder, routers=["gatewayAPI", "contour"]) as process:
         yield process

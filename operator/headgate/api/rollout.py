@@ -26,7 +26,9 @@ Weight = Annotated[int, Field(ge=0, le=100)]
 """Percent of the requests."""
 RouteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$", min_length=1, max_length=128)]
 """The name of a route or rule within an object of a router, which sets no rules for it."""
-HostName = Annotated[str, Field(pattern=r"^[-*A-Za-z0-9_.]+$", min_length=1, max_length=253)]
+HostName = Annotated[
+    str, Field(pattern=r"^(\*|(\*\.)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9.])?)$", min_length=1, max_length=253)
+]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Phase = Literal[
     "Pending",

@@ -18,6 +18,7 @@ GIVEN = ("apiVersion", "kind", "metadata")
 """Properties of the root that Kubernetes itself defines; below `metadata` its own validation holds."""
 CHOICES: tuple[tuple[str, ...], ...] = (
     ("template", "workloadRef"),
+    ("canary", "blueGreen"),
     ("template", "raw"),
     ("setWeight", "pause", "gate", "setCanaryScale"),
     ("replicas", "weight", "matchTrafficWeight"),

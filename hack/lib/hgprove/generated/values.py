@@ -168,7 +168,9 @@ EDGES: Mapping[str, _Edges] = {
     r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": _Edges("a", "a", _LETTERS, ("0", "a--b", "a..b", "a.b-c")),
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": _Edges("a", "a", _LETTERS, ("0", "a--b")),
     r"^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$": _Edges("a", "a", _LETTERS, ("Z9", "a/b", "a_b.c--d")),
-    r"^[-*A-Za-z0-9_.]+$": _Edges("a", "a", _LETTERS, ("*", "*.shop.test", "shop.test.", "-")),
+    r"^(\*|(\*\.)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9.])?)$": _Edges(
+        "a", "a", _LETTERS, ("*", "*.shop.test", "shop.test.", "a_b-1.c")
+    ),
     r"^/\S*$": _Edges("/", "/", _LETTERS, ("/a/b", "/%20?x=1#y")),
     r"^[a-zA-Z][a-zA-Z0-9]*$": _Edges("a", "a", _LETTERS, ("Z9", "namespace", "window")),
     r"^([0-9]{1,6}(ms|s|m|h))+$": _Edges(
