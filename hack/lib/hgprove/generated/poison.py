@@ -54,10 +54,7 @@ _METADATA: tuple[tuple[Place, Value], ...] = (
     (("metadata", "finalizers"), Value("foreign", ["example.com/a", "example.com/b"])),
     (("metadata", "finalizers"), Value("own", ["headgate.dev/hand-back"])),
     (("metadata", "finalizers"), Value("no-name", ["no finalizer"], refused=True)),
-    (
-        ("metadata", "ownerReferences"),
-        Value("nobody", [{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "none", "controller": True}]),
-    ),
+    # No owner that is not there: the garbage collector takes such an object away, whenever it comes by.
 )
 POISONS: tuple[tuple[str, str, Place, Value], ...] = (
     *(("Rollout", "good", place, value) for place, value in _TEMPLATES),
@@ -66,7 +63,7 @@ POISONS: tuple[tuple[str, str, Place, Value], ...] = (
         (kind, base, place, value)
         for kind, base in (("QualityGate", "gate"), ("Environment", "environment"), ("RolloutAction", "action"))
         for place, value in _METADATA
-        if value.what not in ("too-long", "nobody", "own")
+        if value.what not in ("too-long", "own")
     ),
 )
 """Kind, base, where, and what."""
