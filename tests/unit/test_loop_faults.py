@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,10 @@ import uvloop
 from structlog.testing import capture_logs
 
 from headgate.engine import loop_faults
+from tests.unit.certificate import self_signed, served_with
 
 RACE = "Fatal error on SSL protocol"
 CLOSED = "unable to perform operation on <TCPTransport closed=True reading=False 0x1>; the handler is closed"
-
-
-MAKE_CERTIFICATE = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"]
 
 
 class Loop:
@@ -73,25 +70,18 @@ def test_everything_else_goes_on_to_the_loop(changed: dict[str, Any]) -> None:
 
 def test_uvloop_tells_it_so(tmp_path: Path) -> None:
     """A connection is cancelled while its handshake is answered: the fault is what this version of uvloop tells."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        [*MAKE_CERTIFICATE, "-keyout", key, "-out", certificate],
-        check=True,
-        capture_output=True,
-    )
+    certificate = self_signed(tmp_path)
     told: list[dict[str, Any]] = []
     with capture_logs() as logged:
-        uvloop.run(_give_up(key, certificate, told))
+        uvloop.run(_give_up(certificate, told))
     assert [(line["event"], line["log_level"]) for line in logged] == [
         ("a connection was given up in its TLS handshake", "warning")
     ]
     assert told == []
 
 
-async def _give_up(key: Path, certificate: Path, told: list[dict[str, Any]]) -> None:
-    serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    serving.load_cert_chain(certificate, key)
-    trusting.load_verify_locations(certificate)
+async def _give_up(certificate: Path, told: list[dict[str, Any]]) -> None:
+    serving, trusting = served_with(certificate), ssl.create_default_context(cafile=str(certificate))
     loop, answered, reported = asyncio.get_running_loop(), threading.Event(), asyncio.Event()
 
     def hear(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -7,9 +7,6 @@ import contextlib
 import gzip
 import json
 import logging
-import shutil
-import ssl
-import subprocess
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,6 +24,7 @@ from headgate.checks.prometheus import THREADS, PrometheusProvider
 from headgate.checks.reading import MalformedResult, read_instant, read_range
 from headgate.checks.registry import providers_of
 from headgate.decide.types import Answer, Question, RenderedQuery
+from tests.unit.certificate import self_signed, served_with
 
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 MARKER = "s3cret-marker"
@@ -451,17 +449,10 @@ async def test_cancelling_frees_the_thread(double: Double, provider: PrometheusP
     assert (await provider.ask(question(2.0))).value == 1.0
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
 async def test_certificates_are_verified(double: Double, tmp_path: Path) -> None:
     """A certificate of nobody is Untrusted; with the admin's CA file it is fine."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(  # noqa: ASYNC221 - before anything runs.
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    certificate = self_signed(tmp_path)
+    context = served_with(certificate)
     server = await asyncio.start_server(double.serve, "127.0.0.1", 0, ssl=context)
     address = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     double.behaviour = vector("1")

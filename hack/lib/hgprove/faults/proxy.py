@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
@@ -161,27 +161,24 @@ class Stream:
         Raises:
             Cut: if the connection is to be broken.
         """
-        over = asyncio.ensure_future(self._ended.wait())
+        over: asyncio.Future[Any] = asyncio.ensure_future(self._ended.wait())
+        coming: asyncio.Future[Any] = asyncio.ensure_future(anext(lines, None))
         try:
             while True:
-                coming = asyncio.ensure_future(anext(lines, None))
                 while not coming.done() and not self.ended:
                     await asyncio.wait({coming, over}, timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
                     if self._request.transport is None or self._request.transport.is_closing():
                         self._ended.set()
-                if self.ended:
-                    coming.cancel()
-                    with contextlib.suppress(asyncio.CancelledError, aiohttp.ClientError, StopAsyncIteration):
-                        await coming
-                    break
-                line = coming.result()
-                if line is None:
+                if self.ended or (line := coming.result()) is None:
                     break
                 self._recorded.lines.append(line)
                 await shape.shape(self, line)
+                coming = asyncio.ensure_future(anext(lines, None))
         finally:
-            over.cancel()
             self._ended.set()
+            over.cancel()
+            coming.cancel()
+            await asyncio.gather(over, coming, return_exceptions=True)
         if self._reset:
             raise Cut
 
@@ -223,6 +220,7 @@ class FaultProxy:
         self._placeholder = _bound(port)
         self.port: int = self._placeholder.getsockname()[1]
         self._number = 0
+        self._tasks: set[asyncio.Future[web.StreamResponse]] = set()
 
     @classmethod
     def before(cls, kubeconfig: Path, port: int = 0) -> FaultProxy:
@@ -259,17 +257,23 @@ class FaultProxy:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
             auto_decompress=False,
         )
-        self._web = web.Server(self._serve)
+        self._web = web.Server(self._take)
         self._listen()
         await asyncio.sleep(0)
 
     async def stop(self) -> None:
         """End everything."""
         self._refuse()
-        if self._web is not None:
-            await self._web.shutdown(0.1)
+        # First: it breaks the connections that are in use, and waits for their end. Requests that are given up one by
+        # one take leave of the server instead, which outlives the event loop if the server is busy.
         if self._session is not None:
             await self._session.close()
+        if self._web is not None:
+            await self._web.shutdown(0.1)
+        # The server forgets a request whose connection is broken, but its task is still there.
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._placeholder.close()
 
     def pause(self) -> None:
@@ -314,6 +318,12 @@ class FaultProxy:
             server.close()
 
     # ------------------------------------------------------------------------------------------------ requests
+
+    async def _take(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = asyncio.ensure_future(self._serve(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await task
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         self._number += 1
