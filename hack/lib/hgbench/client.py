@@ -6,8 +6,7 @@ import asyncio
 import base64
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,27 +15,13 @@ import aiohttp
 import orjson
 
 from hack.lib.hgbench.cluster import Trouble
+from hack.lib.hgbench.connections import Connector
 
 Json = dict[str, Any]
 ERRORS = 400
 TOO_MANY_REQUESTS = 429
 TRIES = 15
 """Of a request that the server is not ready for, a second apart."""
-
-
-@contextmanager
-def broken_off(answer: aiohttp.ClientResponse) -> Iterator[None]:
-    """End a stream that is left by breaking its connection.
-
-    Taking leave by TLS waits for a server that may be busy, in the background, where nobody waits for it: such a
-    connection outlives its event loop.
-    """
-    connection = answer.connection
-    try:
-        yield
-    finally:
-        if connection is not None and connection.transport is not None:
-            connection.transport.abort()
 
 
 class Client:
@@ -49,7 +34,7 @@ class Client:
         self._session = aiohttp.ClientSession(
             base_url=cluster["server"],
             headers={"Authorization": f"Bearer {config['users'][0]['user']['token']}"},
-            connector=aiohttp.TCPConnector(ssl=trust, limit=connections),
+            connector=Connector(trust, connections),
             timeout=aiohttp.ClientTimeout(total=None, connect=60),
         )
 
@@ -89,13 +74,12 @@ class Client:
         """The events of a list from a version on, until the server ends the stream."""
         query = f"?watch=true&resourceVersion={version}&timeoutSeconds=3600"
         async with self._session.get(path + query) as answer:
-            with broken_off(answer):
-                rest = b""
-                async for chunk, _ in answer.content.iter_chunks():
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        if line:
-                            yield orjson.loads(line)
+            rest = b""
+            async for chunk, _ in answer.content.iter_chunks():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line:
+                        yield orjson.loads(line)
 
     async def _answer(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Json:
         data = orjson.dumps(body) if body is not None else None

@@ -24,7 +24,7 @@ def rotation(total: int) -> int:
     `HEADGATE_ROTATION` (any integer) takes the place of the commit, to repeat a slice exactly.
     """
     chosen = os.environ.get("HEADGATE_ROTATION")
-    if chosen is None:
+    if not chosen:
         said = subprocess.run(
             ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
         )

@@ -23,6 +23,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from hack.lib.hgbench.connections import Connector
 from hack.lib.hgprove.faults.calls import WRITES, Call, Json, Line, call_of, line_of, version_of
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te", "upgrade"})
@@ -253,7 +254,7 @@ class FaultProxy:
         self._open.set()
         self._session = aiohttp.ClientSession(
             self._server,
-            connector=aiohttp.TCPConnector(ssl=self._trust if self._trust is not None else True, limit=0),
+            connector=Connector(self._trust if self._trust is not None else True),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
             auto_decompress=False,
         )
@@ -264,16 +265,14 @@ class FaultProxy:
     async def stop(self) -> None:
         """End everything."""
         self._refuse()
-        # First: it breaks the connections that are in use, and waits for their end. Requests that are given up one by
-        # one take leave of the server instead, which outlives the event loop if the server is busy.
-        if self._session is not None:
-            await self._session.close()
         if self._web is not None:
             await self._web.shutdown(0.1)
         # The server forgets a request whose connection is broken, but its task is still there.
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
         self._placeholder.close()
 
     def pause(self) -> None:
