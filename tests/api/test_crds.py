@@ -127,6 +127,7 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.0.pause", {}, "exactly one of", id="two steps in one"),
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.1.gate.duration", "2 minutes", "should match", id="duration"),
         pytest.param(ROLLOUT, "spec.workloadRef.kind", "DaemonSet", "Unsupported value", id="constant"),
+        pytest.param(ROLLOUT, "spec.onNewRevision", "Replace", "Unsupported value", id="policy"),
         pytest.param(ROLLOUT, "spec.strategy", {}, "exactly one of canary and blueGreen", id="no strategy"),
         pytest.param(
             ROLLOUT,
@@ -168,3 +169,16 @@ def test_neighbour_of_what_is_refused_is_taken(light_cluster: LightCluster, stra
     """What the sentences ask for is right."""
     services = {"activeService": "checkout", "previewService": "checkout-preview"}
     assert answer(light_cluster, changed(BLUE_GREEN, "spec.strategy", {"blueGreen": services | strategy})) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        pytest.param("spec.onNewRevision", "Supersede", id="supersede"),
+        pytest.param("spec.onNewRevision", "Queue", id="queue"),
+        pytest.param("spec.onNewRevision", "Reject", id="reject"),
+    ],
+)
+def test_neighbour_of_a_refused_canary_is_taken(light_cluster: LightCluster, path: str, value: Any) -> None:
+    """The same for what a canary may say."""
+    assert answer(light_cluster, changed(ROLLOUT, path, value)) == ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from headgate.api.rollout import RevisionRef
 from headgate.decide import journal, strategies
 from headgate.decide.canary import held_gate
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import replica_set
 from headgate.decide.planning import find_plan
+from headgate.decide.revision import pod_hash_of
 
 Row = tuple[str, str, str, str]
 
@@ -31,6 +33,8 @@ def _headline(cycle: Cycle) -> None:
         cycle.change(phase="Pending", message=why[:1024])
     elif cycle.problems and run is None:
         cycle.change(message=f"{cycle.problems[0].message}; {status.message}"[:1024])
+    elif run is not None:
+        _say_who_waits(cycle, run)
     plan = find_plan(cycle.snapshot, run) if run is not None else None
     if run is None or run.fast:
         cycle.change(step="", step_count=0)
@@ -40,6 +44,16 @@ def _headline(cycle: Cycle) -> None:
     else:
         count = len(strategies.of(cycle.snapshot.spec).steps)
         cycle.change(step=f"1/{count}", step_count=count)
+
+
+def _say_who_waits(cycle: Cycle, run: RevisionRef) -> None:
+    """Under onNewRevision Queue the wanted revision waits, and nothing else would tell of it."""
+    snapshot, status = cycle.snapshot, cycle.status
+    wanted = snapshot.revision
+    queued = snapshot.spec.on_new_revision == "Queue" and status.target is None and wanted not in ("", run.revision)
+    if queued and journal.is_rejected(status, wanted) is None:
+        waits = f"revision {pod_hash_of(wanted)} waits for the end of this release (onNewRevision: Queue)"
+        cycle.change(message=f"{status.message[: 1022 - len(waits)]}; {waits}")
 
 
 def _ready(cycle: Cycle) -> Row:

@@ -17,6 +17,8 @@ WAYS_BACK = 3
 SIZE_LIMIT = 32 * 1024
 """Bytes of JSON that a status may have."""
 GATES_LIMIT = 16
+UNDER_WAY = "ReleaseUnderWay"
+"""Reason of a revision that was refused because another one was being released: it never had a share."""
 JOURNAL_CONDITIONS = frozenset({"Ready", "Paused", "Stalled", "Rejected", "GatesPassing"})
 """Conditions whose change is a decision; the others describe the world and may wait for the next write."""
 

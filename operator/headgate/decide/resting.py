@@ -106,9 +106,9 @@ def _phase(cycle: Cycle) -> None:
     )
     record = journal.is_rejected(status, snapshot.revision)
     if record is not None:
+        became = "is not released" if record.reason == journal.UNDER_WAY else "was taken back"
         text = (
-            f"revision {record.pod_hash} was taken back: {record.message}; {stable} serves. "
-            "Change the template, or retry it"
+            f"revision {record.pod_hash} {became}: {record.message}; {stable} serves. Change the template, or retry it"
         )
         cycle.change(phase="Degraded" if home else "RollingBack", message=text[:1024])
         return

@@ -145,7 +145,7 @@ def _another_revision(cycle: Cycle, wanted: str) -> None:
             revision=wanted,
             pod_hash=pod_hash,
             attempt=next_attempt(cycle.snapshot, cycle.status, wanted),
-            reason="ReleaseUnderWay",
+            reason=journal.UNDER_WAY,
             message=f"onNewRevision is Reject, and {run.pod_hash} was being released; retry it when that is over",
             at=to_time(cycle.now),
         )
