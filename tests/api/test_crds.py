@@ -127,6 +127,33 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.0.pause", {}, "exactly one of", id="two steps in one"),
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.1.gate.duration", "2 minutes", "should match", id="duration"),
         pytest.param(ROLLOUT, "spec.workloadRef.kind", "DaemonSet", "Unsupported value", id="constant"),
+        pytest.param(
+            ROLLOUT, "spec.strategy.canary.steps.0.onTimeout", "Abort", "onTimeout needs a timeout", id="no timeout"
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            {"setWeight": 5, "timeout": "5m", "onTimeout": "Promote"},
+            "ends a pause and no other step",
+            id="weight promoted",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.1",
+            {"gate": {"ref": {"name": "golden-signals"}}, "timeout": "5m", "onTimeout": "Promote"},
+            "only Pass passes a gate",
+            id="gate promoted",
+        ),
+        pytest.param(
+            ROLLOUT, "spec.strategy.canary.steps.0.timeout", "0s", "must be longer than nothing", id="no time"
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.2",
+            {"pause": {"duration": "5m"}, "timeout": "300s"},
+            "than the duration of its pause",
+            id="short timeout",
+        ),
         pytest.param(ROLLOUT, "spec.onNewRevision", "Replace", "Unsupported value", id="policy"),
         pytest.param(ROLLOUT, "spec.strategy", {}, "exactly one of canary and blueGreen", id="no strategy"),
         pytest.param(
@@ -174,6 +201,23 @@ def test_neighbour_of_what_is_refused_is_taken(light_cluster: LightCluster, stra
 @pytest.mark.parametrize(
     ("path", "value"),
     [
+        pytest.param("spec.strategy.canary.steps.0", {"setWeight": 5, "timeout": "1s"}, id="held"),
+        pytest.param(
+            "spec.strategy.canary.steps.0", {"setWeight": 5, "timeout": "5m", "onTimeout": "Abort"}, id="taken back"
+        ),
+        pytest.param(
+            "spec.strategy.canary.steps.2", {"pause": {}, "timeout": "4h", "onTimeout": "Promote"}, id="pause promoted"
+        ),
+        pytest.param(
+            "spec.strategy.canary.steps.2",
+            {"pause": {"duration": "5m"}, "timeout": "301s", "onTimeout": "Notify"},
+            id="longer timeout",
+        ),
+        pytest.param(
+            "spec.strategy.canary.steps.1",
+            {"gate": {"ref": {"name": "golden-signals"}}, "timeout": "1h30m", "onTimeout": "Hold"},
+            id="gate held",
+        ),
         pytest.param("spec.onNewRevision", "Supersede", id="supersede"),
         pytest.param("spec.onNewRevision", "Queue", id="queue"),
         pytest.param("spec.onNewRevision", "Reject", id="reject"),

@@ -13,6 +13,7 @@ import pytest
 
 from headgate.api.rollout import RolloutSpec
 from headgate.decide import strategies
+from tests.simulation.shell.scenario import timed
 from tests.simulation.world import Faults, World, blue_green, spec
 
 pytestmark = pytest.mark.simulation
@@ -22,6 +23,8 @@ FIRST = int(os.environ.get("HEADGATE_FIRST_SEED", "0"))
 BATCH = 50
 BLUE_GREEN = 10_000_000
 """From this seed on the Rollout is a blue-green one; the seeds before it are what they always were."""
+OPTIONS = 20_000_000
+"""From this seed on it is a canary again, whose steps have timeouts."""
 
 
 def random_steps(chance: random.Random) -> list[dict[str, Any]]:
@@ -48,10 +51,12 @@ def random_steps(chance: random.Random) -> list[dict[str, Any]]:
     return steps
 
 
-def canary_rollout(chance: random.Random) -> RolloutSpec:
+def canary_rollout(chance: random.Random, *, options: bool = False) -> RolloutSpec:
     """A canary with random steps."""
     # A gate can only know something where there is traffic, so the first weight comes before everything.
     steps = [{"setWeight": chance.choice([1, 10, 50, 100])}, *random_steps(chance)]
+    if options:
+        steps = [timed(chance, step) for step in steps]
     return spec(
         steps,
         replicas=chance.choice([1, 2, 3, 5, 10]),
@@ -87,7 +92,9 @@ def blue_green_rollout(chance: random.Random) -> RolloutSpec:
 def one_history(seed: int) -> World:
     """Three or more releases of random quality with faults, then calm."""
     chance = random.Random(seed)
-    world = World(seed, blue_green_rollout(chance) if seed >= BLUE_GREEN else canary_rollout(chance))
+    blue_green = BLUE_GREEN <= seed < OPTIONS
+    rollout = blue_green_rollout(chance) if blue_green else canary_rollout(chance, options=seed >= OPTIONS)
+    world = World(seed, rollout)
     world.settle(300)
     strength = chance.choice([0.0, 0.05, 0.2])
     for number in range(2, chance.randint(4, 6)):
@@ -154,10 +161,11 @@ def test_no_history_breaks_an_invariant(first: int) -> None:
             pytest.fail(f"seed {seed}: {failure}", pytrace=False)
 
 
+@pytest.mark.parametrize("kind", [BLUE_GREEN, OPTIONS], ids=["blue-green", "options"])
 @pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, BATCH))
-def test_no_history_of_a_blue_green_rollout_breaks_an_invariant(first: int) -> None:
-    """The same for the other strategy."""
-    for seed in range(BLUE_GREEN + first, BLUE_GREEN + min(first + BATCH, FIRST + SEEDS)):
+def test_no_history_of_another_kind_breaks_an_invariant(first: int, kind: int) -> None:
+    """The same for the other strategy, and for what a canary may say besides."""
+    for seed in range(kind + first, kind + min(first + BATCH, FIRST + SEEDS)):
         try:
             one_history(seed)
         except AssertionError as failure:

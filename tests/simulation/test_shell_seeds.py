@@ -17,13 +17,13 @@ import pytest
 from hack.lib.hgprove.campaign import ROOT, rotation
 from hack.lib.hgprove.simulate import of_seed, told
 from tests.simulation.shell.history import run
-from tests.simulation.shell.scenario import BLUE_GREEN
+from tests.simulation.shell.scenario import BLUE_GREEN, OPTIONS
 
 SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "60"))
 GOOD = (*range(1_000_000, 1_001_700), *range(3_700_000, 3_701_300))
 """Seeds that a campaign found good: what turns one bad is a change. `hack/simulate` looks for new ones."""
-BLUE_GREEN_SEEDS = 300
-"""The same, from the first seed on that is one of a blue-green Rollout."""
+FURTHER = {"blue-green": range(BLUE_GREEN, BLUE_GREEN + 300), "options": range(OPTIONS, OPTIONS + 300)}
+"""The same: of blue-green Rollouts, and of canaries with timeouts."""
 SLOWEST = 2.0
 """Seconds that a seed may take on a busy machine; the slice has at least as many as then fit."""
 FOUND = {
@@ -64,16 +64,18 @@ def test_no_history_breaks_an_invariant(record_testsuite_property: Callable[[str
     assert count >= SECONDS / SLOWEST
 
 
+@pytest.mark.parametrize("kind", FURTHER)
 @pytest.mark.timeout(SECONDS + 120)
-def test_no_history_of_a_blue_green_rollout_breaks_an_invariant(
-    record_testsuite_property: Callable[[str, object], None],
+def test_no_history_of_another_kind_breaks_an_invariant(
+    kind: str, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
-    """The same for the other strategy, in a quarter of the time."""
-    first, count, end = rotation(BLUE_GREEN_SEEDS), 0, time.monotonic() + SECONDS / 4
+    """The same for the other strategy and for what a canary may say besides, in a quarter of the time each."""
+    seeds, count, end = FURTHER[kind], 0, time.monotonic() + SECONDS / 4
+    first = rotation(len(seeds))
     while time.monotonic() < end:
-        holds(BLUE_GREEN + (first + count) % BLUE_GREEN_SEEDS)
+        holds(seeds[(first + count) % len(seeds)])
         count += 1
-    record_testsuite_property("simulated blue-green seeds", count)
+    record_testsuite_property(f"simulated {kind} seeds", count)
     assert count >= SECONDS / 4 / SLOWEST
 
 

@@ -95,12 +95,17 @@ class CanaryScale(Model):
 
 
 class Step(Model):
-    """One step of a canary: exactly one of its fields."""
+    """One step of a canary: exactly one of setWeight, pause, gate, setCanaryScale, and how long it may take."""
 
     set_weight: Weight | None = None
     pause: Pause | None = None
     gate: GateStep | None = None
     set_canary_scale: CanaryScale | None = None
+    timeout: Duration | None = None
+    """How long the step may take; a pause of the whole release starts that anew."""
+    on_timeout: Literal["Hold", "Abort", "Promote", "Notify"] | None = None
+    """What happens then: wait for a person (Hold, unless told), take the version back, end the pause, or say so only.
+    """
 
     model_config = Model.model_config | {
         "json_schema_extra": {
@@ -109,7 +114,22 @@ class Step(Model):
                     "rule": "[has(self.setWeight), has(self.pause), has(self.gate), has(self.setCanaryScale)]"
                     ".filter(x, x).size() == 1",
                     "message": "a step has exactly one of setWeight, pause, gate, setCanaryScale; split it",
-                }
+                },
+                {
+                    "rule": "!has(self.onTimeout) || has(self.timeout)",
+                    "message": "onTimeout needs a timeout; set it, or remove onTimeout",
+                },
+                {
+                    "rule": "!has(self.onTimeout) || self.onTimeout != 'Promote' || has(self.pause)",
+                    "message": "onTimeout: Promote ends a pause and no other step, because only Pass passes a gate and "
+                    "pods come before weight; use Hold, Abort or Notify",
+                },
+                {
+                    "rule": "!has(self.timeout) || duration(self.timeout) > (has(self.pause) && "
+                    "has(self.pause.duration) ? duration(self.pause.duration) : duration('0s'))",
+                    "message": "a timeout must be longer than nothing, and than the duration of its pause; make it "
+                    "longer, or remove it",
+                },
             ]
         }
     }
@@ -507,6 +527,14 @@ class WorkloadStatus(Model):
     """How often it was scaled to 0 again after somebody else had scaled it up, in this attempt."""
 
 
+class StepTimer(Model):
+    """The time that the present step has, where it names a timeout."""
+
+    since: Time
+    ran_out: Literal["Hold", "Notify"] | None = None
+    """It is over, and that happened: the step is held until a person goes on, or it was said."""
+
+
 class PersonPause(Model):
     """A pause that a person asked for by a RolloutAction."""
 
@@ -532,6 +560,7 @@ class RolloutStatus(Model):
     step: Annotated[str, Field(max_length=32)] = ""
     """`2/6`, for people; currentStepIndex counts from 0."""
     step_started_at: Time | None = None
+    step_timer: StepTimer | None = None
     progress_since: Time | None = None
     """Since when the progress deadline runs; pauses and holds start it anew."""
     hold_message: Annotated[str, Field(max_length=1024)] = ""

@@ -12,8 +12,16 @@ from headgate.decide.blue_green import Switching
 VERDICT_STYLES = {"Pass": "green", "Fail": "bold red", "Error": "red", "Unknown": "yellow", "Running": "cyan"}
 
 
+AT_ITS_END = {"Abort": "taken back", "Promote": "over", "Notify": "told of"}
+
+
 def describe(step: Step, blue_green: BlueGreen | None = None) -> str:
-    """What a step does, as a person would say it."""
+    """What a step does, as a person would say it, and how long it may take."""
+    limit = f", after {step.timeout} {AT_ITS_END.get(step.on_timeout or '', 'held')}" if step.timeout else ""
+    return _what(step, blue_green) + limit
+
+
+def _what(step: Step, blue_green: BlueGreen | None) -> str:
     if blue_green is not None and (step.set_weight is not None or step.set_canary_scale is not None):
         return Switching(blue_green).describe(step)
     if step.set_weight is not None:
@@ -38,7 +46,7 @@ def time_left(step: Step, started_at: str | None, now: float) -> str:
     lasted = age(started_at, now)
     if not lasted:
         return ""
-    limit = step.pause.duration if step.pause else step.gate.duration if step.gate else None
+    limit = (step.pause.duration if step.pause else step.gate.duration if step.gate else None) or step.timeout
     return f"{lasted} of {limit}" if limit else f"for {lasted}"
 
 

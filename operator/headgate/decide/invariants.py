@@ -43,7 +43,7 @@ class Rule(Enum):
     ONLY_PASS_PASSES = 8, "a version is promoted only past gates that passed, or that a person overrode"
     OWN_VERDICT = 9, "a verdict counts for its own revision and attempt only"
     STEPS_IN_ORDER = 10, "steps run in order, none skipped or done twice, and exposure waits for the journal"
-    PAUSE_HOLDS = 13, "while paused nothing raises exposure"
+    PAUSE_HOLDS = 13, "while paused, or held by a timeout, nothing raises exposure"
     NEWEST_WINS = 18, "at the end the journal speaks of the newest spec"
     NOT_THE_OTHERS = 19, "only the revision that is being released gets requests"
     NOTHING_LEFT = 25, "nothing is left behind after the end"
@@ -193,6 +193,8 @@ def _raise(truth: Truth, weight: int, journal: RolloutStatus, plan: Plan | None,
         yield Breach(Rule.STEPS_IN_ORDER, f"weight {weight} before the journal stands")
     if truth.paused or journal.paused is not None:
         yield Breach(Rule.PAUSE_HOLDS, f"weight {weight} while paused")
+    if journal.step_timer is not None and journal.step_timer.ran_out == "Hold":
+        yield Breach(Rule.PAUSE_HOLDS, f"weight {weight} while a step that took too long is held")
     if run is None:
         yield Breach(Rule.LOWER_FIRST, f"weight {weight} while nothing is released")
         return

@@ -57,6 +57,7 @@ def begin_run(
         current=RevisionRef(revision=revision, pod_hash=pod_hash, attempt=attempt, since=time, fast=fast),
         current_step_index=0,
         step_started_at=time,
+        step_timer=None,
         progress_since=time,
         gates=[],
         paused=None,
@@ -72,6 +73,7 @@ def advance_step(status: RolloutStatus, now: float) -> RolloutStatus:
         status,
         current_step_index=status.current_step_index + 1,
         step_started_at=time,
+        step_timer=None,
         progress_since=time,
         hold_message="",
     )
@@ -116,6 +118,7 @@ def back_to_stable(status: RolloutStatus, now: float) -> RolloutStatus:
         rejected=[r for r in status.rejected if r.revision != stable],
         current_step_index=0,
         step_started_at=time,
+        step_timer=None,
         progress_since=time,
         weights=Weights(observed=status.weights.observed),
     )
@@ -168,6 +171,7 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         status.target,
         status.current_step_index,
         status.step_started_at,
+        status.step_timer,
         status.progress_since,
         status.weights.desired,
         status.weights.reasserted,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from headgate.api.common import to_time
 from headgate.api.rollout import ConsumedAction, PersonPause, RejectedRevision, RevisionRef, Step
-from headgate.decide import contest, journal
+from headgate.decide import contest, journal, timeouts
 from headgate.decide.cycle import Cycle
 from headgate.decide.planning import find_plan, next_attempt
 from headgate.decide.types import ActionView, AnswerAction
@@ -122,9 +122,12 @@ def _resume(cycle: Cycle, action: ActionView) -> Answered:
     stale = _stale(cycle, action)
     if stale:
         return False, stale
+    late = timeouts.forgive(cycle)
     if contest.forgive(cycle):
         return True, "going on; what somebody else rewrote is written again"
     if cycle.status.paused is None:
+        if late:
+            return True, "going on; the step has the time of its timeout again"
         if cycle.snapshot.spec.paused:
             return False, "spec.paused is true; set it to false where the Rollout is kept, e.g. in Git"
         return False, "it is not paused"
@@ -230,6 +233,7 @@ def _override(cycle: Cycle, action: ActionView) -> Answered:
         return False, "no gate is held"
     for run in held:
         cycle.status = journal.put_gate(cycle.status, run.model_copy(update={"overridden": action.author[:253]}))
+    timeouts.forgive(cycle)
     names = ", ".join(sorted(g.name for g in held))
     return True, f"going on without an answer of {names}: {action.reason}"
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from headgate.api.common import to_time
 from headgate.api.gate import GateRun, QualityGateSpec
 from headgate.api.rollout import RevisionRef, Step
-from headgate.decide import canary, contest, journal, resting, strategies
+from headgate.decide import canary, contest, journal, resting, strategies, timeouts
 from headgate.decide.asking import BACKGROUND
-from headgate.decide.canary import Allowance
+from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
 from headgate.decide.mover import Goal, next_move, observed_weight, selected
@@ -127,16 +127,17 @@ def hold_reason(cycle: Cycle) -> str:
     if cycle.status.paused:
         why = f": {cycle.status.paused.reason}" if cycle.status.paused.reason else ""
         return f"paused by {cycle.status.paused.by}{why}"
-    return canary.held_gate(cycle) or contest.contested(cycle)
+    return canary.held_gate(cycle) or contest.contested(cycle) or timeouts.held(cycle)
 
 
-def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -> None:
+def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, again: bool = False) -> None:
+    """The next move; `again`: the same step was looked at in this decision, so no rewrite counts twice."""
     allowed = canary.allowance(plan.steps, cycle.status.current_step_index, cycle.snapshot.spec.replicas)
     # First, because what is found may hold the release.
     counted = False
     if promoting:
         contest.watch_promotion(cycle)
-    else:
+    elif not again:
         counted = contest.watch(cycle, allowed.weight)
     reason = hold_reason(cycle)
     if promoting:
@@ -169,7 +170,7 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -
     # Where the selector is the weight, its rewrite was counted by that.
     by_weight = counted and not cycle.snapshot.routes
     if (
-        not (promoting or by_weight)
+        not (promoting or again or by_weight)
         and isinstance(action, SetSelector)
         and action.name == cycle.snapshot.stable_service.name
     ):
@@ -186,8 +187,25 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool) -
 def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     index = cycle.status.current_step_index
     reason = hold_reason(cycle)
+    step = plan.steps[index]
     state = _strategy(cycle).step_state(cycle, plan)
-    what = f"step {index + 1} of {len(plan.steps)}: {_strategy(cycle).describe(plan.steps[index])}"
+    what = f"step {index + 1} of {len(plan.steps)}: {_strategy(cycle).describe(step)}"
+    # What is done at the moment at which its time is found to be over was done in time: an operator that was away finds
+    # it settled only when it has looked at it for the settle time.
+    settling = cycle.move.settle_at is not None and not (reason or cycle.move.reached)
+    if (reason or not state.done) and timeouts.over(cycle, step) and not settling:
+        then = timeouts.outcome(step)
+        if then == "Abort":
+            _reject(cycle, timeouts.REASON, f"{what} {timeouts.took(step)}: {reason or state.waiting}"[:1024])
+            return
+        if then != "Promote":
+            timeouts.tell(cycle, step, what)
+            _find_move(cycle, plan, run, promoting=False, again=True)
+            reason = hold_reason(cycle)
+        elif not reason:
+            state = StepState(done=True)
+            cycle.note("Normal", timeouts.REASON, f"{what} {timeouts.took(step)}, so it is over")
+    what += timeouts.late(cycle, step)
     if reason:
         _hold(cycle, reason, what)
         return
@@ -200,6 +218,8 @@ def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
         cycle.status = journal.advance_step(cycle.status, cycle.now)
         _begin_gates(cycle, plan, run)
         over = cycle.status.current_step_index >= len(plan.steps)
+        if not over:
+            timeouts.over(cycle, plan.steps[cycle.status.current_step_index])
         _find_move(cycle, plan, run, promoting=over)
         if over and cycle.move.reached and _observed(cycle):
             # The steps have moved the traffic to where a promotion wants it: nothing is left to be said in between.

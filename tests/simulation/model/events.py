@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from headgate.api.rollout import RolloutStatus
 from headgate.decide.journal import is_rejected, running
 from tests.simulation.model.journals import OLD, Journals
 from tests.simulation.model.objects import Objects
@@ -230,7 +231,7 @@ class Surroundings:
         sensible = {
             "abort": run is not None,
             "pause": run is not None and status.paused is None,
-            "resume": status.paused is not None or status.weights.reasserted > 0,
+            "resume": status.paused is not None or status.weights.reasserted > 0 or _timed_out(status),
             "promote": run is not None,
             "override": any(g.held for g in status.gates),
             "retry": record is not None,
@@ -250,3 +251,7 @@ class Surroundings:
             if wanted is not None:
                 known |= {a.uid for a in self._journals.status(wanted.journal).actions}
         return next(n for n in range(100) if f"{verb}-{n}" not in known)
+
+
+def _timed_out(status: RolloutStatus) -> bool:
+    return status.step_timer is not None and status.step_timer.ran_out == "Hold"

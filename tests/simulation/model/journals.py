@@ -42,6 +42,7 @@ KEPT = frozenset(
         "target",
         "current_step_index",
         "step_started_at",
+        "step_timer",
         "progress_since",
         "weights",
         "paused",
@@ -130,6 +131,11 @@ class Journals:
             status.current_step_index,
             self._since(status.step_started_at, matters=lasts),
             self._since(status.progress_since, matters=self._timed),
+            status.step_timer
+            and (
+                status.step_timer.ran_out,
+                self._since(status.step_timer.since, matters=status.step_timer.ran_out is None),
+            ),
             (status.weights.desired, status.weights.observed, status.weights.applied, status.weights.reasserted),
             status.paused is not None,
             status.collision_count,
@@ -163,6 +169,8 @@ class Journals:
             step_count=0,
             step="",
             step_started_at=status.step_started_at if lasts else status.step_started_at and NOW_TEXT,
+            step_timer=status.step_timer
+            and status.step_timer.model_copy(update={"since": NOW_TEXT} if status.step_timer.ran_out else {}),
             progress_since=status.progress_since if self._timed else status.progress_since and NOW_TEXT,
             hold_message="",
             weights=status.weights.model_copy(
@@ -290,6 +298,7 @@ def _shifted(status: RolloutStatus) -> RolloutStatus:
         current=ref(status.current),
         target=ref(status.target),
         step_started_at=later(status.step_started_at),
+        step_timer=status.step_timer and status.step_timer.model_copy(update={"since": later(status.step_timer.since)}),
         progress_since=later(status.progress_since),
         gates=gates,
         history=[h.model_copy(update={"finished_at": later(h.finished_at)}) for h in status.history],

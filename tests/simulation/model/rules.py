@@ -148,7 +148,9 @@ class Rules:
             promoted = {a.uid for a in after.actions if a.verb == "promote" and a.accepted}
             promoted -= {a.uid for a in before.actions}
             lasted = step.pause.duration is not None and AGES[before.step_started_at or ""] > 0
-            demand(bool(promoted) or lasted, 12, f"the pause of step {index + 1} ends too early")
+            late = step.on_timeout == "Promote" and before.step_timer is not None
+            late = late and before.step_timer is not None and AGES[before.step_timer.since] > 0
+            demand(bool(promoted) or lasted or late, 12, f"the pause of step {index + 1} ends too early")
 
     @staticmethod
     def _begins(before: RolloutStatus, run: RevisionRef) -> None:
@@ -354,7 +356,7 @@ class Rules:
         if (
             stalled is not None
             and stalled.status == "True"
-            and stalled.reason in ("TrafficContested", "WorkloadContested")
+            and stalled.reason in ("TrafficContested", "WorkloadContested", "StepTimedOut")
         ):
             return True
         if paused is None or paused.status != "True":

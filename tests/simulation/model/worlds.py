@@ -149,6 +149,12 @@ THREE: list[dict[str, Any]] = [
 ]
 PAUSES: list[dict[str, Any]] = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {"duration": "30s"}}]
 SCALED: list[dict[str, Any]] = [{"setCanaryScale": {"replicas": 2}}, {"setWeight": 50}, {"setWeight": 100}]
+LATE: list[dict[str, Any]] = [
+    {"setWeight": 40, "timeout": "60s", "onTimeout": "Abort"},
+    {"pause": {}, "timeout": "30s", "onTimeout": "Promote"},
+    {"gate": {"ref": {"name": "golden"}, "count": 1}, "timeout": "30s"},
+    {"pause": {}, "timeout": "30s", "onTimeout": "Notify"},
+]
 FEW: list[dict[str, Any]] = [{"setWeight": 40}, {"gate": {"ref": {"name": "golden"}}}]
 JUDGED: list[dict[str, Any]] = [{"ref": {"name": "golden"}}]
 SWITCHED: dict[str, Any] = {"prePromotionGates": JUDGED, "postPromotionGates": JUDGED}
@@ -265,6 +271,15 @@ WORLDS: tuple[World, ...] = (
         slice={"release": 1, "crash": 1},
         specs=(spec([{"setWeight": 40}, {"setWeight": 70}], progressDeadlineSeconds=60),),
         verbs=("abort", "retry"),
+        timed=True,
+    ),
+    World(
+        name="timeouts",
+        tells="steps that take too long: taken back, ended, held until a person goes on, or only told of",
+        budget={"release": 1, "person": 3, "loss": 1, "bad": 1, "crash": 1},
+        slice={"release": 1, "person": 2, "bad": 1},
+        specs=(spec(LATE),),
+        verbs=("promote", "pause", "resume", "abort", "override"),
         timed=True,
     ),
     World(

@@ -108,6 +108,8 @@ class Journal:
         if "pause" in step and not self._promoted_by_hand(before, after):
             length = step["pause"].get("duration")
             lasted = self._cluster.loop.time() + EPOCH - to_epoch(before["stepStartedAt"])
+            if step.get("onTimeout") == "Promote":
+                length = length or step["timeout"]
             if length is None:
                 self._fail(f"12: nobody ended the pause at step {index}")
             elif lasted < seconds(length) - CLOCK:

@@ -31,6 +31,8 @@ DISTURBING = ("foreign weight", "foreign selector", "pod dies", "set deleted", "
 """After these the truth may not be as the invariants want it, whoever is to blame; nothing may be raised then."""
 BLUE_GREEN = 10_000_000
 """From this seed on the Rollout is a blue-green one; the seeds before it are what they always were."""
+OPTIONS = 20_000_000
+"""From this seed on it is a canary again, whose steps have timeouts."""
 UNROUTED = {"foreign weight": "foreign selector", "route gone": "foreign selector", "route back": "spec.resumed"}
 """What happens to a Rollout without a route instead."""
 VERBS = ("pause", "resume", "abort", "promote", "retry", "undo", "override")
@@ -99,13 +101,32 @@ class Scenario:
 
 
 def _step(step: Object) -> str:
-    (kind, value), *_ = step.items()
-    return f"{kind} {value}" if kind == "setWeight" else f"{kind} {value}".replace("'", "")
+    (kind, value), *more = step.items()
+    said = f"{kind} {value}" if kind == "setWeight" else f"{kind} {value}".replace("'", "")
+    return said + "".join(f" {name} {what}" for name, what in more)
 
 
 def scenario(seed: int) -> Scenario:
     """The scenario of a seed."""
-    return _canary(seed) if seed < BLUE_GREEN else _blue_green(_canary(seed))
+    if seed < BLUE_GREEN:
+        return _canary(seed)
+    return _blue_green(_canary(seed)) if seed < OPTIONS else _with_options(_canary(seed))
+
+
+def _with_options(of: Scenario) -> Scenario:
+    """The same with more of what a canary may say."""
+    chance = random.Random(f"{of.seed}/options")
+    return replace(of, steps=tuple(timed(chance, step) for step in of.steps))
+
+
+def timed(chance: random.Random, step: Object) -> Object:
+    """The step with a timeout, in half of all cases."""
+    if chance.random() < 0.5:
+        return step
+    least = int(step.get("pause", {}).get("duration", "0s")[:-1])
+    found = {**step, "timeout": f"{least + chance.randint(1, 40)}s"}
+    then = chance.choice(["", "Hold", "Abort", "Notify", *(["Promote"] * 2 if "pause" in step else [])])
+    return found | ({"onTimeout": then} if then else {})
 
 
 def _blue_green(of: Scenario) -> Scenario:

@@ -39,7 +39,7 @@ def good(name: str, version: int) -> Json:
     reference = {"kind": "QualityGate", "name": f"{name}-{GATE}"}
     steps: list[Json] = [
         {"setCanaryScale": {"replicas": 2}},
-        {"setWeight": 20},
+        {"setWeight": 20, "timeout": "1m", "onTimeout": "Abort"},
         {"pause": {"duration": "200ms"}},
         {"gate": {"ref": reference, "duration": "2s", "count": 1}},
         {"setCanaryScale": {"weight": 60}},
@@ -201,6 +201,7 @@ def journal(name: str, version: int) -> Json:
         "stepCount": 0,
         "step": "",
         "stepStartedAt": TIME,
+        "stepTimer": {"since": TIME, "ranOut": "Hold"},
         "progressSince": TIME,
         "holdMessage": "",
         "weights": {"desired": 0, "observed": 0, "applied": True, "reasserted": 0, "reassertedAt": TIME},
