@@ -154,6 +154,8 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
             "than the duration of its pause",
             id="short timeout",
         ),
+        pytest.param(ROLLOUT, "spec.rollbackWindow", {"revisions": -1}, "greater than or equal to 0", id="window"),
+        pytest.param(ROLLOUT, "spec.rollbackWindow", {}, "revisions: Required value", id="empty window"),
         pytest.param(ROLLOUT, "spec.onNewRevision", "Replace", "Unsupported value", id="policy"),
         pytest.param(ROLLOUT, "spec.strategy", {}, "exactly one of canary and blueGreen", id="no strategy"),
         pytest.param(
@@ -218,6 +220,8 @@ def test_neighbour_of_what_is_refused_is_taken(light_cluster: LightCluster, stra
             {"gate": {"ref": {"name": "golden-signals"}}, "timeout": "1h30m", "onTimeout": "Hold"},
             id="gate held",
         ),
+        pytest.param("spec.rollbackWindow", {"revisions": 0}, id="no way back without steps"),
+        pytest.param("spec.rollbackWindow", {"revisions": 8}, id="wide window"),
         pytest.param("spec.onNewRevision", "Supersede", id="supersede"),
         pytest.param("spec.onNewRevision", "Queue", id="queue"),
         pytest.param("spec.onNewRevision", "Reject", id="reject"),

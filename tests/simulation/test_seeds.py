@@ -24,7 +24,7 @@ BATCH = 50
 BLUE_GREEN = 10_000_000
 """From this seed on the Rollout is a blue-green one; the seeds before it are what they always were."""
 OPTIONS = 20_000_000
-"""From this seed on it is a canary again, whose steps have timeouts."""
+"""From this seed on it is a canary again, whose steps have timeouts, and that may have a rollback window."""
 
 
 def random_steps(chance: random.Random) -> list[dict[str, Any]]:
@@ -55,14 +55,18 @@ def canary_rollout(chance: random.Random, *, options: bool = False) -> RolloutSp
     """A canary with random steps."""
     # A gate can only know something where there is traffic, so the first weight comes before everything.
     steps = [{"setWeight": chance.choice([1, 10, 50, 100])}, *random_steps(chance)]
+    more: dict[str, Any] = {}
     if options:
         steps = [timed(chance, step) for step in steps]
+        window = chance.choice([None, None, 0, 1, 2, 8])
+        more = {} if window is None else {"rollbackWindow": {"revisions": window}}
     return spec(
         steps,
         replicas=chance.choice([1, 2, 3, 5, 10]),
         gates=chance.random() < 0.5,
         progress_deadline_seconds=240,
         on_new_revision=chance.choice(["Supersede", "Supersede", "Queue"]),
+        **more,
     )
 
 

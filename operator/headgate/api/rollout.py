@@ -426,6 +426,13 @@ class BackgroundGate(Model):
     interval: Duration | None = None
 
 
+class RollbackWindow(Model):
+    """Which revisions are gone back to at once, by the template: without steps, and without being judged again."""
+
+    revisions: Annotated[int, Field(ge=0, le=8)]
+    """So many of those that were stable last, besides the present one; with 0 every way back takes the steps."""
+
+
 class RolloutSpec(Model):
     """What is wanted. Git owns it; the operator never writes it."""
 
@@ -446,6 +453,8 @@ class RolloutSpec(Model):
     paused: bool = False
     on_new_revision: Literal["Supersede", "Queue", "Reject"] = "Supersede"
     """What a template change does while a release is under way: replace it, wait for its end, or be rejected."""
+    rollback_window: RollbackWindow | None = None
+    """Without it the steps are skipped for what was stable before and still has all its pods."""
 
     model_config = Model.model_config | {
         "json_schema_extra": {

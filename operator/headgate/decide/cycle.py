@@ -29,6 +29,12 @@ class Cycle:
     """Reason and message of what a person must do."""
     adoption_wait: str = ""
 
+    @property
+    def ways_back(self) -> int:
+        """How many promoted revisions the history must keep: the present one and all within the rollback window."""
+        window = self.snapshot.spec.rollback_window
+        return max(journal.WAYS_BACK, window.revisions + 1 if window is not None else 0)
+
     def change(self, **updates: Any) -> None:
         """Replace fields of the journal."""
         self.status = journal.change(self.status, **updates)

@@ -79,8 +79,18 @@ def advance_step(status: RolloutStatus, now: float) -> RolloutStatus:
     )
 
 
-def end_run(status: RolloutStatus, outcome: Ending, message: str, now: float) -> RolloutStatus:
-    """The attempt under way is over and recorded; `current` is left as it is."""
+def end_run(
+    status: RolloutStatus, outcome: Ending, message: str, now: float, *, ways_back: int = WAYS_BACK
+) -> RolloutStatus:
+    """The attempt under way is over and recorded; `current` is left as it is.
+
+    Args:
+        status: the journal.
+        outcome: how it ended.
+        message: why.
+        now: seconds since the epoch.
+        ways_back: how many of the revisions that were promoted last must stay in the history.
+    """
     run = status.current
     if run is None:
         return status
@@ -95,16 +105,29 @@ def end_run(status: RolloutStatus, outcome: Ending, message: str, now: float) ->
     )
     # What was judging still will never say anything; what was decided is evidence.
     decided = [g for g in status.gates if g.verdict != "Running"]
-    return change(status, history=_remembered([*status.history, entry]), gates=decided, paused=None, hold_message="")
+    return change(
+        status, history=_remembered([*status.history, entry], ways_back), gates=decided, paused=None, hold_message=""
+    )
 
 
-def _remembered(history: list[HistoryEntry]) -> list[HistoryEntry]:
-    """The newest entries; ten failures in a row do not push out what an undo could go back to."""
+def _remembered(history: list[HistoryEntry], ways_back: int) -> list[HistoryEntry]:
+    """The newest entries; ten failures in a row do not push out what can be gone back to."""
     while len(history) > HISTORY_LIMIT:
-        ways_back = [i for i, entry in enumerate(history) if entry.outcome in ("Promoted", "Adopted")][-WAYS_BACK:]
-        oldest = next(i for i in range(len(history)) if i not in ways_back)
+        kept = [i for i, entry in enumerate(history) if entry.outcome in ("Promoted", "Adopted")][-ways_back:]
+        oldest = next(i for i in range(len(history)) if i not in kept)
         history = [*history[:oldest], *history[oldest + 1 :]]
     return history
+
+
+def promoted_lately(status: RolloutStatus) -> list[str]:
+    """The revisions that were stable before the present one, newest first, without those that failed since."""
+    found, failed = list[str](), {status.stable.revision} if status.stable else set[str]()
+    for entry in reversed(status.history):
+        if entry.outcome == "Rejected":
+            failed.add(entry.revision)
+        elif entry.outcome in ("Promoted", "Adopted") and entry.revision not in (*found, *failed):
+            found.append(entry.revision)
+    return found
 
 
 def back_to_stable(status: RolloutStatus, now: float) -> RolloutStatus:
@@ -124,12 +147,14 @@ def back_to_stable(status: RolloutStatus, now: float) -> RolloutStatus:
     )
 
 
-def reject(status: RolloutStatus, reason: str, message: str, now: float) -> RolloutStatus:
+def reject(
+    status: RolloutStatus, reason: str, message: str, now: float, *, ways_back: int = WAYS_BACK
+) -> RolloutStatus:
     """The revision under way is taken back, remembered, and not tried again by itself."""
     run = running(status)
     if run is None:
         return status
-    ended = end_run(status, "Rejected", message, now)
+    ended = end_run(status, "Rejected", message, now, ways_back=ways_back)
     record = RejectedRevision(
         revision=run.revision,
         pod_hash=run.pod_hash,
@@ -142,12 +167,14 @@ def reject(status: RolloutStatus, reason: str, message: str, now: float) -> Roll
     return back_to_stable(change(ended, rejected=[*others, record][-HISTORY_LIMIT:]), now)
 
 
-def promote(status: RolloutStatus, message: str, now: float, outcome: Ending = "Promoted") -> RolloutStatus:
+def promote(
+    status: RolloutStatus, message: str, now: float, outcome: Ending = "Promoted", *, ways_back: int = WAYS_BACK
+) -> RolloutStatus:
     """The revision under way is the stable one from now on."""
     run = status.current
     if run is None:
         return status
-    ended = end_run(status, outcome, message, now)
+    ended = end_run(status, outcome, message, now, ways_back=ways_back)
     stable = run.model_copy(update={"since": to_time(now), "fast": False})
     return back_to_stable(change(ended, stable=stable), now)
 

@@ -143,7 +143,7 @@ def _abort(cycle: Cycle, action: ActionView) -> Answered:
     if run is None:
         return False, "no release is under way; undo goes back to an older revision"
     why = f"aborted by {action.author}" + (f": {action.reason}" if action.reason else "")
-    cycle.status = journal.reject(cycle.status, "Aborted", why, cycle.now)
+    cycle.status = journal.reject(cycle.status, "Aborted", why, cycle.now, ways_back=cycle.ways_back)
     cycle.note("Warning", "Rejected", f"revision {run.pod_hash} is taken back: {why}")
     return True, f"revision {run.pod_hash} is taken back"
 

@@ -270,7 +270,7 @@ def _reject(cycle: Cycle, reason: str, message: str) -> None:
     run = journal.running(cycle.status)
     if run is None:
         return
-    cycle.status = journal.reject(cycle.status, reason, message, cycle.now)
+    cycle.status = journal.reject(cycle.status, reason, message, cycle.now, ways_back=cycle.ways_back)
     cycle.change(phase="RollingBack")
     cycle.note("Warning", "Rejected", f"revision {run.pod_hash} is taken back: {message}")
 
@@ -295,7 +295,10 @@ def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     flipped = selected(cycle.snapshot.stable_service) == run.pod_hash
     if cycle.move.reached and flipped:
         cycle.status = journal.promote(
-            cycle.status, "all steps and gates passed" if not run.fast else "way back", cycle.now
+            cycle.status,
+            "all steps and gates passed" if not run.fast else "way back",
+            cycle.now,
+            ways_back=cycle.ways_back,
         )
         cycle.questions.clear()  # A gate that has passed would ask on until now.
         cycle.note("Normal", "Promoted", f"revision {run.pod_hash} is stable")

@@ -122,8 +122,11 @@ def _may_begin(cycle: Cycle, wanted: str) -> bool:
 
 
 def _is_way_back(cycle: Cycle, wanted: str, pod_hash: str) -> bool:
-    """The revision was promoted before and still has all its pods."""
+    """The revision was promoted before and is within the rollback window; without one: still has all its pods."""
     snapshot = cycle.snapshot
+    window = snapshot.spec.rollback_window
+    if window is not None:
+        return wanted in journal.promoted_lately(cycle.status)[: window.revisions]
     promoted = any(h.revision == wanted and h.outcome in ("Promoted", "Adopted") for h in cycle.status.history)
     there = replica_set(snapshot, pod_hash)
     return bool(promoted and there and 0 < snapshot.spec.replicas <= min(there.replicas, available(snapshot, pod_hash)))
@@ -152,7 +155,9 @@ def _another_revision(cycle: Cycle, wanted: str) -> None:
         cycle.change(rejected=[*cycle.status.rejected, record][-journal.HISTORY_LIMIT :])
         cycle.note("Warning", "Rejected", f"revision {pod_hash} is not released: {record.message}")
         return
-    cycle.status = journal.end_run(cycle.status, "Superseded", f"revision {pod_hash} took its place", cycle.now)
+    cycle.status = journal.end_run(
+        cycle.status, "Superseded", f"revision {pod_hash} took its place", cycle.now, ways_back=cycle.ways_back
+    )
     _begin(cycle, wanted)
 
 
@@ -163,7 +168,8 @@ def _is_lost(cycle: Cycle, run: RevisionRef) -> bool:
 
 def _leave(cycle: Cycle, outcome: journal.Ending, message: str) -> None:
     run = cycle.status.current
-    cycle.status = journal.back_to_stable(journal.end_run(cycle.status, outcome, message, cycle.now), cycle.now)
+    ended = journal.end_run(cycle.status, outcome, message, cycle.now, ways_back=cycle.ways_back)
+    cycle.status = journal.back_to_stable(ended, cycle.now)
     cycle.note("Normal", outcome, f"revision {run.pod_hash if run else '?'} is left: {message}")
 
 
@@ -186,7 +192,8 @@ def _begin(cycle: Cycle, wanted: str) -> None:
         now=cycle.now,
     )
     if status.stable is not None:
-        how = "it is still scaled up, so the steps are skipped" if fast else "step 1 begins"
+        why = "it is still scaled up" if snapshot.spec.rollback_window is None else "it is within the rollback window"
+        how = f"{why}, so the steps are skipped" if fast else "step 1 begins"
         cycle.note("Normal", "NewRevision", f"releasing {pod_hash} over {status.stable.pod_hash}: {how}")
 
 

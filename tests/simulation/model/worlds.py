@@ -300,6 +300,14 @@ WORLDS: tuple[World, ...] = (
         verbs=("undo", "abort"),
     ),
     World(
+        name="window",
+        tells="the last version but one is gone back to without steps, also without its pods, and no other is",
+        budget={"release": 4, "crash": 1, "bad": 1},
+        slice={"release": 2},
+        specs=(spec([{"setWeight": 50}, *FEW[1:]], rollbackWindow={"revisions": 1}),),
+        versions=("v1", "v2", "v3"),
+    ),
+    World(
         name="adopt",
         tells="the template is a Deployment's, which is scaled down, up again by somebody, and gets its traffic back",
         budget={"release": 1, "delete": 1, "crash": 1, "lost": 1, "rewrite": 1},

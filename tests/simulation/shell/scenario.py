@@ -32,7 +32,7 @@ DISTURBING = ("foreign weight", "foreign selector", "pod dies", "set deleted", "
 BLUE_GREEN = 10_000_000
 """From this seed on the Rollout is a blue-green one; the seeds before it are what they always were."""
 OPTIONS = 20_000_000
-"""From this seed on it is a canary again, whose steps have timeouts."""
+"""From this seed on it is a canary again, whose steps have timeouts, and that may have a rollback window."""
 UNROUTED = {"foreign weight": "foreign selector", "route gone": "foreign selector", "route back": "spec.resumed"}
 """What happens to a Rollout without a route instead."""
 VERBS = ("pause", "resume", "abort", "promote", "retry", "undo", "override")
@@ -73,6 +73,8 @@ class Scenario:
     """Kinds of fault that are left out."""
     unserved: float = 0.0
     """The chance, at each request, that a whole kind is not served for a while from then on."""
+    window: int | None = None
+    """`rollbackWindow.revisions`."""
     blue_green: Object | None = None
     """The strategy, if it is not a canary; `steps` are those that are made of it."""
 
@@ -82,7 +84,8 @@ class Scenario:
             (
                 f"seed {self.seed}: {self.replicas} replicas, {'a Deployment, ' if self.workload else ''}"
                 f"{'a background gate, ' if self.background else ''}onNewRevision {self.on_new_revision}, "
-                f"onUnknown {self.gate['onUnknown']}, faults {self.strength:g} until {self.calm_at:.0f} s"
+                f"{self._within()}onUnknown {self.gate['onUnknown']}, "
+                f"faults {self.strength:g} until {self.calm_at:.0f} s"
             ),
             ("steps: " if self.blue_green is None else "blue-green: ") + ", ".join(_step(s) for s in self.steps),
             *(str(e) for e in self.events),
@@ -90,6 +93,9 @@ class Scenario:
         if self.without:
             lines.append("without: " + ", ".join(sorted(self.without)))
         return lines
+
+    def _within(self) -> str:
+        return "" if self.window is None else f"rollbackWindow {self.window}, "
 
     def less(self, *, event: Event | None = None, fault: str = "") -> Scenario:
         """The same with one thing less."""
@@ -116,7 +122,8 @@ def scenario(seed: int) -> Scenario:
 def _with_options(of: Scenario) -> Scenario:
     """The same with more of what a canary may say."""
     chance = random.Random(f"{of.seed}/options")
-    return replace(of, steps=tuple(timed(chance, step) for step in of.steps))
+    window = chance.choice([None, None, 0, 1, 2, 8])
+    return replace(of, steps=tuple(timed(chance, step) for step in of.steps), window=window)
 
 
 def timed(chance: random.Random, step: Object) -> Object:
@@ -274,6 +281,7 @@ def rollout(of: Scenario) -> Object:
             "progressDeadlineSeconds": 90,
             "revisionHistoryLimit": of.history,
             "onNewRevision": of.on_new_revision,
+            **({} if of.window is None else {"rollbackWindow": {"revisions": of.window}}),
         },
     }
 

@@ -56,6 +56,7 @@ def good(name: str, version: int) -> Json:
         progressDeadlineSeconds=60,
         paused=False,
         onNewRevision="Supersede",
+        rollbackWindow={"revisions": 1},
     )
 
 
