@@ -53,6 +53,11 @@ BLUE_GREEN["spec"]["strategy"] = {
     }
 }
 
+POOLED: dict[str, Any] = copy.deepcopy(ROLLOUT)
+POOLED["spec"]["strategy"] = {
+    "canary": {"stableService": "checkout", "maxSurge": 1, "maxUnavailable": 0, "steps": [{"setWeight": 20}]}
+}
+
 
 @pytest.fixture(scope="module", autouse=True)
 def definitions(light_cluster: LightCluster) -> Iterator[None]:
@@ -97,7 +102,9 @@ def test_definition_is_structural(light_cluster: LightCluster, resource: Any) ->
     assert "NonStructuralSchema" not in conditions
 
 
-@pytest.mark.parametrize("manifest", [GATE, ROLLOUT, BLUE_GREEN], ids=["QualityGate", "Rollout", "blue-green"])
+@pytest.mark.parametrize(
+    "manifest", [GATE, ROLLOUT, BLUE_GREEN, POOLED], ids=["QualityGate", "Rollout", "blue-green", "pooled"]
+)
 def test_object_of_few_words_is_taken(light_cluster: LightCluster, manifest: dict[str, Any]) -> None:
     """What has a default need not be written."""
     assert answer(light_cluster, manifest) == ""
@@ -153,6 +160,13 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
             {"pause": {"duration": "5m"}, "timeout": "300s"},
             "than the duration of its pause",
             id="short timeout",
+        ),
+        pytest.param(POOLED, "spec.strategy.canary.canaryService", "checkout-canary", "go together", id="no router"),
+        pytest.param(ROLLOUT, "spec.strategy.canary.maxSurge", 1, "without trafficRouting", id="surge and router"),
+        pytest.param(POOLED, "spec.strategy.canary.maxSurge", "0%", "cannot both be 0", id="no pod to spare"),
+        pytest.param(POOLED, "spec.strategy.canary.maxSurge", "one", "should match", id="surge in words"),
+        pytest.param(
+            POOLED, "spec.strategy.canary.steps.0", {"setCanaryScale": {"replicas": 1}}, "use setWeight", id="scale"
         ),
         pytest.param(ROLLOUT, "spec.rollbackWindow", {"revisions": -1}, "greater than or equal to 0", id="window"),
         pytest.param(ROLLOUT, "spec.rollbackWindow", {}, "revisions: Required value", id="empty window"),
@@ -219,6 +233,11 @@ def test_neighbour_of_what_is_refused_is_taken(light_cluster: LightCluster, stra
             "spec.strategy.canary.steps.1",
             {"gate": {"ref": {"name": "golden-signals"}}, "timeout": "1h30m", "onTimeout": "Hold"},
             id="gate held",
+        ),
+        pytest.param(
+            "spec.strategy.canary",
+            {"stableService": "checkout", "maxSurge": "25%", "maxUnavailable": 0, "steps": [{"setWeight": 20}]},
+            id="pods are the weight",
         ),
         pytest.param("spec.rollbackWindow", {"revisions": 0}, id="no way back without steps"),
         pytest.param("spec.rollbackWindow", {"revisions": 8}, id="wide window"),

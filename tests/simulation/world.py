@@ -16,7 +16,7 @@ from headgate.api.common import FINALIZER, LABEL_REVISION, seconds
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec, RolloutStatus
-from headgate.decide import contest, invariants
+from headgate.decide import contest, invariants, strategies
 from headgate.decide import types as t
 from headgate.decide.revision import pod_hash_of, revision_of
 from headgate.decide.rollout import decide
@@ -40,6 +40,7 @@ class SimReplicaSet:
     created_at: float
     pods: list[float] = field(default_factory=list)
     version: int = 1
+    taken_back: str = ""
 
 
 @dataclass
@@ -70,7 +71,10 @@ GATE = QualityGateSpec.model_validate(
 CONFIG = OperatorConfig.model_validate(
     {
         "metricProviders": {"default": {"address": "http://prometheus:9090"}},
-        "queryTemplates": {"success": {"query": 'success{service="{{canaryService}}"}'}},
+        "queryTemplates": {
+            "success": {"query": 'success{service="{{canaryService}}"}'},
+            "apart": {"query": 'success{service="{{canaryService}}",revision="{{canaryRevision}}"}'},
+        },
     }
 )
 
@@ -112,6 +116,14 @@ def blue_green(
     )
 
 
+def ratio(
+    steps: list[dict[str, Any]], *, replicas: int = 4, canary: dict[str, Any] | None = None, **more: Any
+) -> RolloutSpec:
+    """A canary without a router, whose pods are behind one Service."""
+    strategy = {"canary": {"stableService": "shop", "steps": steps, **(canary or {})}}
+    return RolloutSpec.model_validate({"replicas": replicas, "template": {}, "strategy": strategy, **more})
+
+
 class World:
     """The truth, and the operator's memory beside it."""
 
@@ -142,7 +154,7 @@ class World:
         self.plans: dict[str, t.PlanView] = {}
         self.people: dict[str, t.ActionView] = {}
         self.answered: dict[str, tuple[bool, str]] = {}
-        self.gates = {"golden": GATE}
+        self.gates = {"golden": APART if strategies.of(rollout).pooled else GATE}
         self.quality: dict[str, float | None] = {}
         """Success rate by pod hash; None answers nothing."""
         self.story: list[str] = []
@@ -156,6 +168,11 @@ class World:
         self.gateway_delay = self.random.uniform(0.05, 1.5)
         self.slice_delay = self.random.uniform(0.0, 0.8)
         self.monotone = invariants.Monotone()
+
+    @property
+    def pooled(self) -> bool:
+        """The pods are the weight."""
+        return strategies.of(self.spec).pooled
 
     # -- what is seen -------------------------------------------------------------------------------------------------
 
@@ -184,7 +201,7 @@ class World:
     def snapshot(self) -> t.Snapshot:
         """What the operator sees now."""
         settled = self.now >= self.route_written + self.gateway_delay
-        routed = self.spec.strategy.blue_green is None
+        routed = strategies.of(self.spec).routed is not None
         if settled and (self.settled_seen is None or self.settled_seen[0] != self.route_version):
             self.settled_seen = (self.route_version, self.now)
         revision = revision_of(self.template)
@@ -221,12 +238,13 @@ class World:
                     settled=True,
                     min_ready_seconds=0,
                     created_at=s.created_at,
+                    taken_back=s.taken_back,
                 )
                 for s in self.sets.values()
             ),
             plans=tuple(self.plans.values()),
             stable_service=self._service("shop"),
-            canary_service=self._service("shop-canary"),
+            canary_service=self._service("shop-canary") if not self.pooled else t.ServiceView("", found=False),
             routes=(
                 t.RouteView(
                     router="gatewayAPI",
@@ -371,6 +389,7 @@ class World:
                 self.sets[action.name] = SimReplicaSet(action.name, action.pod_hash, action.revision, 0, self.now)
                 self._scale(self.sets[action.name], action.replicas)
             case t.ScaleReplicaSet():
+                self.sets[action.name].taken_back = action.takes_back
                 self._scale(self.sets[action.name], action.replicas)
             case t.DeleteReplicaSet():
                 del self.sets[action.name]
@@ -461,6 +480,10 @@ class World:
         )
 
     def _moving(self) -> bool:
+        if self.pooled:
+            stable = self.status.stable.pod_hash if self.status.stable else ""
+            there = {h: n for h, n in self.endpoints("shop").items() if n}
+            return there != ({stable: self.spec.replicas} if self.spec.replicas else {})
         return self.weight != 0 or len({*self.selectors.values()}) > 1
 
     def run_for(self, length: float) -> None:
@@ -498,6 +521,9 @@ class World:
 
     def _measured(self, question: t.Question) -> tuple[float | None, bool]:
         """What the users of the Service in the query saw, and whether there were any."""
+        if self.pooled:
+            new = next((h for h in self.quality if h in question.query.text), "")
+            return self.quality.get(new, 100.0), bool(self.endpoints("shop").get(new))
         if self.spec.strategy.blue_green is None:
             return self.quality.get(self.selectors["shop-canary"], 100.0), bool(self.weight)
         # The preview has its users, too: those who try it.
@@ -549,4 +575,32 @@ class World:
         raise Violation(what + "\n" + "\n".join(self.story[-60:]))
 
 
-__all__ = ["CONFIG", "GATE", "START", "Faults", "Violation", "World", "blue_green", "seconds", "spec", "template"]
+APART = GATE.model_copy(
+    update={
+        "checks": [
+            GATE.checks[0].model_copy(
+                update={
+                    "prometheus": GATE.checks[0].prometheus.model_copy(
+                        update={"query": GATE.checks[0].prometheus.query.model_copy(update={"template": "apart"})}
+                    )
+                }
+            )
+        ]
+    }
+)
+"""The same gate with a query that tells the versions apart."""
+
+__all__ = [
+    "APART",
+    "CONFIG",
+    "GATE",
+    "START",
+    "Faults",
+    "Violation",
+    "World",
+    "blue_green",
+    "ratio",
+    "seconds",
+    "spec",
+    "template",
+]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headgate.act.kube import Kube, Object
-from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT
+from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT, MANAGER_TAKES_BACK
 from headgate.api.rollout import Canary
 from headgate.decide.types import RolloutMeta
 from headgate.traffic.protocol import Resource, Router
@@ -80,6 +80,11 @@ def unchanged(context: Context, resource: Resource, name: str, resource_version:
     if obj is None or obj["metadata"].get("resourceVersion") != resource_version:
         raise Stale
     return obj
+
+
+def manager(takes_back: str) -> str:
+    """The field manager: the operator's usual one, or one that tells of a verdict."""
+    return MANAGER_TAKES_BACK + takes_back if takes_back else ""
 
 
 def escape(key: str) -> str:

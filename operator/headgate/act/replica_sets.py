@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headgate.act.context import Context, Effect, deleted
+from headgate.act.context import Context, Effect, deleted, manager
 from headgate.act.resources import CONTROLLER_REVISIONS, REPLICA_SETS, ROLLOUTS, api_version
 from headgate.api.common import ANNOTATION_COLLISION, ANNOTATION_REVISION
 from headgate.decide.types import CreateReplicaSet, DeleteReplicaSet, ScaleReplicaSet
@@ -61,7 +61,12 @@ async def scale(context: Context, action: ScaleReplicaSet) -> Effect:
         {"op": "add", "path": "/spec/minReadySeconds", "value": action.min_ready_seconds},
     ]
     obj = await context.kube.json_patch(
-        REPLICA_SETS, context.namespace, action.name, patch, resource_version=action.resource_version
+        REPLICA_SETS,
+        context.namespace,
+        action.name,
+        patch,
+        resource_version=action.resource_version,
+        manager=manager(action.takes_back),
     )
     return Effect(REPLICA_SETS, obj)
 

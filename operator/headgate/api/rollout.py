@@ -325,12 +325,22 @@ class TrafficRouting(Model):
         return tuple(str(field.alias) for name, field in fields if getattr(self, name) is not None)
 
 
+Amount = Annotated[int, Field(ge=0, le=10000)] | Annotated[str, Field(pattern=r"^(100|[1-9]?[0-9])%$", max_length=4)]
+"""So many pods, or percent of `spec.replicas`."""
+
+
 class Canary(Model):
-    """Shift traffic to the new version in steps, next to the stable one."""
+    """Shift traffic to the new version in steps, next to the stable one: by a router, or by the ratio of their pods."""
 
     stable_service: Name
-    canary_service: Name
-    traffic_routing: TrafficRouting
+    """The Service that serves what is stable; without trafficRouting the one that leads to the pods of both."""
+    canary_service: Name | None = None
+    traffic_routing: TrafficRouting | None = None
+    """Who shifts the requests; without it the pods do, a weight of 20 being a fifth of them."""
+    max_surge: Amount | None = None
+    """Pods beyond `spec.replicas` while the ratio changes, rounded up; 25% unless told."""
+    max_unavailable: Amount | None = None
+    """Pods that may be missing of `spec.replicas` meanwhile, rounded down; 25% unless told."""
     steps: Annotated[
         list[Step], Field(min_length=1, max_length=STEPS, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ]
@@ -343,12 +353,43 @@ class Canary(Model):
         "json_schema_extra": {
             "x-kubernetes-validations": [
                 {
-                    "rule": "self.stableService != self.canaryService",
+                    "rule": "!has(self.canaryService) || self.stableService != self.canaryService",
                     "message": "stableService and canaryService must be two Services",
-                }
+                },
+                {
+                    "rule": "has(self.canaryService) == has(self.trafficRouting)",
+                    "message": "canaryService and trafficRouting go together; without both the pods behind "
+                    "stableService are the ratio",
+                },
+                {
+                    "rule": "!has(self.trafficRouting) || !(has(self.maxSurge) || has(self.maxUnavailable))",
+                    "message": "maxSurge and maxUnavailable are for a canary without trafficRouting; remove them, "
+                    "because a router needs the full load of the stable version",
+                },
+                {
+                    "rule": "!has(self.maxSurge) || !has(self.maxUnavailable) || "
+                    "!(string(self.maxSurge) in ['0', '0%'] && string(self.maxUnavailable) in ['0', '0%'])",
+                    "message": "maxSurge and maxUnavailable cannot both be 0, or no pod could be replaced; raise one",
+                },
+                {
+                    "rule": "has(self.trafficRouting) || !self.steps.exists(s, has(s.setCanaryScale))",
+                    "message": "setCanaryScale needs trafficRouting, because without a router the pods are the weight; "
+                    "use setWeight",
+                },
             ]
         }
     }
+
+    @property
+    def routing(self) -> TrafficRouting:
+        """The routers, of a canary that has some.
+
+        Raises:
+            ValueError: if it has none.
+        """
+        if self.traffic_routing is None:
+            raise ValueError("this canary has no trafficRouting")
+        return self.traffic_routing
 
 
 class BlueGreen(Model):
@@ -630,6 +671,13 @@ ROLLOUT = Resource(
             "!has(oldSelf.status.phase) || oldSelf.status.phase in ['Pending', 'Healthy', 'Degraded']",
             "a canary can be changed to another strategy only while nothing is being released, because its routes may "
             "lead to the new version; wait for the end of the release, or abort it",
+        ),
+        Rule(
+            "!has(oldSelf.status) || !has(oldSelf.status.phase) || "
+            "(has(oldSelf.spec.strategy.canary) && !has(oldSelf.spec.strategy.canary.trafficRouting)) == "
+            "(has(self.spec.strategy.canary) && !has(self.spec.strategy.canary.trafficRouting))",
+            "a canary without trafficRouting writes no selector, and every other strategy does: delete the Rollout, "
+            "which hands the Services back, and create it anew",
         ),
     ),
 )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from headgate.api.common import round_seconds, seconds, to_epoch
 from headgate.api.rollout import Canary, RolloutStatus, Step, Weights
-from headgate.decide.mover import Goal, available, need, observed_weight, unsettled
+from headgate.decide import mover
+from headgate.decide.mover import Goal, Move, available, need, observed_weight, unsettled
 from headgate.decide.types import Plan, Snapshot
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ def allowance(steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
     elif scale is not None and scale.weight is not None:
         wanted = max(wanted, need(replicas, scale.weight))
     return Allowance(weight, wanted)
+
+
+def gates_of(spec: Canary) -> tuple[tuple[str, str], ...]:
+    """Field and name of the gates of the steps."""
+    steps = enumerate(spec.steps)
+    return tuple((f"{FIELD}.steps[{i}].gate.ref.name", s.gate.ref.name) for i, s in steps if s.gate is not None)
 
 
 def describe(step: Step) -> str:
@@ -143,11 +150,16 @@ class Shifting:
     spec: Canary
 
     @property
+    def pooled(self) -> bool:
+        """Each Service leads to one revision."""
+        return False
+
+    @property
     def services(self) -> tuple[tuple[str, str], tuple[str, str]]:
         """The stable and the canary Service."""
         return (
             (f"{FIELD}.stableService", self.spec.stable_service),
-            (f"{FIELD}.canaryService", self.spec.canary_service),
+            (f"{FIELD}.canaryService", self.spec.canary_service or ""),
         )
 
     @property
@@ -158,8 +170,7 @@ class Shifting:
     @property
     def gates(self) -> tuple[tuple[str, str], ...]:
         """The gates of the steps."""
-        steps = enumerate(self.spec.steps)
-        return tuple((f"{FIELD}.steps[{i}].gate.ref.name", s.gate.ref.name) for i, s in steps if s.gate is not None)
+        return gates_of(self.spec)
 
     @property
     def routed(self) -> Canary | None:
@@ -192,13 +203,29 @@ class Shifting:
         """Every router serves this weight."""
         return unsettled(snapshot, weight, now) is None
 
+    def switched(self, snapshot: Snapshot, pod_hash: str) -> bool:
+        """The stable Service selects this revision."""
+        return mover.selected(snapshot.stable_service) == pod_hash
+
+    def at_home(self, snapshot: Snapshot, stable: str) -> bool:
+        """Everything leads to what is stable."""
+        return mover.at_home(snapshot, stable)
+
+    def relieves(self, snapshot: Snapshot, stable: str) -> bool:
+        """The stable Service leads to this revision alone."""
+        return mover.relieves(snapshot, stable)
+
+    def next_move(self, snapshot: Snapshot, goal: Goal, now: float) -> Move:
+        """The next safe write."""
+        return mover.next_move(snapshot, goal, now)
+
     def step_state(self, cycle: Cycle, plan: Plan) -> StepState:
         """Whether the present step is done."""
         return step_state(cycle, plan)
 
     def judged(self, _weight: int) -> tuple[str, str]:
         """The two Services, at any weight."""
-        return self.spec.stable_service, self.spec.canary_service
+        return self.spec.stable_service, self.spec.canary_service or ""
 
     def describe(self, step: Step) -> str:
         """A step for people."""

@@ -90,8 +90,10 @@ def _available(cycle: Cycle) -> Row:
         return ("Available", "False", "NoStableRevision", "no revision is stable yet")
     # Also while its controller has not seen the last change: that is no outage.
     found = replica_set(cycle.snapshot, stable.pod_hash)
-    there = found.available if found else 0
-    text = f"{there} of {wanted} pods of the stable revision {stable.pod_hash} are available"
+    there, whose = found.available if found else 0, f"the stable revision {stable.pod_hash}"
+    if strategies.of(cycle.snapshot.spec).pooled:
+        there, whose = sum(r.available for r in cycle.snapshot.replica_sets if r.owned), "all revisions"
+    text = f"{there} of {wanted} pods of {whose} are available"
     return ("Available", "True" if there >= wanted else "False", "Enough" if there >= wanted else "TooFewPods", text)
 
 

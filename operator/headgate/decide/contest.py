@@ -52,6 +52,8 @@ def _weight_rewritten(cycle: Cycle, desired: int) -> bool:
 
 def watch(cycle: Cycle, desired: int) -> bool:
     """Count a rewrite of a weight, and let running gates begin again: they saw another weight."""
+    if strategies.of(cycle.snapshot.spec).pooled:
+        return False  # Pods come and go by themselves: no number of them tells of somebody's hand.
     weights = cycle.snapshot.status.weights
     observed = strategies.of(cycle.snapshot.spec).observed(cycle.snapshot, cycle.status)
     was_served = weights.applied and weights.desired == desired and observed != desired

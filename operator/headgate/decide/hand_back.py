@@ -7,9 +7,9 @@ get traffic that nobody has judged: then the stable ReplicaSet stays, and an Eve
 from __future__ import annotations
 
 from headgate.api.common import FINALIZER, to_epoch, to_time
-from headgate.decide import conditions, journal, problems
+from headgate.decide import conditions, journal, problems, strategies
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import available, draining, lowering_fails, replica_set, selected
+from headgate.decide.mover import Goal, available, draining, lowering_fails, replica_set, selected
 from headgate.decide.types import (
     Action,
     Decision,
@@ -87,7 +87,7 @@ def _next(cycle: Cycle) -> tuple[Action | None, str]:
         return lowered
     if snapshot.namespace_terminating:
         return _let_go(cycle), ""
-    for part in (_canaries, _workload, _selectors, _records):
+    for part in (_ratio, _canaries, _workload, _selectors, _records):
         found = part(cycle)
         if found is not None:
             return found
@@ -124,6 +124,8 @@ def _astray(snapshot: Snapshot, stable: str) -> bool:
 def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
     snapshot, stable = cycle.snapshot, cycle.status.stable
     service = snapshot.stable_service
+    if strategies.of(snapshot.spec).pooled:
+        return None
     if stable is not None and _astray(snapshot, stable.pod_hash):
         return SetSelector(service.name, service.resource_version, stable.pod_hash, exposure="lower"), ""
     canary = snapshot.canary_service
@@ -144,6 +146,19 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
         if route.found and not route.problem and not route.settled:
             return None, f"waiting for the gateway to serve {route.kind} {route.name}"
     return None
+
+
+def _ratio(cycle: Cycle) -> tuple[Action | None, str] | None:
+    """Where the pods are the weight they come back to what is stable first, and never too few are left."""
+    stable, strategy = cycle.status.stable, strategies.of(cycle.snapshot.spec)
+    if not strategy.pooled or stable is None or not cycle.snapshot.stable_service.found:
+        return None
+    full = cycle.snapshot.spec.replicas
+    goal = Goal(stable.pod_hash, stable.pod_hash, weight=0, replicas={stable.pod_hash: full}, proven=True)
+    move = strategy.next_move(cycle.snapshot, goal, cycle.now)
+    if move.action is not None:
+        return move.action, ""
+    return (None, move.waiting) if _patient(cycle) and not move.reached else None
 
 
 def _canaries(cycle: Cycle) -> tuple[Action | None, str] | None:

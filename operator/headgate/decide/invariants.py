@@ -17,6 +17,7 @@ from headgate.api.rollout import RolloutStatus
 from headgate.decide.canary import allowance
 from headgate.decide.journal import GATES_LIMIT, is_rejected, number_after, running
 from headgate.decide.mover import need, observed_weight, selected
+from headgate.decide.pool import Bounds, bounds, split
 from headgate.decide.types import (
     Action,
     CreateReplicaSet,
@@ -94,11 +95,16 @@ class Truth:
     paused: bool = False
     """`spec.paused`."""
     deleting: bool = False
+    pool: Bounds | None = None
+    """The pods behind one Service are the weight, within these bounds."""
     excused: bool = False
     """It may go without handing back: route and Services are another Rollout's, or the whole namespace goes."""
 
     def share(self, pod_hash: str) -> int:
         """Percent of the requests that can reach a revision."""
+        if self.pool is not None:
+            there = {h: min(n, self.wanted.get(h, 0)) for h, n in self.ready.items()}
+            return round(100 * there.get(pod_hash, 0) / sum(there.values())) if any(there.values()) else 0
         stable = 100 - self.weight if self.selects[0] in ("", pod_hash) else 0
         return stable + (self.weight if self.selects[1] in ("", pod_hash) else 0)
 
@@ -106,7 +112,9 @@ class Truth:
 def seen(snapshot: Snapshot) -> Truth:
     """The truth as far as a snapshot shows it."""
     owned = [r for r in snapshot.replica_sets if r.owned and not r.deleting]
+    canary = snapshot.spec.strategy.canary
     return Truth(
+        pool=bounds(snapshot.spec, canary) if canary is not None and canary.traffic_routing is None else None,
         replicas=snapshot.spec.replicas,
         weight=observed_weight(snapshot),
         selects=(selected(snapshot.stable_service), selected(snapshot.canary_service)),
@@ -172,12 +180,14 @@ def _broken_by(
         case ScaleReplicaSet():
             pod_hash = next((h for h in truth.wanted if action.name.endswith(f"-{h}")), "")
             yield from _scale(truth, pod_hash, action.replicas, journal)
+            yield from _pool(truth, pod_hash, action.replicas, journal, plan, stands=stands)
         case DeleteReplicaSet():
             pod_hash = next((h for h in truth.wanted if action.name.endswith(f"-{h}")), "")
             yield from _scale(truth, pod_hash, 0, journal)
         case CreateReplicaSet():
             if action.replicas < 0:
                 yield Breach(Rule.STABLE_FLOOR, f"{action.replicas} pods for {action.pod_hash}")
+            yield from _pool(truth, action.pod_hash, action.replicas, journal, plan, stands=stands)
         case SetFinalizer() if not action.present:
             yield from _let_go(truth, journal)
 
@@ -237,7 +247,7 @@ def _select(
 
 
 def _scale(truth: Truth, pod_hash: str, replicas: int, journal: RolloutStatus) -> Iterator[Breach]:
-    if replicas >= truth.wanted.get(pod_hash, 0):
+    if replicas >= truth.wanted.get(pod_hash, 0) or truth.pool is not None:
         return
     share = truth.share(pod_hash) if pod_hash in truth.selects else 0
     if replicas < need(truth.replicas, share):
@@ -245,6 +255,37 @@ def _scale(truth: Truth, pod_hash: str, replicas: int, journal: RolloutStatus) -
     stable = journal.stable
     if stable is not None and stable.pod_hash == pod_hash and replicas < truth.replicas and not truth.deleting:
         yield Breach(Rule.STABLE_FLOOR, f"stable {pod_hash} is scaled to {replicas} of {truth.replicas}")
+
+
+def _pool(
+    truth: Truth, pod_hash: str, replicas: int, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+) -> Iterator[Breach]:
+    """Where the pods are the weight: never too few or too many in all, no more new ones than the step allows."""
+    if truth.pool is None:
+        return
+    have, run = truth.wanted.get(pod_hash, 0), running(journal)
+    total = sum(truth.wanted.values()) - have + replicas
+    one_more = run is not None and truth.replicas == 1
+    if replicas > have and total > truth.pool.most + one_more:
+        yield Breach(Rule.CAPACITY_FIRST, f"{total} pods in all, and {truth.pool.most} are the most")
+    there = {h: min(n, truth.wanted.get(h, 0)) for h, n in truth.ready.items()}
+    left = sum(there.values()) - max(0, there.get(pod_hash, 0) - replicas)
+    if left < sum(there.values()) and left < truth.pool.least and not truth.deleting:
+        yield Breach(Rule.STABLE_FLOOR, f"{left} pods are left of {truth.pool.least} by scaling {pod_hash}")
+    if run is None or journal.stable is None or replicas <= have or pod_hash == journal.stable.pod_hash:
+        return
+    if not stands:
+        yield Breach(Rule.STEPS_IN_ORDER, f"{replicas} pods of {pod_hash} before the journal stands")
+    if pod_hash != run.pod_hash:
+        yield Breach(Rule.NOT_THE_OTHERS, f"{replicas} pods of {pod_hash} while {run.pod_hash} is released")
+    if truth.paused or journal.paused is not None:
+        yield Breach(Rule.PAUSE_HOLDS, f"{replicas} pods of {pod_hash} while paused")
+    over = plan is not None and journal.current_step_index >= len(plan.steps)
+    if plan is not None and plan.steps and not (run.fast or over):
+        allowed = split(truth.replicas, allowance(plan.steps, journal.current_step_index, truth.replicas).weight)[1]
+        if replicas > allowed:
+            how = f"{replicas} pods of {pod_hash} at step {journal.current_step_index + 1}, which allows {allowed}"
+            yield Breach(Rule.STEP_ALLOWS, how)
 
 
 def _let_go(truth: Truth, journal: RolloutStatus) -> Iterator[Breach]:
@@ -338,7 +379,7 @@ def _unrest(truth: Truth, journal: RolloutStatus, generation: int, *, swept: boo
         return
     if truth.weight:
         yield Breach(Rule.NOTHING_REFERS, f"at rest with {truth.weight}% on the canary")
-    strangers = [h for h in truth.selects if h != stable.pod_hash]
+    strangers = [h for h in truth.selects if h != stable.pod_hash and truth.pool is None]
     if strangers:
         yield Breach(
             Rule.NOTHING_REFERS, f"at rest a Service selects {strangers[0] or 'all'} instead of {stable.pod_hash}"

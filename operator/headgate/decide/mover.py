@@ -129,6 +129,18 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
     return replace(left_over or Move(), reached=True, served=True)
 
 
+def at_home(snapshot: Snapshot, stable: str) -> bool:
+    """Both Services lead to what is stable, and no route to anything else."""
+    services = (snapshot.stable_service, snapshot.canary_service)
+    return all(selected(s) == stable for s in services) and observed_weight(snapshot) == 0
+
+
+def relieves(snapshot: Snapshot, stable: str) -> bool:
+    """The stable Service leads to this revision, and to no pod that nobody knows."""
+    service = snapshot.stable_service
+    return selected(service) == stable and not any(n for h, n in service.ready.items() if not h)
+
+
 def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
     stable, canary = snapshot.stable_service, snapshot.canary_service
     if goal.proven and _strays(stable, goal.stable) and available(snapshot, goal.stable):
@@ -197,10 +209,8 @@ def _capacity_up(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None:
         wanted = goal.replicas[pod_hash]
         found = replica_set(snapshot, pod_hash)
         if found is None:
-            move = _create(snapshot, pod_hash, wanted)
-            if move is not None:
-                return move
-        elif found.replicas < wanted:
+            return create(snapshot, pod_hash, wanted)
+        if found.replicas < wanted:
             return Move(
                 ScaleReplicaSet(found.name, found.resource_version, wanted, snapshot.spec.min_ready_seconds),
                 short_of=pod_hash,
@@ -208,7 +218,8 @@ def _capacity_up(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None:
     return None
 
 
-def _create(snapshot: Snapshot, pod_hash: str, replicas: int) -> Move | None:
+def create(snapshot: Snapshot, pod_hash: str, replicas: int) -> Move:
+    """The write that makes a revision's ReplicaSet, or what is waited for before that."""
     plan = min((p for p in snapshot.plans if p.pod_hash == pod_hash), key=lambda p: p.attempt, default=None)
     if plan is None:
         return Move(waiting=f"waiting for the record of revision {pod_hash}")

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headgate.api.common import GROUP
+from headgate.api.common import GROUP, LABEL_REVISION
 from headgate.decide import strategies
-from headgate.decide.queries import problems_of
+from headgate.decide.mover import selected
+from headgate.decide.queries import problems_of, undivided
 from headgate.decide.types import Outcome, OutcomeKind, ServiceView, Snapshot
 
 CONFLICT = "Conflict"
@@ -45,7 +46,7 @@ def find(snapshot: Snapshot) -> list[Problem]:
             f"spec.strategy.canary.trafficRouting.{name}: this operator is not set up for it; let an admin add "
             f"{name} to routers in the operator's configuration, or use another router",
         )
-        for name in (shifting.traffic_routing.named() if shifting is not None else ())
+        for name in (shifting.traffic_routing.named() if shifting is not None and shifting.traffic_routing else ())
         if name not in snapshot.config.routers
     ]
     found += [Problem(CONFLICT, text) for text in snapshot.contenders]
@@ -78,14 +79,23 @@ def _workload(snapshot: Snapshot) -> list[Problem]:
 
 
 def _services(snapshot: Snapshot) -> list[Problem]:
-    stable, canary = strategies.of(snapshot.spec).services
-    found = []
-    for (field, name), service in ((stable, snapshot.stable_service), (canary, snapshot.canary_service)):
+    strategy, found = strategies.of(snapshot.spec), []
+    views = (snapshot.stable_service, snapshot.canary_service)
+    for (field, name), service in zip(strategy.services, views, strict=False):
         if not service.found:
             found.append(
                 Problem(
                     "InvalidSpec",
                     f'{field}: there is no Service "{name}" in this namespace; create it or correct the name',
+                )
+            )
+            continue
+        if strategy.pooled and selected(service):
+            found.append(
+                Problem(
+                    "InvalidSpec",
+                    f'{field}: Service "{name}" selects one revision; without trafficRouting it must lead to the '
+                    f"pods of all: remove the key {LABEL_REVISION} from its selector",
                 )
             )
             continue
@@ -127,6 +137,8 @@ def _gates(snapshot: Snapshot) -> list[Problem]:
             continue
         else:
             wrong = problems_of(snapshot.gates[name], snapshot.config)
+            if strategies.of(snapshot.spec).pooled:
+                wrong = wrong or undivided(snapshot.gates[name], snapshot.config)
             text = f'{field}: QualityGate "{name}": {wrong[0]}' if wrong else ""
         seen.add(name)
         if text:

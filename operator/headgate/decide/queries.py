@@ -105,12 +105,25 @@ def render(query: Query, context: QueryContext, config: OperatorConfig, *, windo
 
 def looks_back(check: Check, config: OperatorConfig) -> bool:
     """Whether the check asks about the window, and so gets no answer while that has no length yet."""
-    if check.prometheus.range is not None:
-        return True
+    return check.prometheus.range is not None or any("window" in used for used in _used(check, config))
+
+
+def undivided(gate: QualityGateSpec, config: OperatorConfig) -> tuple[str, ...]:
+    """Which checks would take the stable version's requests for the canary's, where one Service leads to both."""
+    return tuple(
+        f"checks[{check.name}] cannot tell the versions apart, because one Service leads to both: use a query with the "
+        "argument {{canaryRevision}}"
+        for check in gate.checks
+        if not all("canaryRevision" in used for used in _used(check, config))
+    )
+
+
+def _used(check: Check, config: OperatorConfig) -> list[frozenset[str]]:
+    """The arguments that each query of a check uses."""
     queries = [check.prometheus.query] + ([check.min_sample.query] if check.min_sample is not None else [])
     templates = config.query_templates
     sources = [templates[query.template].query if query.template in templates else query.raw for query in queries]
-    return any("window" in arguments_of(source) for source in sources if source is not None)
+    return [frozenset(arguments_of(source)) for source in sources if source is not None]
 
 
 def _source(query: Query, config: OperatorConfig, field: str) -> tuple[str, str]:

@@ -12,12 +12,12 @@ from headgate.decide.asking import BACKGROUND
 from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
-from headgate.decide.mover import Goal, next_move, observed_weight, selected
+from headgate.decide.mover import Goal, observed_weight, selected
 from headgate.decide.planning import find_plan, next_attempt, pin
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
 from headgate.decide.strategies import Strategy
-from headgate.decide.types import Action, Plan, SetSelector, SetWeight
+from headgate.decide.types import Action, Plan, ScaleReplicaSet, SetSelector, SetWeight
 
 
 def release(cycle: Cycle) -> Action | None:
@@ -66,7 +66,7 @@ def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
     )
     # Traffic of an earlier revision under way leaves at once, whatever the new one still needs.
     goal = _goal(cycle, run, weight=0, replicas=0, hold=True, reason="recording the new attempt")
-    cycle.move = next_move(cycle.snapshot, goal, cycle.now)
+    cycle.move = _strategy(cycle).next_move(cycle.snapshot, goal, cycle.now)
     if cycle.move.action is not None and cycle.move.action.exposure == "lower":
         return cycle.move.action
     # Gates that are missing bar an attempt that would need them, not the way back.
@@ -142,7 +142,7 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
     reason = hold_reason(cycle)
     if promoting:
         unproven = "" if run.fast else canary.unproven_background(cycle, plan)
-        flipped = selected(cycle.snapshot.stable_service) == run.pod_hash
+        flipped = _strategy(cycle).switched(cycle.snapshot, run.pod_hash)
         why = reason or unproven
         if why and not flipped and not run.fast:
             weight = _weight_for(cycle, allowed, hold=True)
@@ -165,7 +165,7 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
     weights = cycle.status.weights
     if weights.desired != desired:
         cycle.change(weights=weights.model_copy(update={"desired": desired}))
-    cycle.move = next_move(cycle.snapshot, goal, cycle.now)
+    cycle.move = _strategy(cycle).next_move(cycle.snapshot, goal, cycle.now)
     action = cycle.move.action
     # Where the selector is the weight, its rewrite was counted by that.
     by_weight = counted and not cycle.snapshot.routes
@@ -292,7 +292,7 @@ def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
         _begin_gates(cycle, plan, run)
         cycle.change(phase="Held", message=unproven[:1024])
         return
-    flipped = selected(cycle.snapshot.stable_service) == run.pod_hash
+    flipped = _strategy(cycle).switched(cycle.snapshot, run.pod_hash)
     if cycle.move.reached and flipped:
         cycle.status = journal.promote(
             cycle.status,
@@ -400,7 +400,7 @@ def _fail(cycle: Cycle, gate: GateRun) -> None:
 def tell_verdict(cycle: Cycle, action: Action | None) -> Action | None:
     """Let a write that takes an attempt back say so itself: it waits for no journal, and that may never be written."""
     run = journal.running(cycle.snapshot.status)
-    if run is None or not isinstance(action, (SetWeight, SetSelector)) or action.exposure != "lower":
+    if run is None or not isinstance(action, (SetWeight, SetSelector, ScaleReplicaSet)) or action.exposure != "lower":
         return action
     record = journal.is_rejected(cycle.status, run.revision)
     if record is None or record.attempt != run.attempt:
@@ -412,7 +412,7 @@ def _was_taken_back(cycle: Cycle, run: RevisionRef) -> bool:
     """Whether a verdict took this attempt back whose journal was lost; then the attempt ends here, too."""
     snapshot = cycle.snapshot
     told = {s.taken_back for s in (snapshot.stable_service, snapshot.canary_service)}
-    told |= {route.taken_back for route in snapshot.routes}
+    told |= {route.taken_back for route in snapshot.routes} | {found.taken_back for found in snapshot.replica_sets}
     if _attempt(cycle, run) not in told:
         return False
     why = (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from headgate.api.common import to_epoch
-from headgate.decide import contest, journal
+from headgate.decide import contest, journal, strategies
 from headgate.decide.canary import deadline_passed
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import Goal, anchor, next_move, observed_weight, replica_set, selected
+from headgate.decide.mover import Goal, anchor, observed_weight, replica_set
 from headgate.decide.planning import find_plan, pin
 from headgate.decide.retention import keep_until, sweep
 from headgate.decide.types import Action, OutcomeKind, ScaleWorkload
@@ -34,7 +34,7 @@ def initialize(cycle: Cycle) -> Action | None:
         frozen=blocked,
         keep=keep_until(cycle),
     )
-    cycle.move = next_move(cycle.snapshot, goal, cycle.now)
+    cycle.move = strategies.of(cycle.snapshot.spec).next_move(cycle.snapshot, goal, cycle.now)
     if cycle.move.reached:
         adopted = cycle.snapshot.spec.workload_ref is not None
         cycle.status = journal.promote(
@@ -80,7 +80,7 @@ def rest(cycle: Cycle) -> Action | None:
         keep=keep_until(cycle),
         fought=bool(contested),
     )
-    cycle.move = next_move(snapshot, goal, cycle.now)
+    cycle.move = strategies.of(snapshot.spec).next_move(snapshot, goal, cycle.now)
     at_rest = snapshot.status.weights.applied and snapshot.status.phase in ("Healthy", "Degraded")
     if snapshot.routes or not counted:
         contest.watch_selectors(cycle, served=at_rest)
@@ -99,11 +99,7 @@ def rest(cycle: Cycle) -> Action | None:
 def _phase(cycle: Cycle) -> None:
     snapshot, status = cycle.snapshot, cycle.status
     stable = status.stable.pod_hash if status.stable else ""
-    home = (
-        selected(snapshot.stable_service) == stable
-        and selected(snapshot.canary_service) == stable
-        and observed_weight(snapshot) == 0
-    )
+    home = strategies.of(snapshot.spec).at_home(snapshot, stable)
     record = journal.is_rejected(status, snapshot.revision)
     if record is not None:
         became = "is not released" if record.reason == journal.UNDER_WAY else "was taken back"
@@ -126,8 +122,7 @@ def shrink_workload(cycle: Cycle) -> Action | None:
         return None
     if status.workload is None or status.stable is None or contest.workload_contested(cycle):
         return None
-    service = cycle.snapshot.stable_service
-    if selected(service) != status.stable.pod_hash or any(n for h, n in service.ready.items() if not h):
+    if not strategies.of(cycle.snapshot.spec).relieves(cycle.snapshot, status.stable.pod_hash):
         return None
     drained = max((r.settled_since or cycle.now for r in cycle.snapshot.routes), default=0.0)
     drained = max(drained, to_epoch(status.stable.since)) + cycle.snapshot.config.drain_seconds

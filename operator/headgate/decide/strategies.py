@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus, Step, Weights
 from headgate.decide.blue_green import Switching
 from headgate.decide.canary import Shifting, StepState
-from headgate.decide.mover import Goal
+from headgate.decide.mover import Goal, Move
+from headgate.decide.ratio import Pooling
 from headgate.decide.types import Plan, Snapshot
 
 if TYPE_CHECKING:
@@ -22,8 +23,13 @@ class Strategy(Protocol):
     """One way in which a new revision takes over. Its weight is the percent of the users' requests that it gets."""
 
     @property
-    def services(self) -> tuple[tuple[str, str], tuple[str, str]]:
-        """Field and name of the Service that serves what is stable, and of the one that leads to what is new."""
+    def pooled(self) -> bool:
+        """One Service leads to all revisions, and their pods are the weight: no selector and no route is written."""
+        ...
+
+    @property
+    def services(self) -> tuple[tuple[str, str], ...]:
+        """Field and name of the Service that serves what is stable, and of one that leads to what is new, if any."""
         ...
 
     @property
@@ -67,6 +73,22 @@ class Strategy(Protocol):
         """The requests go to this revision as the weight says."""
         ...
 
+    def switched(self, snapshot: Snapshot, pod_hash: str) -> bool:
+        """What serves the users leads to this revision: the promotion is over, or cannot be told from one that is."""
+        ...
+
+    def at_home(self, snapshot: Snapshot, stable: str) -> bool:
+        """Nothing leads to anything but what is stable."""
+        ...
+
+    def relieves(self, snapshot: Snapshot, stable: str) -> bool:
+        """The pods of an adopted Deployment are not needed any more."""
+        ...
+
+    def next_move(self, snapshot: Snapshot, goal: Goal, now: float) -> Move:
+        """The next safe write towards a goal."""
+        ...
+
     def step_state(self, cycle: Cycle, plan: Plan) -> StepState:
         """Whether the present step is done."""
         ...
@@ -88,7 +110,7 @@ def of(spec: RolloutSpec) -> Strategy:
     """The strategy that a spec has chosen."""
     chosen = spec.strategy
     if chosen.canary is not None:
-        return Shifting(chosen.canary)
+        return Shifting(chosen.canary) if chosen.canary.traffic_routing is not None else Pooling(chosen.canary)
     if chosen.blue_green is not None:
         return Switching(chosen.blue_green)
     raise ValueError("no strategy is chosen")  # The model lets no such spec pass.

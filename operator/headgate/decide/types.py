@@ -60,6 +60,8 @@ class ReplicaSetView:
     created_at: float
     failure: str = ""
     """Reason and message of its condition `ReplicaFailure`, e.g. an exceeded quota."""
+    taken_back: str = ""
+    """`ScaleReplicaSet.takes_back` of the write that its size is from; empty if another write was the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +340,8 @@ class ScaleReplicaSet(Action):
     resource_version: str
     replicas: int
     min_ready_seconds: int
+    takes_back: str = ""
+    """As in `SetSelector`, where the pods are the weight."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ ORPHAN = "orphan"
 ORPHANED = "orphaned"
 """Key in the metadata of a Rollout that once had it."""
 TAKEN_BACK = "takenBack"
-"""Key in the metadata of a Service or a router's object: the attempt that its last selector or weight took back."""
+"""Key in the metadata of a Service, ReplicaSet or router's object: the attempt that its last write took back."""
 PACKED = "packed"
 """Key of the part that is kept as JSON bytes."""
 
@@ -84,7 +84,7 @@ def _replica_set(obj: Object) -> Object:
         obj.get("status"), ("observedGeneration", "replicas", "readyReplicas", "availableReplicas", "conditions")
     )
     return {
-        "metadata": _pick(obj.get("metadata"), OWNED_METADATA),
+        "metadata": _shifted(obj, OWNED_METADATA),
         "spec": _pick(obj.get("spec"), ("replicas", "minReadySeconds")),
         "status": status,
     }
@@ -102,9 +102,9 @@ def _service(obj: Object) -> Object:
     return {"metadata": _shifted(obj), "spec": _pick(obj.get("spec"), ("selector",))}
 
 
-def _shifted(obj: Object) -> Object:
+def _shifted(obj: Object, kept: tuple[str, ...] = METADATA) -> Object:
     """The metadata of an object that leads traffic."""
-    metadata = _pick(obj.get("metadata"), METADATA)
+    metadata = _pick(obj.get("metadata"), kept)
     for entry in (obj.get("metadata") or {}).get("managedFields") or ():
         manager = str(entry.get("manager"))
         if manager.startswith(MANAGER_TAKES_BACK):

@@ -85,7 +85,7 @@ class Observer:
         )
         hashes = {s.name: s.pod_hash for s in sets}
         workload, template, revision = self._template(obj, namespace, spec)
-        (_, stable_service), (_, canary_service) = strategies.of(spec).services
+        services = [self._service(meta, service, hashes, now) for _, service in strategies.of(spec).services]
         gates, broken = self._gates(namespace, spec)
         status = self.models.status(obj)
         return Snapshot(
@@ -97,8 +97,8 @@ class Observer:
             revision=revision,
             replica_sets=sets,
             plans=self._plans_of(meta.uid, belonging),
-            stable_service=self._service(meta, stable_service, hashes, now),
-            canary_service=self._service(meta, canary_service, hashes, now),
+            stable_service=services[0],
+            canary_service=services[1] if len(services) > 1 else ServiceView("", found=False),
             # With a spec that was readable before, traffic can still be lowered.
             routes=() if spec is NOTHING else self._routes(namespace, meta.uid, spec, status, now),
             workload=workload,

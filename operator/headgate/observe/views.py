@@ -73,6 +73,7 @@ def replica_set(obj: Object, rollout_uid: str, *, rollout_deleting: bool = False
         min_ready_seconds=int(spec.get("minReadySeconds") or 0),
         created_at=to_epoch(meta["creationTimestamp"]),
         failure=f"{failure.get('reason', '')}: {failure.get('message', '')}" if failure and failed else "",
+        taken_back=str(meta.get("takenBack") or ""),
     )
 
 

@@ -26,7 +26,7 @@ class ApisixRouter(WeightedRouter):
 
     def targets(self, canary: Canary) -> Sequence[Target]:
         """One per rule that is named; one for a route of which none is."""
-        apisix = canary.traffic_routing.apisix
+        apisix = canary.routing.apisix
         if apisix is None:
             return ()
         return tuple(Target(apisix.route.name, rule) for rule in apisix.route.rules or ("",))

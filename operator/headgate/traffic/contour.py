@@ -26,7 +26,7 @@ class ContourRouter:
 
     def targets(self, canary: Canary) -> Sequence[Target]:
         """One per listed HTTPProxy."""
-        contour = canary.traffic_routing.contour
+        contour = canary.routing.contour
         return () if contour is None else tuple(Target(ref.name, ref.route or "") for ref in contour.http_proxies)
 
     def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:

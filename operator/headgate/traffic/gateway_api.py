@@ -33,7 +33,7 @@ class GatewayAPIRouter:
 
     def targets(self, canary: Canary) -> Sequence[Target]:
         """One per listed route."""
-        gateway = canary.traffic_routing.gateway_api
+        gateway = canary.routing.gateway_api
         if gateway is None:
             return ()
         listed = gateway.http_routes if self.resource.kind == "HTTPRoute" else gateway.grpc_routes

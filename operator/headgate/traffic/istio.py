@@ -144,7 +144,7 @@ class IstioRouter(WeightedRouter):
 
 
 def _routes(canary: Canary) -> Iterator[tuple[str, _Route]]:
-    istio = canary.traffic_routing.istio
+    istio = canary.routing.istio
     for service in istio.virtual_services if istio else ():
         for route in _listed(service) or [_Route("http")]:
             yield service.name, route

@@ -35,7 +35,7 @@ class NginxRouter:
 
     def targets(self, canary: Canary) -> Sequence[Target]:
         """The canary Ingress."""
-        nginx = canary.traffic_routing.nginx
+        nginx = canary.routing.nginx
         return () if nginx is None else (Target(nginx.canary_ingress),)
 
     def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:

@@ -24,7 +24,7 @@ class SMIRouter(WeightedRouter):
 
     def targets(self, canary: Canary) -> Sequence[Target]:
         """The TrafficSplit."""
-        smi = canary.traffic_routing.smi
+        smi = canary.routing.smi
         return () if smi is None else (Target(smi.traffic_split_name),)
 
     def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:

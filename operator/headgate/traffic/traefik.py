@@ -24,7 +24,7 @@ class TraefikRouter(WeightedRouter):
 
     def targets(self, canary: Canary) -> Sequence[Target]:
         """The TraefikService."""
-        traefik = canary.traffic_routing.traefik
+        traefik = canary.routing.traefik
         return () if traefik is None else (Target(traefik.weighted_traefik_service_name),)
 
     def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:

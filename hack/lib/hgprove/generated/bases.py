@@ -110,6 +110,15 @@ def switching(name: str, version: int) -> Json:
     return made
 
 
+def pooled(name: str, version: int) -> Json:
+    """A Rollout without a router, whose pods are the weight."""
+    made = _rollout(name, [{"setWeight": 50}], {"template": template(name, version)})
+    made["spec"]["strategy"] = {
+        "canary": {"stableService": name, "maxSurge": 1, "maxUnavailable": "50%", "steps": [{"setWeight": 50}]}
+    }
+    return made
+
+
 def waiting(name: str, version: int) -> Json:
     """A Rollout whose release waits for a person."""
     return _rollout(name, [{"setWeight": 50}, {"pause": {}}], {"template": template(name, version)})
@@ -232,6 +241,7 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
         "referring": referring,
         "routed": routed,
         "switching": switching,
+        "pooled": pooled,
         "journal": journal,
     },
     "QualityGate": {"gate": gate, "words": gate_of_words},
