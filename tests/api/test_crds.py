@@ -249,3 +249,22 @@ def test_neighbour_of_what_is_refused_is_taken(light_cluster: LightCluster, stra
 def test_neighbour_of_a_refused_canary_is_taken(light_cluster: LightCluster, path: str, value: Any) -> None:
     """The same for what a canary may say."""
     assert answer(light_cluster, changed(ROLLOUT, path, value)) == ""
+
+
+def test_router_is_neither_taken_away_nor_given_while_the_rollout_lives(light_cluster: LightCluster) -> None:
+    """What one kind of canary has written into Services the other would not clean up; other changes are free."""
+    made = changed(ROLLOUT, "metadata.name", "stays")
+    light_cluster.kubectl("create", "-f", "-", stdin=json.dumps(made))
+    status = json.dumps({"status": {"phase": "Healthy"}})
+    light_cluster.kubectl(
+        "patch", "rollout", "stays", "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", status
+    )
+
+    def update(strategy: dict[str, Any]) -> str:
+        manifest = json.dumps(changed(made, "spec.strategy", strategy))
+        done = light_cluster.kubectl("replace", "--dry-run=server", "-f", "-", stdin=manifest, check=False)
+        return done.stderr if done.returncode else ""
+
+    assert "delete the Rollout, which hands the Services back" in update(POOLED["spec"]["strategy"])
+    assert update(BLUE_GREEN["spec"]["strategy"]) == ""
+    assert update({"canary": ROLLOUT["spec"]["strategy"]["canary"] | {"steps": [{"setWeight": 50}]}}) == ""
