@@ -17,7 +17,7 @@ TRAFFIC = (
         breaks="The canary gets its weight without one ready pod.",
         belongs="3 B5",
         file="decide/mover.py",
-        old="wanted = max(need(replicas, goal.weight), min(1, replicas))",
+        old="wanted = max(need(snapshot.spec.replicas, goal.weight), min(1, snapshot.spec.replicas))",
         new="wanted = 0",
         tests=(f"{FIELD}::test_b05_no_weight_without_ready_pods",),
         says="pods",
