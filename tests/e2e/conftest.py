@@ -11,8 +11,8 @@ from hack.lib.hgdemo import chart, images
 from hack.lib.hgdemo.cluster import Cluster, down
 from hack.lib.hgdemo.waiting import Trouble
 from tests.e2e.town import Lab
+from tests.names import own_name
 
-NAME = "test-e2e"
 VALUES = {
     "config": {
         "routers": ["gatewayAPI", "contour"],
@@ -27,21 +27,22 @@ VALUES = {
 def lab() -> Iterator[Lab]:
     """Yield the cluster; HEADGATE_KEEP=1 leaves it running for the next run."""
     keep = "1" in {os.environ.get("HEADGATE_KEEP"), os.environ.get("HEADGATE_KEEP_CLUSTER")}
-    cluster = None
-    try:
-        cluster = Cluster.up(NAME)
-        program = images.ensure_application(cluster)
-        image = images.ensure_operator(cluster)
-        chart.install(cluster, image, replicas=2, more=VALUES)
-        yield Lab(cluster, program, image, keep)
-        # The pods that are left have seen whole releases and outages; those that were killed cannot be asked any more.
-        crashed = [line for line in chart.log(cluster).splitlines() if "Traceback" in line or '"exception"' in line]
-        assert not crashed, f"the operator logged {len(crashed)} exceptions, the first: {crashed[0][:1000]}"
-    finally:
-        if cluster is not None:
-            _keep_log(cluster)
-        if not keep:
-            down(NAME)
+    with own_name("test-e2e") as name:
+        cluster = None
+        try:
+            cluster = Cluster.up(name)
+            program = images.ensure_application(cluster)
+            image = images.ensure_operator(cluster)
+            chart.install(cluster, image, replicas=2, more=VALUES)
+            yield Lab(cluster, program, image, keep)
+            # The pods that are left have seen whole releases and outages; those that were killed cannot be asked.
+            crashed = [line for line in chart.log(cluster).splitlines() if "Traceback" in line or '"exception"' in line]
+            assert not crashed, f"the operator logged {len(crashed)} exceptions, the first: {crashed[0][:1000]}"
+        finally:
+            if cluster is not None:
+                _keep_log(cluster)
+            if not keep:
+                down(name)
 
 
 def install(lab: Lab) -> None:
