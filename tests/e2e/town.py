@@ -80,10 +80,10 @@ class Town:
 
     def expect_share(self, version: str, since: float, *, weights: set[int]) -> None:
         """In each time of a constant weight the version got that share of the requests."""
-        spans = judging.spans(self.watch.since(since))
-        assert weights <= {span.weight for span in spans}, (
-            f"the weights {weights} should have been served, seen: {spans}"
-        )
+        seen = self.watch.since(since)
+        spans = judging.spans(seen)
+        served = {span.weight for span in spans}
+        assert weights <= served, f"{weights - served} should have been served for a while:\n{_story(seen)}"
         odd = [found for span in spans if (found := judging.odd_share(self.users.read(), version, span))]
         assert not odd, "; ".join(odd)
 
@@ -137,6 +137,13 @@ def town(
         if not (failed and lab.keep):
             with contextlib.suppress(Trouble):
                 lab.cluster.delete("namespace", namespace, wait=False)
+
+
+def _story(seen: list[Seen]) -> str:
+    """Each version of the status, and whether its weight was served by then."""
+    return "\n".join(
+        f"at {each.at:.2f} {'served' if each.status.weights.applied else 'not served'}, {each.line}" for each in seen
+    )
 
 
 def _when(failed: list[Request], watch: Watch) -> str:
