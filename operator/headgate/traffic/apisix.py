@@ -7,7 +7,7 @@ from typing import Any
 
 from headgate.api.rollout import Canary
 from headgate.traffic.backends import Backends, backend
-from headgate.traffic.parts import conditions_of, entries, mapping, untrue
+from headgate.traffic.parts import conditions_of, entries, mapping, rule_claim, untrue
 from headgate.traffic.protocol import Resource, Target
 from headgate.traffic.weighted import Served, WeightedRouter, one, service_role
 
@@ -32,18 +32,9 @@ class ApisixRouter(WeightedRouter):
         return tuple(Target(apisix.route.name, rule) for rule in apisix.route.rules or ("",))
 
     def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
-        """By the rule's own name, or its index as `#0`: the same for whoever finds the rule, in whatever way.
-
-        A rule that is not found is told apart by the Service that looks for it, so that nobody contends for nothing.
-        """
-        rule = target.rule
-        if not rule:
-            index = None if obj is None else self._find(canary, obj, target)[0]
-            if obj is None or index is None:
-                rule = f"?{canary.stable_service}"
-            else:
-                rule = str(_rules(obj)[index].get("name") or f"#{index}")
-        return f"{self.resource.kind}/{target.name}/{rule}"
+        """By the rule's name or index, as `rule_claim`."""
+        index = None if obj is None else self._find(canary, obj, target)[0]
+        return rule_claim(self.resource.kind, target, _rules(obj or {}), index, canary.stable_service)
 
     def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
         """The backends of the claimed rule."""

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from headgate.api.rollout import Canary
-from headgate.decide.types import RouteView
 from headgate.traffic.backends import Backends, backend
 from headgate.traffic.parts import conditions_of, entries, mapping, untrue
-from headgate.traffic.protocol import JSONPatch, Resource, Target
+from headgate.traffic.protocol import Resource, Target
+from headgate.traffic.weighted import Served, WeightedRouter
 
 KIND = "HTTPProxy"
 FIELD = "spec.strategy.canary.trafficRouting.contour.httpProxies"
@@ -18,11 +18,12 @@ EVERYTHING = "/"
 """The prefix of a route without a condition on the path."""
 
 
-class ContourRouter:
+class ContourRouter(WeightedRouter):
     """HTTPProxies whose claimed route lists the two Services of the Rollout and no other, mirrors aside."""
 
     key = "contour"
     resource = Resource(group="projectcontour.io", version="v1", plural="httpproxies", kind=KIND)
+    field = FIELD
 
     def targets(self, canary: Canary) -> Sequence[Target]:
         """One per listed HTTPProxy."""
@@ -38,47 +39,15 @@ class ContourRouter:
         route = f"?{canary.stable_service}" if index is None else f"#{index}"
         return f"{KIND}/{target.name}/{route}"
 
-    def read(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> RouteView:
-        """The route as it stands, and whether Contour has found this generation of the HTTPProxy valid."""
-        if obj is None:
-            problem = f'{FIELD}: there is no {KIND} "{target.name}" in this namespace; create it or correct the name'
-            return RouteView(self.key, KIND, target.name, target.rule, problem=problem)
+    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+        """The Services of the claimed route, mirrors aside."""
         index, problem = _find(canary, obj, target)
-        weight = 0
-        if index is not None:
-            services = _services(canary, obj, index)
-            weight, problem = services.share(), services.problem(canary)
-        waits = untrue(conditions_of(mapping(obj, "status")), "Valid", mapping(obj, "metadata").get("generation"))
-        return RouteView(
-            self.key,
-            KIND,
-            target.name,
-            target.rule,
-            found=True,
-            resource_version=str(mapping(obj, "metadata").get("resourceVersion", "")),
-            problem=f"{KIND} {target.name}: {problem}" if problem else "",
-            weight=weight,
-            settled=not waits,
-            message=waits,
-        )
+        return problem if index is None else _services(canary, obj, index)
 
-    def set_weight(self, canary: Canary, obj: Mapping[str, Any], target: Target, weight: int) -> JSONPatch:
-        """The weights of the two Services, as `Backends.set_weight`.
-
-        Raises:
-            ValueError: if the route cannot be worked with, or the weight is no percentage.
-        """
-        index, problem = _find(canary, obj, target)
-        services = Backends() if index is None else _services(canary, obj, index)
-        problem = problem or services.problem(canary, writing=True)
-        if problem:
-            raise ValueError(f"{KIND} {target.name}: {problem}")
-        return services.set_weight(canary, weight)
-
-    def hand_back(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> JSONPatch:
-        """Everything to stable, as `Backends.hand_back`."""
-        index, _ = _find(canary, obj, target)
-        return [] if index is None else _services(canary, obj, index).hand_back(canary)
+    def served(self, obj: Mapping[str, Any]) -> Served:
+        """Whether Contour has found this generation of the HTTPProxy valid."""
+        generation = mapping(obj, "metadata").get("generation")
+        return Served(untrue(conditions_of(mapping(obj, "status")), "Valid", generation))
 
 
 def _find(canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from headgate.traffic.protocol import Target
 
 _REASON = re.compile(r"[^A-Za-z0-9]")
 
@@ -41,3 +43,13 @@ def untrue(conditions: Mapping[str, Mapping[str, Any]], name: str, generation: A
 def conditions_of(obj: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The list `conditions`, by type."""
     return {str(condition.get("type")): condition for condition in entries(obj, "conditions")}
+
+
+def rule_claim(kind: str, target: Target, rules: Sequence[Mapping[str, Any]], index: int | None, seeker: str) -> str:
+    """The claim on a rule by its own name, or its index as `#0`: the same for whoever finds it, in whatever way.
+
+    A rule that is not found (`index` is None) is told apart by the Service that looks for it, the `seeker`, so that
+    nobody contends for nothing.
+    """
+    found = f"?{seeker}" if index is None else str(rules[index].get("name") or f"#{index}")
+    return f"{kind}/{target.name}/{target.rule or found}"
