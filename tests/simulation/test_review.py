@@ -305,6 +305,21 @@ def test_writes_of_our_own_that_fail_are_nobodys_scaling() -> None:
     assert world.status.workload.reasserted == 0
 
 
+def test_a_weight_that_somebody_else_wrote_takes_no_step_before_its_pods() -> None:
+    """The weight of the step is there, and not by us: what is missing is waited for, and in the end taken back."""
+    world = settled(spec(PAUSED, progress_deadline_seconds=60))
+    second = world.release("v2", broken=True)
+    world.run_for(10)
+    world.weight, world.route_version, world.route_written = 50, world.route_version + 1, world.now
+    world.run_for(30)
+    assert (world.status.current_step_index, world.status.phase) == (0, "Progressing")
+    assert f"waiting for the pods of {second}: 0 of 2 available" in world.status.message
+    assert world.status.weights.applied, "it is served, and nobody rewrote what we wrote"
+    world.run_for(60)
+    assert world.status.rejected[-1].reason == "ProgressDeadlineExceeded"
+    assert world.share(second) == 0
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Writes that do not succeed
 # --------------------------------------------------------------------------------------------------------------------

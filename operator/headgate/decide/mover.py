@@ -260,25 +260,33 @@ def _stable_selector(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None
 def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     replicas = snapshot.spec.replicas
     stable_waiting = not_serving(snapshot.stable_service, goal.stable, need(replicas, 100 - goal.weight), goal.names[0])
+    short = _short_of(snapshot, goal)
     for route in snapshot.routes:
         if route.weight >= goal.weight:
             continue
-        wanted = max(need(replicas, goal.weight), min(1, replicas))
-        there = available(snapshot, goal.canary)
-        if there < wanted:
-            return Move(
-                waiting=f"waiting for the pods of {goal.canary}: {there} of {wanted} available", short_of=goal.canary
-            )
-        waiting = not_serving(snapshot.canary_service, goal.canary, wanted, goal.names[1])
-        if waiting or stable_waiting:
-            return Move(waiting=waiting or stable_waiting, short_of=goal.canary if waiting else goal.stable)
+        if short is not None:
+            return short
+        if stable_waiting:
+            return Move(waiting=stable_waiting, short_of=goal.stable)
         return Move(_set_weight(route, goal.weight, "raise"))
     waits = unsettled(snapshot, goal.weight, now)
     if waits is not None:
         return waits
+    if snapshot.routes and goal.weight and short is not None:
+        # Somebody else wrote the weight before its pods were there, or they went since: it is served, and no more.
+        return replace(short, served=True)
     if goal.stable == goal.canary and stable_waiting:
         return Move(waiting=stable_waiting, short_of=goal.stable)
     return None
+
+
+def _short_of(snapshot: Snapshot, goal: Goal) -> Move | None:
+    """What the canary waits for until it can take the goal's weight; None if it can."""
+    wanted = max(need(snapshot.spec.replicas, goal.weight), min(1, snapshot.spec.replicas))
+    there = available(snapshot, goal.canary)
+    waiting = f"waiting for the pods of {goal.canary}: {there} of {wanted} available" if there < wanted else ""
+    waiting = waiting or not_serving(snapshot.canary_service, goal.canary, wanted, goal.names[1])
+    return Move(waiting=waiting, short_of=goal.canary) if waiting else None
 
 
 def not_serving(service: ServiceView, pod_hash: str, wanted: int, name: str) -> str:
