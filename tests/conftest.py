@@ -12,6 +12,16 @@ KINDS = ("unit", "simulation", "api", "e2e")
 SECONDS = {"api": 180, "e2e": 900}
 """How long a test of this kind may take, where it does not say so itself; the others have pyproject.toml's limit."""
 HERE = Path(__file__).parent
+CLUSTERS = ("api with faults", "e2e", "api")
+"""Each is the work of one process; the longest comes first."""
+WITH_FAULTS = {
+    "test_campaign.py",
+    "test_fault_plans.py",
+    "test_generated_objects.py",
+    "test_kopf_failures.py",
+    "test_server_levers.py",
+    "test_two_replicas.py",
+}
 
 
 def pytest_sessionstart() -> None:
@@ -19,8 +29,8 @@ def pytest_sessionstart() -> None:
     asyncio.set_event_loop(None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test as what its folder says it is."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test as what its folder says it is; where several processes run them, put what takes longest first."""
     for item in items:
         if item.path.is_relative_to(HERE):
             kind = item.path.relative_to(HERE).parts[0]
@@ -28,6 +38,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(kind)
             if kind in SECONDS and item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(SECONDS[kind]))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _turn(item.nodeid))
+
+
+def _cluster_of(nodeid: str) -> str | None:
+    """What tests share a cluster with this one; None if it needs none.
+
+    The api tests have two: one for those that put operators of their own behind fault proxies, and one for the others.
+    """
+    kind, _, file = nodeid.partition("::")[0].removeprefix(f"{HERE.name}/").partition("/")
+    if kind not in SECONDS:
+        return None
+    return f"{kind} with faults" if file in WITH_FAULTS else kind
+
+
+def _turn(nodeid: str) -> int:
+    cluster = _cluster_of(nodeid)
+    return CLUSTERS.index(cluster) if cluster in CLUSTERS else len(CLUSTERS)
 
 
 class OneClusterOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # It ships no types.
@@ -37,8 +65,7 @@ class OneClusterOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # It shi
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        kind = nodeid.removeprefix(f"{HERE.name}/").partition("/")[0]
-        return kind if kind in SECONDS else nodeid
+        return _cluster_of(nodeid) or nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneClusterOneProcess:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import inspect
 import itertools
@@ -16,13 +17,12 @@ import pytest
 from kopf._cogs.aiokits import aiotoggles
 from kopf._cogs.clients import api, fetching, watching
 from kopf._cogs.structs.references import Resource
-from kopf._core.reactor import processing, queueing, running
+from kopf._core.reactor import orchestration, processing, queueing, running
 
 from headgate.act.transport import Credentials
 from headgate.engine.sources import sources
 from headgate.handlers import shell
 from headgate.handlers.lean import NoMemories, call_event_handlers_only, read_events_fast
-from headgate.handlers.lists import tell_lists
 from headgate.handlers.registry import registry
 from headgate.handlers.settings import Endless, NoDiffBase, settings
 from headgate.handlers.shell import Shell
@@ -36,10 +36,12 @@ class Ear:
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, str | None, str]] = []
+        self.tasks: set[asyncio.Task[Any] | None] = set()
 
     def event(self, kind: str, type_: str | None, obj: dict[str, Any]) -> None:
         """Remember."""
         self.heard.append((kind, type_, obj["metadata"]["name"]))
+        self.tasks.add(asyncio.current_task())
 
 
 async def nobody() -> Credentials:
@@ -281,9 +283,9 @@ async def test_an_event_goes_to_the_handler_of_its_kind_and_nowhere_else() -> No
     arguments = re.search(r"async def process_resource_event\((.*?)\n\)", inspect.getsource(processing), re.DOTALL)
     assert arguments is not None
     taken = set(re.findall(r"^ +(\w+):", arguments[1], re.MULTILINE))
-    assert {"registry", "resource", "raw_event", "resource_indexed", "operator_indexed"} <= taken
+    assert {"registry", "resource", "raw_event"} <= taken
     assert "processing.process_resource_event" in inspect.getsource(running)
-    call_event_handlers_only()
+    call_event_handlers_only(print)
     ear = Ear()
     event = {"type": "MODIFIED", "object": {"metadata": {"name": "s"}}}
     service = Resource(group="", version="v1", plural="services", kind="Service", namespaced=True)
@@ -294,35 +296,85 @@ async def test_an_event_goes_to_the_handler_of_its_kind_and_nowhere_else() -> No
 
 async def test_an_event_that_cannot_be_taken_ends_no_watch(capsys: pytest.CaptureFixture[str]) -> None:
     """It is told in the log, and the next one comes."""
-    call_event_handlers_only()
+    call_event_handlers_only(print)
     process: Any = processing.process_resource_event
     service = Resource(group="", version="v1", plural="services", kind="Service", namespaced=True)
     await process(registry=made(Ear()), resource=service, raw_event={"type": "MODIFIED", "object": {}})
     assert "an event was not taken" in capsys.readouterr().out
 
 
-async def test_each_list_of_a_watch_is_told_also_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watch that begins anew and finds nothing has no event for any handler, and is told all the same."""
+async def watched(monkeypatch: pytest.MonkeyPatch, *rounds: list[Any]) -> tuple[list[str], Ear]:
+    """Let kopf's watcher of Services go through rounds of a list and events; gives what it told of lists and events."""
+    to_come = iter(rounds)
 
     async def fetch_objs(**_: Any) -> AsyncIterator[tuple[list[Any], str]]:
         yield [], "7"
 
     async def watch_objs(**_: Any) -> AsyncIterator[Any]:
+        for event in next(to_come):
+            yield event
         yield {"type": "ERROR", "object": {"code": 410}}
 
+    async def infinite_watch(**options: Any) -> AsyncIterator[Any]:
+        async for event in endless(**options, _iterations=len(rounds)):
+            yield event
+
+    endless = watching.infinite_watch
     monkeypatch.setattr(fetching, "fetch_objs", fetch_objs)
     monkeypatch.setattr(watching, "watch_objs", watch_objs)
-    monkeypatch.setattr(watching, "infinite_watch", watching.infinite_watch)
+    monkeypatch.setattr(watching, "infinite_watch", infinite_watch)
     told: list[str] = []
-    tell_lists(told.append)
-    kopfs = settings(SOURCES)
+    call_event_handlers_only(told.append)
+    kopfs, ear = settings(SOURCES), Ear()
     kopfs.watching.reconnect_backoff = 0.0
-    sets = Resource("apps", "v1", "replicasets", kind="ReplicaSet", namespaced=True)
-    # As kopf's watcher calls it.
-    assert "watching.infinite_watch(\n" in inspect.getsource(queueing.watcher)
-    async for _ in watching.infinite_watch(settings=kopfs, resource=sets, namespace=None, _iterations=2):
-        pass
-    assert told == ["ReplicaSet", "ReplicaSet"], "nobody is told of a list"
+    service = Resource(group="", version="v1", plural="services", kind="Service", namespaced=True)
+    # As kopf's orchestration calls it.
+    process: Any = functools.partial(processing.process_resource_event, registry=made(ear), resource=service)
+    await queueing.watcher(
+        settings=kopfs,
+        resource=service,
+        namespace=None,
+        operator_paused=None,
+        operator_indexed=None,
+        resource_indexed=None,
+        processor=process,
+    )
+    return told, ear
+
+
+async def test_each_list_of_a_watch_is_told_also_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch that begins anew and finds nothing has no event for any handler, and is told all the same."""
+    told, ear = await watched(monkeypatch, [], [])
+    assert told == ["Service", "Service"], "nobody is told of a list"
+    assert ear.heard == []
+
+
+async def test_events_are_taken_in_their_order_and_a_bookmark_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each event reaches its handler before the next line is read, without a task for each object."""
+
+    def event(type_: str, name: str) -> dict[str, Any]:
+        return {"type": type_, "object": {"metadata": {"name": name, "uid": name, "resourceVersion": "8"}}}
+
+    bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}
+    _, ear = await watched(monkeypatch, [event("ADDED", "a"), bookmark, event("MODIFIED", "b"), event("DELETED", "a")])
+    assert ear.heard == [("Service", "ADDED", "a"), ("Service", "MODIFIED", "b"), ("Service", "DELETED", "a")]
+    assert ear.tasks == {asyncio.current_task()}
+
+
+def test_kopf_calls_its_watcher_as_ours_is_called() -> None:
+    """The arguments of the one that is replaced, and the place that it is called from."""
+    found = re.search(r"async def watcher\((.*?)\n\)", inspect.getsource(queueing), re.DOTALL)
+    assert found is not None
+    assert set(re.findall(r"^ +(\w+):", found[1], re.MULTILINE)) == {
+        "namespace",
+        "settings",
+        "resource",
+        "processor",
+        "operator_paused",
+        "operator_indexed",
+        "resource_indexed",
+    }
+    assert "queueing.watcher(" in inspect.getsource(orchestration)
 
 
 async def test_kopf_remembers_no_object() -> None:

@@ -74,8 +74,6 @@ def settings(sources: Iterable[Source]) -> kopf.OperatorSettings:
     # Discovery once at the start; what appears later is found by the engine, which starts the shell anew. Scanning
     # would need the right to list CRDs and namespaces.
     made.scanning.disabled = True
-    made.queueing.idle_timeout = 0.2
-    made.queueing.exit_timeout = 0.5
     made.networking.error_backoffs = Endless()
     made.networking.connect_timeout = 3.0
     made.networking.request_timeout = 30.0

@@ -12,7 +12,6 @@ from typing import Any
 import kopf
 
 from headgate.handlers.lean import NoMemories, call_event_handlers_only, read_events_fast
-from headgate.handlers.lists import tell_lists
 from headgate.telemetry.logs import logger
 
 LONGEST_PAUSE = 30.0
@@ -84,8 +83,7 @@ class Shell:
         """Run kopf for ever."""
         self._mark_tasks()
         read_events_fast()
-        call_event_handlers_only()
-        tell_lists(self._on_listed)
+        call_event_handlers_only(self._on_listed)
         pause = 1.0
         while True:
             began = time.monotonic()
