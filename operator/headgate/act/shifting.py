@@ -22,7 +22,7 @@ async def set_selector(context: Context, action: SetSelector) -> Effect:
         action.name,
         patch,
         resource_version=action.resource_version,
-        manager=_manager(action.takes_back),
+        manager=manager(action.takes_back),
     )
     return Effect(SERVICES, obj)
 
@@ -46,12 +46,12 @@ async def set_weight(context: Context, action: SetWeight) -> Effect:
         action.name,
         without_version(patch),
         resource_version=action.resource_version,
-        manager=_manager(action.takes_back),
+        manager=manager(action.takes_back),
     )
     return Effect(router.resource, answer)
 
 
-def _manager(takes_back: str) -> str:
+def manager(takes_back: str) -> str:
     """The field manager: the operator's usual one, or one that tells of a verdict."""
     return MANAGER_TAKES_BACK + takes_back if takes_back else ""
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from rich.text import Text
 
 from headgate.api.gate import CheckRun, GateRun, QualityGateSpec
-from headgate.api.rollout import BlueGreen, Step
+from headgate.api.rollout import Step
 from headgate.cli.text import Marks, age, clean, number, plural
-from headgate.decide.blue_green import Switching
+from headgate.decide.strategies import Strategy
 
 VERDICT_STYLES = {"Pass": "green", "Fail": "bold red", "Error": "red", "Unknown": "yellow", "Running": "cyan"}
 
 
-def describe(step: Step, blue_green: BlueGreen | None = None) -> str:
+def describe(step: Step, strategy: Strategy | None = None) -> str:
     """What a step does, as a person would say it."""
-    if blue_green is not None and (step.set_weight is not None or step.set_canary_scale is not None):
-        return Switching(blue_green).describe(step)
+    if strategy is not None and (step.set_weight is not None or step.set_canary_scale is not None):
+        return strategy.describe(step)
     if step.set_weight is not None:
         return f"weight {step.set_weight}%"
     if step.pause is not None:

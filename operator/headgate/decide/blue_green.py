@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from headgate.api.rollout import BlueGreen, Canary, CanaryScale, GateStep, Pause, RolloutStatus, Step, Weights
 from headgate.decide import canary
-from headgate.decide.canary import StepState
+from headgate.decide.canary import OwnPods, StepState
 from headgate.decide.journal import running
 from headgate.decide.mover import Goal, holds_only, not_serving, selected
 from headgate.decide.types import Plan, Snapshot
@@ -26,7 +26,7 @@ FIELD = "spec.strategy.blueGreen"
 
 
 @dataclass(frozen=True, slots=True)
-class Switching:
+class Switching(OwnPods):
     """Blue-green as a strategy."""
 
     spec: BlueGreen
@@ -121,7 +121,7 @@ class Switching:
         short = not_serving(cycle.snapshot.canary_service, run.pod_hash, wanted, "preview Service")
         return StepState(not short, short, clock=True)
 
-    def judged(self, weight: int) -> tuple[str, str]:
+    def judged(self, weight: int, _snapshot: Snapshot) -> tuple[str, str]:
         """Before the switch the preview Service, after it the active one."""
         active, preview = self.spec.active_service, self.spec.preview_service
         return active, active if weight == ALL else preview

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headgate.api.common import round_seconds, seconds, to_epoch
-from headgate.api.rollout import Canary, RolloutStatus, Step, Weights
-from headgate.decide.mover import Goal, available, need, observed_weight, unsettled
+from headgate.api.rollout import Canary, RolloutStatus, Step, Weights, WorkloadStatus
+from headgate.decide.mover import Goal, Move, available, need, next_move, observed_weight, selected, unsettled
 from headgate.decide.types import Plan, Snapshot
 
 if TYPE_CHECKING:
@@ -136,8 +136,47 @@ def deadline_passed(cycle: Cycle, clock_since: str = "") -> bool:
     return True
 
 
+class OwnPods:
+    """What strategies have in common under which each revision has pods of its own, behind two Services."""
+
+    __slots__ = ()
+
+    @property
+    def in_place(self) -> bool:
+        """The workload that is adopted keeps no pods."""
+        return False
+
+    def allowance(self, steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
+        """What the steps up to the present one allow."""
+        return allowance(steps, index, replicas)
+
+    def move(self, snapshot: Snapshot, goal: Goal, now: float) -> Move:
+        """The next write towards a goal."""
+        return next_move(snapshot, goal, now)
+
+    def took_over(self, snapshot: Snapshot, pod_hash: str) -> bool:
+        """The users' Service selects it."""
+        return selected(snapshot.stable_service) == pod_hash
+
+    def home(self, snapshot: Snapshot, pod_hash: str) -> bool:
+        """Both Services select it, and no route gives anything to another."""
+        return (
+            selected(snapshot.stable_service) == pod_hash
+            and selected(snapshot.canary_service) == pod_hash
+            and observed_weight(snapshot) == 0
+        )
+
+    def revisions(self, _snapshot: Snapshot, stable: str, new: str) -> tuple[str, str]:
+        """Their pod hashes, which label the pods."""
+        return stable, new
+
+    def remembered(self, _snapshot: Snapshot, workload: WorkloadStatus | None) -> WorkloadStatus | None:
+        """Nothing more."""
+        return workload
+
+
 @dataclass(frozen=True, slots=True)
-class Shifting:
+class Shifting(OwnPods):
     """The canary as a strategy: routers shift the requests in the steps of the spec."""
 
     spec: Canary
@@ -196,7 +235,7 @@ class Shifting:
         """Whether the present step is done."""
         return step_state(cycle, plan)
 
-    def judged(self, _weight: int) -> tuple[str, str]:
+    def judged(self, _weight: int, _snapshot: Snapshot) -> tuple[str, str]:
         """The two Services, at any weight."""
         return self.spec.stable_service, self.spec.canary_service
 

@@ -77,6 +77,16 @@ def _available(cycle: Cycle) -> Row:
     # Also while its controller has not seen the last change: that is no outage.
     found = replica_set(cycle.snapshot, stable.pod_hash)
     there = found.available if found else 0
+    workload = cycle.snapshot.workload
+    if workload is not None and workload.in_place is not None:
+        there = workload.available
+        text = f"{there} of {wanted} pods of {workload.kind} {workload.name} are available"
+        return (
+            "Available",
+            "True" if there >= wanted else "False",
+            "Enough" if there >= wanted else "TooFewPods",
+            text,
+        )
     text = f"{there} of {wanted} pods of the stable revision {stable.pod_hash} are available"
     return ("Available", "True" if there >= wanted else "False", "Enough" if there >= wanted else "TooFewPods", text)
 

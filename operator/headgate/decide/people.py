@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from headgate.api.common import to_time
 from headgate.api.rollout import ConsumedAction, PersonPause, RejectedRevision, RevisionRef, Step
-from headgate.decide import contest, journal
+from headgate.decide import contest, journal, strategies
 from headgate.decide.cycle import Cycle
 from headgate.decide.planning import find_plan, next_attempt
 from headgate.decide.types import ActionView, AnswerAction
@@ -177,6 +177,8 @@ def _undo(cycle: Cycle, action: ActionView) -> Answered:
     stable = status.stable
     if stable is None or journal.running(status) is not None:
         return False, "a release is under way; abort takes it back"
+    if strategies.of(cycle.snapshot.spec).in_place:
+        return False, "the workload has one template only; put the older one back where it is kept, e.g. in Git"
     older = [
         h for h in reversed(status.history) if h.outcome in ("Promoted", "Adopted") and h.revision != stable.revision
     ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from headgate.api.common import to_epoch
-from headgate.decide import contest, journal
+from headgate.decide import contest, journal, strategies
 from headgate.decide.canary import deadline_passed
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import Goal, anchor, next_move, observed_weight, replica_set, selected
+from headgate.decide.mover import Goal, anchor, observed_weight, replica_set, selected
 from headgate.decide.planning import find_plan, pin
 from headgate.decide.retention import keep_until, sweep
 from headgate.decide.types import Action, OutcomeKind, ScaleWorkload
@@ -34,14 +34,16 @@ def initialize(cycle: Cycle) -> Action | None:
         frozen=blocked,
         keep=keep_until(cycle),
     )
-    cycle.move = next_move(cycle.snapshot, goal, cycle.now)
+    cycle.move = strategies.of(cycle.snapshot.spec).move(cycle.snapshot, goal, cycle.now)
     if cycle.move.reached:
         adopted = cycle.snapshot.spec.workload_ref is not None
         cycle.status = journal.promote(
             cycle.status, "the first revision", cycle.now, outcome="Adopted" if adopted else "Promoted"
         )
+        strategy = strategies.of(cycle.snapshot.spec)
+        cycle.change(workload=strategy.remembered(cycle.snapshot, cycle.status.workload))
         what = (
-            f"Deployment {cycle.snapshot.spec.workload_ref.name} is adopted: "
+            f"{cycle.snapshot.spec.workload_ref.kind} {cycle.snapshot.spec.workload_ref.name} is adopted: "
             if cycle.snapshot.spec.workload_ref
             else ""
         )
@@ -80,7 +82,9 @@ def rest(cycle: Cycle) -> Action | None:
         keep=keep_until(cycle),
         fought=bool(contested),
     )
-    cycle.move = next_move(snapshot, goal, cycle.now)
+    cycle.move = strategies.of(snapshot.spec).move(snapshot, goal, cycle.now)
+    if cycle.move.trouble:
+        cycle.stall("ReleasedByOthers", cycle.move.trouble)
     at_rest = snapshot.status.weights.applied and snapshot.status.phase in ("Healthy", "Degraded")
     if snapshot.routes or not counted:
         contest.watch_selectors(cycle, served=at_rest)
@@ -99,11 +103,7 @@ def rest(cycle: Cycle) -> Action | None:
 def _phase(cycle: Cycle) -> None:
     snapshot, status = cycle.snapshot, cycle.status
     stable = status.stable.pod_hash if status.stable else ""
-    home = (
-        selected(snapshot.stable_service) == stable
-        and selected(snapshot.canary_service) == stable
-        and observed_weight(snapshot) == 0
-    )
+    home = strategies.of(snapshot.spec).home(snapshot, stable)
     record = journal.is_rejected(status, snapshot.revision)
     if record is not None:
         text = (
@@ -123,6 +123,8 @@ def shrink_workload(cycle: Cycle) -> Action | None:
     """Scale the adopted Deployment to 0: its pods serve nobody once the stable Service selects one revision."""
     workload, status = cycle.snapshot.workload, cycle.status
     if cycle.snapshot.spec.workload_ref is None or workload is None or not workload.found or not workload.replicas:
+        return None
+    if strategies.of(cycle.snapshot.spec).in_place:
         return None
     if status.workload is None or status.stable is None or contest.workload_contested(cycle):
         return None
