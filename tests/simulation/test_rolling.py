@@ -311,7 +311,50 @@ def test_version_that_somebody_released_past_the_gates_is_named() -> None:
     world.dirty()
     world.run_for(60)
     stalled = next(c for c in world.status.conditions if c.type == "Stalled")
-    assert stalled.reason == "ReleasedByOthers"
+    assert stalled.reason == "NoWayBack"
+    assert (world.status.phase, world.status.message) == ("Degraded", stalled.message)
+
+
+def complete(world: RollingWorld) -> None:
+    """Let the StatefulSet come to the end of its promotion while no operator looks."""
+    until(world, "promoting")
+    while {p.revision for p in world.pods.values()} != {world.revision()} or not all(
+        map(world.is_ready, world.pods.values())
+    ):
+        world.advance(world.now + 0.5)
+
+
+def test_abort_that_comes_too_late_is_refused() -> None:
+    """All pods are new, and the StatefulSet has forgotten the old version; to accept it would be to lie."""
+    world = settled([{"setBatch": 1}])
+    good = world.release("v2")
+    complete(world)
+    for _ in range(5):
+        world.advance(world.now + 0.5)
+    name = world.person("abort")
+    world.settle(60)
+    accepted, message = world.answered[name]
+    assert not accepted
+    assert "put the older template back" in message
+    assert (stable_of(world), world.status.history[-1].outcome) == (good, "Promoted")
+
+
+def test_abort_in_the_very_moment_of_completion_says_that_nothing_leads_back() -> None:
+    """The operator closed what it saw open; the status tells what is, not what was meant."""
+    world = settled([{"setBatch": 1}])
+    world.release("v2")
+    complete(world)
+    world.person("abort")
+    world.sync_at = float("inf")
+    world.turn()
+    world.dirty()
+    world.run_for(30)
+    stalled = next(c for c in world.status.conditions if c.type == "Stalled")
+    assert (world.status.phase, stalled.reason) == ("Degraded", "NoWayBack")
+    assert "serves" not in world.status.message
+    third = world.release("v3")
+    world.settle(300)
+    assert (stable_of(world), world.revisions()) == (third, [third] * 4)
 
 
 def test_deletion_at_rest_opens_the_update_again() -> None:

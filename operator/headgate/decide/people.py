@@ -139,6 +139,10 @@ def _abort(cycle: Cycle, action: ActionView) -> Answered:
     run = journal.running(cycle.status)
     if run is None:
         return False, "no release is under way; undo goes back to an older revision"
+    strategy = strategies.of(cycle.snapshot.spec)
+    over = cycle.status.current_step_index >= len(_plan_steps(cycle))
+    if over and strategy.in_place and strategy.took_over(cycle.snapshot, run.pod_hash):
+        return False, "all pods are of it, so nothing leads back; put the older template back where it is kept"
     why = f"aborted by {action.author}" + (f": {action.reason}" if action.reason else "")
     cycle.status = journal.reject(cycle.status, "Aborted", why, cycle.now)
     cycle.note("Warning", "Rejected", f"revision {run.pod_hash} is taken back: {why}")

@@ -84,7 +84,7 @@ def rest(cycle: Cycle) -> Action | None:
     )
     cycle.move = strategies.of(snapshot.spec).move(snapshot, goal, cycle.now)
     if cycle.move.trouble:
-        cycle.stall("ReleasedByOthers", cycle.move.trouble)
+        cycle.stall("NoWayBack", cycle.move.trouble)
     at_rest = snapshot.status.weights.applied and snapshot.status.phase in ("Healthy", "Degraded")
     if snapshot.routes or not counted:
         contest.watch_selectors(cycle, served=at_rest)
@@ -103,6 +103,9 @@ def rest(cycle: Cycle) -> Action | None:
 def _phase(cycle: Cycle) -> None:
     snapshot, status = cycle.snapshot, cycle.status
     stable = status.stable.pod_hash if status.stable else ""
+    if cycle.move.trouble:
+        cycle.change(phase="Degraded", message=cycle.move.trouble[:1024])
+        return
     home = strategies.of(snapshot.spec).home(snapshot, stable)
     record = journal.is_rejected(status, snapshot.revision)
     if record is not None:

@@ -141,8 +141,8 @@ def _bypassed(snapshot: Snapshot, workload: WorkloadView, place: InPlace) -> str
     if not noted or place.now == noted or snapshot.status.stable is None:
         return ""
     return (
-        f"all pods of {workload.name} are of {place.now}, which was not promoted, because somebody else opened the "
-        "update; change the template to what is to run, and it is released in batches"
+        f"all pods of {workload.name} are of {place.now}, which is not promoted: the update was complete before it "
+        "could be closed, so nothing leads back; change the template to what is to run, and it is released in batches"
     )
 
 
