@@ -100,31 +100,40 @@ class RollingWorld(World):
         """One look of the controller: at most one pod is created or deleted, and the status is reported."""
         for ordinal in [o for o, p in self.pods.items() if p.gone_at <= self.now]:
             del self.pods[ordinal]
-        self._work()
+        goes_on = self._keep_up()
         status = self._report()
+        # As the real one does: what it says was counted before it ends the next pod.
+        if goes_on and self._update():
+            status["current"] -= 1
         if status != self.status_seen:
             self.status_seen = status
             self.version += 1
         self.sync_at = INFINITE
 
-    def _work(self) -> None:
+    def _keep_up(self) -> bool:
+        """Create what is missing and end what is too much; whether nothing of that keeps the update waiting."""
         for ordinal in range(self.count):
             pod = self.pods.get(ordinal)
             if pod is None:
                 self.pods[ordinal] = self._new_pod(ordinal)
                 self.tell(f"{NAME}-{ordinal} is created as {self.pods[ordinal].revision}")
-                return
+                return False
             if not self.is_ready(pod):
-                return  # One that does not come up, or is on its way out, keeps all others waiting.
+                return False  # One that does not come up, or is on its way out, keeps all others waiting.
         condemned = [o for o in self.pods if o >= self.count]
         if condemned:
             if not self.pods[max(condemned)].going:
                 self._end(max(condemned))
-            return
+            return False
+        return True
+
+    def _update(self) -> bool:
+        """End the next pod that is not of the template; whether there was one."""
         for ordinal in range(self.count - 1, self.partition - 1, -1):
             if self.pods[ordinal].revision != self.revision():
                 self._end(ordinal)
-                return
+                return True
+        return False
 
     def _end(self, ordinal: int) -> None:
         self.pods[ordinal].gone_at = self.now + self.random.uniform(0.1, 1.5)

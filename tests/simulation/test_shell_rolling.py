@@ -48,6 +48,22 @@ def test_version_that_fails_goes_back(version: str, evicted: list[str]) -> None:
     assert world.images() == ["v1"] * 3
 
 
+def test_two_pods_go_back_one_by_one() -> None:
+    """Each is evicted once, by one request: what was read before is forgotten with it."""
+    world = InPlace(4, [{"setBatch": 2}, {"pause": {}}])
+
+    async def happen(world: InPlace) -> None:
+        await world.settle()
+        world.release("v2-good")
+        await world.until("paused", lambda: world.status().phase == "Paused")
+        world.act("abort")
+        await world.settle()
+
+    world.run(happen)
+    assert world.moves == ["1000000", "1", "1000000", "shop-1", "shop-2"]
+    assert world.evictions == 2
+
+
 def test_refused_eviction_is_tried_again() -> None:
     """A budget that is exhausted on the way back holds it, and nothing else."""
     world = InPlace(3, [{"setBatch": 2}, {"pause": {}}])

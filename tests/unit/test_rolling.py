@@ -32,8 +32,8 @@ def test_batches_grow_and_leave_one_pod_to_the_promotion(steps: list[Step], repl
     before = 0
     for index in range(len(steps)):
         pods = allowance(tuple(steps), index, replicas).replicas
-        assert before <= pods <= max(0, replicas - 1)
-        assert pods >= 1 or replicas < 2
+        assert before <= pods <= max(0, replicas - 1), f"{pods} of {replicas} pods after {before}"
+        assert pods >= 1 or replicas < 2, f"{pods} of {replicas} pods"
         before = pods
 
 
@@ -44,7 +44,7 @@ def test_partition_opens_as_many_pods_as_are_meant(pods: int, replicas: int) -> 
     partition = partition_for(pods, replicas)
     assert 0 <= partition < 2**31
     assert opened(partition, replicas) == pods
-    assert pods or opened(partition, 10_000) == 0
+    assert pods or opened(partition, 10_000) == 0, "opened by a scale-up"
 
 
 @given(pods=PODS, of=PODS)

@@ -314,7 +314,8 @@ class Server:
         if wanted and wanted != pod["metadata"]["uid"]:
             raise answers.precondition(place.kind, place.name, "uid", wanted, pod["metadata"]["uid"])
         labels = pod["metadata"].get("labels") or {}
-        for budget in self.store.all("PodDisruptionBudget", place.namespace):
+        serves = (pod.get("status") or {}).get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
+        for budget in self.store.all("PodDisruptionBudget", place.namespace) if serves else ():
             if not (budget["spec"]["selector"].get("matchLabels") or {}).items() <= labels.items():
                 continue
             if not (budget.get("status") or {}).get("disruptionsAllowed"):

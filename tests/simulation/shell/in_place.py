@@ -85,6 +85,8 @@ class InPlace:
         self.moves: list[str] = []
         """Partitions and names of evicted pods, in order."""
         self.writes = 0
+        self.evictions = 0
+        """Requests, whatever came of them."""
         self.failure: Violation | None = None
         self._acts = 0
 
@@ -263,6 +265,7 @@ class InPlace:
     def _sent(self, actor: str, request: Request, response: Response, changes: list[Change]) -> None:
         if request.method == "GET":
             return
+        self.evictions += request.path.endswith("/eviction")
         for change in changes:
             kind = change.kind.kind
             if change.actor == "server" or kind in ("Lease", "Event"):

@@ -65,28 +65,34 @@ class StatefulSets:
             return
         new = self.revision(found)
         current = (found.get("status") or {}).get("currentRevision") or new
-        self._work(found, self._pods(found), current, new)
-        self._report(found, self._pods(found), current, new)
+        goes_on = self._keep_up(found, self._pods(found), current, new)
+        pods = self._pods(found)
+        old = self._next(found, pods, new) if goes_on else None
+        # As the real one does: what it says was counted before it ends the next pod.
+        self._report(found, pods, current, new, ended=old is not None)
+        if old is not None:
+            self._end(old)
 
-    def _work(self, found: Object, pods: dict[int, Object], current: str, new: str) -> None:
-        wanted = int(found["spec"].get("replicas", 1))
-        update = (found["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
-        partition = int(update.get("partition") or 0)
+    def _keep_up(self, found: Object, pods: dict[int, Object], current: str, new: str) -> bool:
+        """Create what is missing and end what is too much; whether nothing of that keeps the update waiting."""
+        wanted, partition = int(found["spec"].get("replicas", 1)), _partition(found)
         for ordinal in range(wanted):
             pod = pods.get(ordinal)
             if pod is None:
                 self._create(found, ordinal, current if ordinal < partition else new)
-                return
+                return False
             if not is_ready(pod):
-                return  # One that does not come up, or is on its way out, keeps all others waiting.
+                return False  # One that does not come up, or is on its way out, keeps all others waiting.
         condemned = [o for o in pods if o >= wanted]
         if condemned:
             self._end(pods[max(condemned)])
-            return
-        for ordinal in range(wanted - 1, partition - 1, -1):
-            if pods[ordinal]["metadata"]["labels"][HASH] != new:
-                self._end(pods[ordinal])
-                return
+            return False
+        return True
+
+    def _next(self, found: Object, pods: dict[int, Object], new: str) -> Object | None:
+        """The next pod that the update replaces."""
+        ordinals = range(int(found["spec"].get("replicas", 1)) - 1, _partition(found) - 1, -1)
+        return next((pods[o] for o in ordinals if pods[o]["metadata"]["labels"][HASH] != new), None)
 
     def _create(self, owner: Object, ordinal: int, revision: str) -> None:
         meta, template = owner["metadata"], copied(self._templates[revision])
@@ -127,7 +133,7 @@ class StatefulSets:
 
         self._store.change("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"], going, actor=ACTOR)
 
-    def _report(self, found: Object, pods: dict[int, Object], current: str, new: str) -> None:
+    def _report(self, found: Object, pods: dict[int, Object], current: str, new: str, *, ended: bool) -> None:
         wanted = int(found["spec"].get("replicas", 1))
         staying = [p for p in pods.values() if not p["metadata"].get("deletionTimestamp")]
         ready, updated = sum(map(is_ready, pods.values())), _of(staying, new)
@@ -138,7 +144,7 @@ class StatefulSets:
             "replicas": len(pods),
             "readyReplicas": ready,
             "availableReplicas": ready,
-            "currentReplicas": _of(staying, current),
+            "currentReplicas": _of(staying, current) - ended,
             "updatedReplicas": updated,
             "currentRevision": current,
             "updateRevision": new,
@@ -150,6 +156,11 @@ class StatefulSets:
         self._store.change(
             "StatefulSet", found["metadata"]["namespace"], found["metadata"]["name"], report, actor=ACTOR
         )
+
+
+def _partition(found: Object) -> int:
+    update = (found["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
+    return int(update.get("partition") or 0)
 
 
 def _of(pods: list[Object], revision: str) -> int:
