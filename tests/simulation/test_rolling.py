@@ -391,6 +391,46 @@ def test_deletion_in_mid_release_takes_the_pods_back_and_keeps_the_update_closed
     assert (world.partition, world.revisions()) == (CLOSED, [old] * 4)
 
 
+@pytest.mark.parametrize("seed", range(100))
+def test_whatever_people_do_the_rules_hold_and_it_ends(seed: int) -> None:
+    """Scaling, pausing, other versions, somebody at the partition, acts of all kinds, in any order, beside faults."""
+    chance = random.Random(f"people/{seed}")
+    faults = Faults(conflict=0.05, lost_applied=0.05, crash=0.02, status_fails=0.05) if seed % 2 else Faults()
+    world = RollingWorld(seed, rolling(STEPS, gates=chance.random() < 0.3, progressDeadlineSeconds=60), faults, pods=4)
+    world.run_for(20)
+    for number in range(2, 10):
+        kind = chance.choice(["good", "bad", "broken", "back", "act", "act", "scale", "pause", "partition"])
+        if kind in ("good", "bad", "broken"):
+            world.release(f"v{number}", quality=60.0 if kind == "bad" else 100.0, broken=kind == "broken")
+        elif kind == "back":
+            world.release("v1")
+        elif kind == "act":
+            verb = chance.choice(["pause", "resume", "abort", "promote", "retry", "undo", "override"])
+            record = world.status.rejected[-1] if verb == "retry" and world.status.rejected else None
+            seen = {"pod_hash": record.pod_hash, "attempt": record.attempt} if record else {}
+            world.person(verb, **seen)
+        elif kind == "scale":
+            world.scale(chance.choice([1, 2, 3, 4, 6]))
+        elif kind == "pause":
+            world.change_spec(paused=chance.random() < 0.5)
+        else:
+            world.set_partition(chance.choice([0, 1, 3, 5]))
+        world.run_for(chance.uniform(0.0, 25.0))
+    world.faults = Faults()
+    world.change_spec(paused=False)
+    world.scale(4)
+    world.run_for(60)
+    world.person("resume")
+    world.run_for(300)
+    good = world.release("v99")
+    world.settle(1800)
+    assert world.revisions() == [good] * 4
+    world.run_for(90)
+    world.writes.clear()
+    world.run_for(600)
+    assert not world.writes, "nothing changes and it writes"
+
+
 STEPS = [{"setBatch": 1}, JUDGED, {"setBatch": "50%"}, {"pause": {"duration": "3s"}}, {"setBatch": 4}, JUDGED]
 
 
