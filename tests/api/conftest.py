@@ -62,14 +62,18 @@ def operator(
 
 @contextmanager
 def operating(
-    light_cluster: LightCluster, prometheus: Prometheus, folder: Path, routers: Sequence[str] = ("gatewayAPI",)
+    light_cluster: LightCluster,
+    prometheus: Prometheus,
+    folder: Path,
+    routers: Sequence[str] = ("gatewayAPI",),
+    rolling_kinds: Sequence[str] = (),
 ) -> Iterator[OperatorProcess]:
-    """Run an operator that is set up for these routers."""
+    """Run an operator that is set up for these routers, and to release these kinds in place."""
     if light_cluster.name is None:
         pytest.skip("the operator's user is known by a token, which an existing cluster does not have")
-    operator_process.install(light_cluster, f"config.routers={{{','.join(routers)}}}")
-    config = {
-        "routers": list(routers),
+    given = {"routers": list(routers), "rollingKinds": list(rolling_kinds)}
+    operator_process.install(light_cluster, *(f"config.{k}={{{','.join(v)}}}" for k, v in given.items() if v))
+    config = given | {
         "routeSettleSeconds": 0.1,
         "drainSeconds": 0.2,
         "metricProviders": {

@@ -145,6 +145,17 @@ def test_a_router_brings_the_rights_to_its_kinds(light_cluster: LightCluster, re
     assert "config.routers.0" in wrong.stderr.replace("/", ".")
 
 
+def test_release_in_place_brings_its_rights(light_cluster: LightCluster, release: str) -> None:
+    """Who allows it gives the operator the workloads of that kind and evictions, but no pod to delete by itself."""
+    install(light_cluster, release, "--set", "config.rollingKinds={StatefulSet}")
+    more = [
+        "pods/eviction: create",
+        "poddisruptionbudgets.policy: get, list, watch",
+        "statefulsets.apps: get, list, patch, watch",
+    ]
+    assert rights(light_cluster, TEAM) == sorted([*golden("rights-cluster.txt"), *more])
+
+
 def test_rights_are_these_and_no_more(light_cluster: LightCluster, release: str) -> None:
     """The operator may do what the golden file says; a new line in it is a decision, not an accident."""
     install(light_cluster, release)
@@ -158,6 +169,9 @@ def test_rights_are_these_and_no_more(light_cluster: LightCluster, release: str)
         ("list", "secrets"),
         ("create", "pods"),
         ("create", "pods/exec"),
+        ("create", "pods/eviction"),
+        ("delete", "pods"),
+        ("patch", "statefulsets.apps"),
         ("create", "serviceaccounts/token"),
         ("impersonate", "users"),
         ("bind", "clusterroles.rbac.authorization.k8s.io"),

@@ -52,6 +52,21 @@ BLUE_GREEN["spec"]["strategy"] = {
         "autoPromotionSeconds": 60,
     }
 }
+ROLLING: dict[str, Any] = copy.deepcopy(ROLLOUT)
+ROLLING["spec"] = {
+    "workloadRef": {"kind": "StatefulSet", "name": "checkout"},
+    "strategy": {
+        "rolling": {
+            "steps": [
+                {"setBatch": 1},
+                {"gate": {"ref": {"name": "golden-signals"}, "duration": "2m"}},
+                {"setBatch": "25%"},
+                {"setBatch": "50%"},
+                {"pause": {"duration": "5m"}},
+            ]
+        }
+    },
+}
 
 POOLED: dict[str, Any] = copy.deepcopy(ROLLOUT)
 POOLED["spec"]["strategy"] = {
@@ -103,7 +118,9 @@ def test_definition_is_structural(light_cluster: LightCluster, resource: Any) ->
 
 
 @pytest.mark.parametrize(
-    "manifest", [GATE, ROLLOUT, BLUE_GREEN, POOLED], ids=["QualityGate", "Rollout", "blue-green", "pooled"]
+    "manifest",
+    [GATE, ROLLOUT, BLUE_GREEN, POOLED, ROLLING],
+    ids=["QualityGate", "Rollout", "blue-green", "pooled", "rolling"],
 )
 def test_object_of_few_words_is_taken(light_cluster: LightCluster, manifest: dict[str, Any]) -> None:
     """What has a default need not be written."""
@@ -171,12 +188,12 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(ROLLOUT, "spec.rollbackWindow", {"revisions": -1}, "greater than or equal to 0", id="window"),
         pytest.param(ROLLOUT, "spec.rollbackWindow", {}, "revisions: Required value", id="empty window"),
         pytest.param(ROLLOUT, "spec.onNewRevision", "Replace", "Unsupported value", id="policy"),
-        pytest.param(ROLLOUT, "spec.strategy", {}, "exactly one of canary and blueGreen", id="no strategy"),
+        pytest.param(ROLLOUT, "spec.strategy", {}, "exactly one of canary, blueGreen and rolling", id="no strategy"),
         pytest.param(
             ROLLOUT,
             "spec.strategy.blueGreen",
             BLUE_GREEN["spec"]["strategy"]["blueGreen"],
-            "exactly one of canary and blueGreen",
+            "exactly one of canary, blueGreen and rolling",
             id="two strategies",
         ),
         pytest.param(
@@ -188,6 +205,22 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(
             BLUE_GREEN, "spec.strategy.blueGreen.previewReplicaCount", 0, "greater than or equal to 1", id="no preview"
         ),
+        pytest.param(ROLLING, "spec.replicas", 3, "scale the workload itself", id="replicas of rolling"),
+        pytest.param(ROLLING, "spec.workloadRef.kind", "Deployment", "choose canary or blueGreen", id="rolling kind"),
+        pytest.param(ROLLOUT, "spec.workloadRef.kind", "StatefulSet", "choose the strategy rolling", id="canary kind"),
+        pytest.param(ROLLING, "spec.minReadySeconds", 5, "set it there", id="minReadySeconds of rolling"),
+        pytest.param(ROLLING, "spec.onNewRevision", "Queue", "remove onNewRevision", id="queue of rolling"),
+        pytest.param(
+            ROLLING, "spec.rollbackWindow", {"revisions": 1}, "remove rollbackWindow", id="rollback window of rolling"
+        ),
+        pytest.param(
+            ROLLING, "spec.strategy.rolling.steps.0", {"pause": {}, "setBatch": 1}, "split it", id="two batch"
+        ),
+        pytest.param(ROLLING, "spec.strategy.rolling.steps", [{"pause": {}}], "at least one setBatch", id="no batch"),
+        pytest.param(ROLLING, "spec.strategy.rolling.steps.3.setBatch", "100%", "comes by itself", id="whole batch"),
+        pytest.param(ROLLING, "spec.strategy.rolling.steps.3.setBatch", 1, "write 1, 2, 3", id="same number"),
+        pytest.param(ROLLING, "spec.strategy.rolling.steps.3.setBatch", "120%", "should match", id="more than all"),
+        pytest.param(ROLLING, "spec.strategy.rolling.steps.3.setBatch", 0, "greater than or equal to 1", id="none"),
         pytest.param(GATE, "spec.checks.0.prometheus.query.raw", "up", "exactly one of template and raw", id="query"),
         pytest.param(GATE, "spec.checks.0.pass", {}, "at least one of", id="empty threshold"),
         pytest.param(GATE, "spec.checks", GATE["spec"]["checks"] * 2, "Duplicate value", id="list-map key"),
@@ -268,3 +301,48 @@ def test_router_is_neither_taken_away_nor_given_while_the_rollout_lives(light_cl
     assert "delete the Rollout, which hands the Services back" in update(POOLED["spec"]["strategy"])
     assert update(BLUE_GREEN["spec"]["strategy"]) == ""
     assert update({"canary": ROLLOUT["spec"]["strategy"]["canary"] | {"steps": [{"setWeight": 50}]}}) == ""
+
+
+def test_replicas_may_not_be_left_out_where_pods_are_run(light_cluster: LightCluster) -> None:
+    """Nobody gets no pods by forgetting how many; rolling alone goes by the workload."""
+    forgetful = copy.deepcopy(ROLLOUT)
+    del forgetful["spec"]["replicas"]
+    assert "must know how many" in answer(light_cluster, forgetful)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([{"setBatch": 1}, {"setBatch": 2}, {"setBatch": 3}], id="numbers"),
+        pytest.param([{"setBatch": 1}, {"setBatch": "25%"}, {"setBatch": "99%"}, {"setBatch": 7}], id="mixed"),
+        pytest.param([{"setBatch": "9%"}, {"setBatch": "10%"}], id="parts are compared as numbers"),
+        pytest.param([{"setBatch": n + 1} for n in range(50)], id="as many as there may be"),
+    ],
+)
+def test_batches_that_grow_are_taken(light_cluster: LightCluster, steps: list[dict[str, Any]]) -> None:
+    """What the sentences ask for is right."""
+    assert answer(light_cluster, changed(ROLLING, "spec.strategy.rolling.steps", steps)) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("spec.minReadySeconds", 0), ("spec.onNewRevision", "Supersede"), ("spec.progressDeadlineSeconds", 60)],
+)
+def test_neighbour_of_what_rolling_refuses_is_taken(light_cluster: LightCluster, path: str, value: Any) -> None:
+    """The defaults may be written out."""
+    assert answer(light_cluster, changed(ROLLING, path, value)) == ""
+
+
+def test_rolling_stays_so_for_its_workload(light_cluster: LightCluster) -> None:
+    """Another strategy or workload would leave the update of this one closed; other fields may change."""
+    light_cluster.kubectl("apply", "-f", "-", stdin=json.dumps(ROLLING))
+
+    def edit(path: str, value: Any) -> str:
+        body = json.dumps(changed(ROLLING, path, value))
+        result = light_cluster.kubectl("replace", "--dry-run=server", "-f", "-", stdin=body, check=False)
+        return result.stderr if result.returncode else ""
+
+    assert "delete it, which opens it again" in edit("spec.workloadRef.name", "other")
+    assert "delete it, which opens it again" in edit("spec", ROLLOUT["spec"])
+    assert edit("spec.strategy.rolling.steps", [{"setBatch": 2}]) == ""
+    light_cluster.kubectl("delete", "rollout", "checkout", "--namespace", NAMESPACE)

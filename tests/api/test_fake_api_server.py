@@ -331,6 +331,24 @@ def taking_back(s: Session) -> None:
         taken(s.json_patch(f"{path}/r", weight(20)))
 
 
+def evicting(s: Session) -> None:
+    """A pod is evicted if it is there, and still the one that was meant; one that never ran needs no budget."""
+    pods = f"/api/v1/namespaces/{s.namespace}/pods"
+    # One that no node takes, so that it stays as it is.
+    spec: Json = {"containers": [{"name": "a", "image": "a"}], "nodeSelector": {"no": "such"}}
+    spec["terminationGracePeriodSeconds"] = 0
+    s.create(pods, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec})
+    s.notes.pop()  # The real one fills in a great deal.
+
+    def evict(name: str, **preconditions: str) -> None:
+        body: Json = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+        s.create(f"{pods}/{name}/eviction", body | {"deleteOptions": {"preconditions": preconditions}})
+
+    evict("none", uid=MISSING)
+    evict("a", uid=MISSING)
+    evict("a")
+
+
 SCRIPTS: tuple[Script, ...] = (
     taking_back,
     creating,
@@ -348,6 +366,7 @@ SCRIPTS: tuple[Script, ...] = (
     leases,
     owning,
     terminating,
+    evicting,
 )
 
 

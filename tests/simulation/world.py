@@ -305,9 +305,13 @@ class World:
             key = (question.key, question.number)
             if key not in self.pending and key not in self.memory:
                 self.pending[key] = (self.now + self.random.uniform(0.01, 0.5), question)
+        self.look_up(decision.reads)
         self.wake_at = decision.wake_at
         self.waiting = decision.waiting
         return acted or decision.write
+
+    def look_up(self, reads: tuple[t.ReadQuestion, ...]) -> None:
+        """What is asked of the API server; here everything is known already."""
 
     def _crash(self) -> None:
         self.tell("the operator is killed and starts again")
@@ -408,7 +412,11 @@ class World:
                 self.answered[action.name] = (action.accepted, action.message)
                 self.people.pop(action.name, None)
             case _:
-                self.fail(f"nobody knows how to {action}")
+                self.apply_more(action)
+
+    def apply_more(self, action: t.Action) -> None:
+        """Carry out what only another kind of world knows."""
+        self.fail(f"nobody knows how to {action}")
 
     def _scale(self, found: SimReplicaSet, replicas: int) -> None:
         found.replicas = replicas
@@ -499,13 +507,16 @@ class World:
 
     def advance(self, limit: float = INFINITE) -> None:
         """To the next moment at which something changes."""
+        ahead = [m for m in self.moments() if m > self.now]
+        self.now = min(*ahead, self.now + 30.0, limit) if ahead else min(self.now + 30.0, limit)
+        self._answer()
+
+    def moments(self) -> list[float]:
+        """When something changes by itself."""
         moments = [at for s in self.sets.values() for at in s.pods if at > self.now and at < INFINITE]
         moments += [at for at, _ in self.pending.values()]
         moments += [self.route_written + self.gateway_delay, self.wake_at or INFINITE]
-        moments += [at + self.slice_delay for at in self.selector_changed.values()]
-        ahead = [m for m in moments if m > self.now]
-        self.now = min(*ahead, self.now + 30.0, limit) if ahead else min(self.now + 30.0, limit)
-        self._answer()
+        return moments + [at + self.slice_delay for at in self.selector_changed.values()]
 
     def _answer(self) -> None:
         for key, (at, question) in sorted(self.pending.items()):

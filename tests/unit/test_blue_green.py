@@ -109,14 +109,15 @@ def test_what_the_endpoints_still_hold_keeps_its_pods() -> None:
 
 def test_gates_ask_about_the_service_that_the_version_is_behind() -> None:
     """Before the switch the preview Service, after it the active one."""
-    assert switching().judged(0) == ("shop", "shop-preview"), "before the switch"
-    assert switching().judged(100) == ("shop", "shop"), "after the switch"
+    seen = World(1, blue_green()).snapshot()
+    assert switching().judged(0, seen) == ("shop", "shop-preview"), "before the switch"
+    assert switching().judged(100, seen) == ("shop", "shop"), "after the switch"
 
 
 def test_strategy_is_the_one_that_the_spec_names() -> None:
     """Exactly one; an object that is older than that rule is refused with its sentence."""
     assert strategies.of(blue_green()).services[0] == ("spec.strategy.blueGreen.activeService", "shop")
-    with pytest.raises(ValueError, match="set exactly one of canary and blueGreen"):
+    with pytest.raises(ValueError, match="set exactly one of canary, blueGreen and rolling"):
         RolloutSpec.model_validate({"replicas": 1, "template": {}, "strategy": {}})
 
 

@@ -75,6 +75,22 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
 {{- end }}
 {{- end }}
 
+{{/* What replaces pods in place, only for the kinds in `config.rollingKinds`. */}}
+{{- define "headgate.rollingRules" -}}
+{{- with .Values.config.rollingKinds }}
+# Workloads that are released in place: how far their update goes is written, pods that go back are evicted.
+- apiGroups: [apps]
+  resources: [{{ range $i, $kind := . }}{{ if $i }}, {{ end }}{{ lower $kind }}s{{ end }}]
+  verbs: [get, list, watch, patch]
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch]
+{{- end }}
+{{- end }}
+
 {{/*
 What the operator may do in a namespace that it manages. Each rule says what it is for; nothing else is granted: no secrets,
 no exec, no pods to create, no rights to give away, no wildcards.
@@ -115,6 +131,7 @@ no exec, no pods to create, no rights to give away, no wildcards.
   resources: [endpointslices]
   verbs: [get, list, watch]
 {{- include "headgate.routerRules" . }}
+{{- include "headgate.rollingRules" . }}
 # What it tells people.
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headgate.act import own_kinds, records, replica_sets, shifting, workload
+from headgate.act import in_place, own_kinds, records, replica_sets, shifting, workload
 from headgate.act.context import Context, Effect, Refusal, Stale
 from headgate.act.errors import (
     MAYBE_DONE,
@@ -23,10 +23,12 @@ from headgate.act.kube import Kube, Object
 from headgate.act.resources import (
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
+    PODS,
     REPLICA_SETS,
     ROLLOUT_ACTIONS,
     ROLLOUTS,
     SERVICES,
+    STATEFUL_SETS,
 )
 from headgate.api.common import LABEL_ROLLOUT
 from headgate.decide import types
@@ -45,11 +47,13 @@ FAMILIES: Mapping[type[Action], tuple[Resource | None, Carrier]] = {
     types.DeleteReplicaSet: (REPLICA_SETS, replica_sets.delete),
     types.SetSelector: (SERVICES, shifting.set_selector),
     types.SetWeight: (None, shifting.set_weight),
+    types.SetPartition: (STATEFUL_SETS, in_place.set_partition),
+    types.EvictPod: (PODS, in_place.evict),
     types.ScaleWorkload: (DEPLOYMENTS, workload.scale),
 }
 """By type of action: the kind that it writes (None: the router's) and who carries it out. A new action is one line."""
 CREATES = (types.CreatePlan, types.CreateReplicaSet)
-DELETES = (types.DeletePlan, types.DeleteReplicaSet)
+DELETES = (types.DeletePlan, types.DeleteReplicaSet, types.EvictPod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,9 @@ async def _failed(context: Context, action: Action, resource: Resource, name: st
 
 
 async def _after(context: Context, resource: Resource, name: str, kind: OutcomeKind, error: ApiError) -> Result:
-    """Read the object once: what is there now is what the next decision needs."""
+    """Read the object once: what is there now is what the next decision needs. Nobody keeps pods one by one."""
+    if resource is PODS:
+        return Result(kind, error.reason, error.message)
     reading = await read(context.kube, resource, context.namespace, name)
     if reading.learned and isinstance(error, AlreadyExists) and _foreign(context, reading.learned[0][1]):
         message = f'{resource.kind} "{name}" exists and is not the operator\'s; delete or rename it'

@@ -99,14 +99,22 @@ class Kube:
         return Listing(version, items)
 
     async def create(
-        self, resource: Resource, namespace: str | None, body: Mapping[str, Any], *, seconds: float = TOTAL_SECONDS
+        self,
+        resource: Resource,
+        namespace: str | None,
+        body: Mapping[str, Any],
+        *,
+        name: str = "",
+        subresource: str = "",
+        seconds: float = TOTAL_SECONDS,
     ) -> Object:
-        """Create an object.
+        """Create an object, or of the object `name` what a subresource takes.
 
         Raises:
             ApiError: if it was not created, or nobody knows.
         """
-        request = Request("POST", path(resource, namespace), orjson.dumps(body), timeout=seconds)
+        where = path(resource, namespace, name or None, subresource)
+        request = Request("POST", where, orjson.dumps(body), timeout=seconds)
         return await self._call(resource, request)
 
     async def json_patch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
@@ -41,6 +41,9 @@ class OperatorConfig(Model):
     routers: Annotated[tuple[str, ...], Field(min_length=1)] = ("gatewayAPI",)
     """The routers whose objects are watched and written, by their names under `trafficRouting`; the operator needs the
     rights to their kinds, and no Rollout can use another one."""
+    rolling_kinds: tuple[Literal["StatefulSet"], ...] = ()
+    """The kinds of workloads that the strategy rolling may release in place; the operator needs the rights to them, to
+    evict pods, and to read PodDisruptionBudgets."""
     route_settle_seconds: Annotated[float, Field(ge=0, le=300)] = 2.0
     """Seconds after the gateway reported a route change as accepted until it counts as applied."""
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 5.0

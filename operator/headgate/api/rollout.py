@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -46,10 +47,13 @@ Phase = Literal[
 
 
 class WorkloadRef(Model):
-    """The Deployment whose pod template is released; it is scaled to 0 once the operator's ReplicaSet serves."""
+    """The workload whose pod template is released.
+
+    A Deployment is scaled to 0 once the operator's ReplicaSet serves; a StatefulSet is released in place.
+    """
 
     api_version: Literal["apps/v1"] = "apps/v1"
-    kind: Literal["Deployment"] = "Deployment"
+    kind: Literal["Deployment", "StatefulSet"] = "Deployment"
     name: Name
 
 
@@ -435,18 +439,96 @@ class BlueGreen(Model):
     }
 
 
-class Strategy(Model):
-    """How a new version takes over. One field per strategy."""
+Batch = (
+    Annotated[int, Field(ge=1, le=10000)] | Annotated[str, Field(pattern=r"^([1-9]|[1-9][0-9]|100)%$", max_length=4)]
+)
+"""How many pods, or which part of them, rounded up."""
 
-    canary: Canary | None = None
-    blue_green: BlueGreen | None = None
+
+class RollingStep(Model):
+    """One step of a rolling release: exactly one of its fields."""
+
+    set_batch: Batch | None = None
+    """Pods of the new version from here on, those of the batches before included: a number, or a part like `25%`."""
+    pause: Pause | None = None
+    gate: GateStep | None = None
 
     model_config = Model.model_config | {
         "json_schema_extra": {
             "x-kubernetes-validations": [
                 {
-                    "rule": "has(self.canary) != has(self.blueGreen)",
-                    "message": "set exactly one of canary and blueGreen",
+                    "rule": "[has(self.setBatch), has(self.pause), has(self.gate)].filter(x, x).size() == 1",
+                    "message": "a step has exactly one of setBatch, pause, gate; split it",
+                }
+            ]
+        }
+    }
+
+
+MORE_EACH_TIME = (
+    "setBatch counts all pods of the new version so far, so each is more than the one before; write 1, 2, 3 for three "
+    "batches of one pod, or 25%, 50%, 75% for batches of a quarter"
+)
+
+
+class Rolling(Model):
+    """Replace the pods of a workload in place, batch by batch: no batch begins before the one before is ready."""
+
+    steps: Annotated[
+        list[RollingStep],
+        Field(
+            min_length=1,
+            max_length=STEPS,
+            json_schema_extra={
+                "x-kubernetes-list-type": "atomic",
+                "x-kubernetes-validations": [
+                    {
+                        "rule": "self.exists(s, has(s.setBatch))",
+                        "message": "name at least one setBatch: without one, gates and pauses would come before any "
+                        "pod of the new version",
+                    },
+                    {
+                        "rule": "!self.exists(s, has(s.setBatch) && type(s.setBatch) == string && "
+                        "s.setBatch == '100%')",
+                        "message": "the last batch is all that is left, and comes by itself after the last step; "
+                        "remove setBatch: 100%, or make it 99%, which leaves one pod at least",
+                    },
+                    {
+                        "rule": "self.filter(s, has(s.setBatch) && type(s.setBatch) == int).map(s, s.setBatch)"
+                        ".isSorted() && self.filter(s, has(s.setBatch) && type(s.setBatch) == int)"
+                        ".all(s, self.exists_one(t, has(t.setBatch) && t.setBatch == s.setBatch))",
+                        "message": MORE_EACH_TIME,
+                    },
+                ],
+            },
+        ),
+    ]
+    """What is left after the last step is the last batch, and ends the release."""
+
+    @model_validator(mode="after")
+    def _more_each_time(self) -> Rolling:
+        """Of parts, too: reading the number out of a text costs the server more than it allows a rule."""
+        for kind in (int, str):
+            batches = [s.set_batch for s in self.steps if isinstance(s.set_batch, kind)]
+            numbers = [int(str(batch).removesuffix("%")) for batch in batches]
+            if any(one >= next_one for one, next_one in pairwise(numbers)):
+                raise ValueError(MORE_EACH_TIME)
+        return self
+
+
+class Strategy(Model):
+    """How a new version takes over. One field per strategy."""
+
+    canary: Canary | None = None
+    blue_green: BlueGreen | None = None
+    rolling: Rolling | None = None
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "[has(self.canary), has(self.blueGreen), has(self.rolling)].filter(x, x).size() == 1",
+                    "message": "set exactly one of canary, blueGreen and rolling",
                 }
             ]
         }
@@ -455,8 +537,8 @@ class Strategy(Model):
     @model_validator(mode="after")
     def _one(self) -> Strategy:
         """The same rule here: an object may be older than the schema, and the core must not meet it."""
-        if (self.canary is None) == (self.blue_green is None):
-            raise ValueError("set exactly one of canary and blueGreen")
+        if [self.canary, self.blue_green, self.rolling].count(None) != 2:  # noqa: PLR2004  all but one
+            raise ValueError("set exactly one of canary, blueGreen and rolling")
         return self
 
 
@@ -474,11 +556,17 @@ class RollbackWindow(Model):
     """So many of those that were stable last, besides the present one; with 0 every way back takes the steps."""
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    """The rules say who must name it; nobody gets 0 by leaving it out."""
+    schema.pop("default", None)
+
+
 class RolloutSpec(Model):
     """What is wanted. Git owns it; the operator never writes it."""
 
-    replicas: Annotated[int, Field(ge=0, le=10000)]
-    """Pods that carry the full load; Headgate keeps this many stable pods, and adds the canary's."""
+    replicas: Annotated[int, Field(ge=0, le=10000, json_schema_extra=_without_default)] = 0
+    """Pods that carry the full load; Headgate keeps this many stable pods, and adds the canary's. Not for rolling,
+    which leaves the number to the workload."""
     workload_ref: WorkloadRef | None = None
     template: (
         Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})] | None
@@ -503,10 +591,56 @@ class RolloutSpec(Model):
                 {
                     "rule": "has(self.template) != has(self.workloadRef)",
                     "message": "set exactly one of template and workloadRef",
-                }
+                },
+                {
+                    "rule": "has(self.strategy.rolling) || has(self.replicas)",
+                    "message": "set replicas: canary and blueGreen run pods of their own and must know how many",
+                },
+                {
+                    "rule": "!has(self.strategy.rolling) || !has(self.replicas)",
+                    "message": "remove replicas: rolling releases the pods that there are; scale the workload itself",
+                },
+                {
+                    "rule": "!has(self.strategy.rolling) || "
+                    "(has(self.workloadRef) && self.workloadRef.kind == 'StatefulSet')",
+                    "message": "rolling replaces the pods of a StatefulSet in place: name it in workloadRef with kind: "
+                    "StatefulSet; for a Deployment or an inline template choose canary or blueGreen",
+                },
+                {
+                    "rule": "has(self.strategy.rolling) || !has(self.workloadRef) || "
+                    "self.workloadRef.kind == 'Deployment'",
+                    "message": "the pods of a StatefulSet have an identity and cannot be doubled: choose the strategy "
+                    "rolling for it, or name a Deployment",
+                },
+                {
+                    "rule": "!has(self.strategy.rolling) || self.minReadySeconds == 0",
+                    "message": "remove minReadySeconds: rolling goes by the workload's own; set it there",
+                },
+                {
+                    "rule": "!has(self.strategy.rolling) || self.onNewRevision == 'Supersede'",
+                    "message": "remove onNewRevision: a workload has one template only, so with rolling a newer one "
+                    "always takes the place of the one under release",
+                },
+                {
+                    "rule": "!has(self.strategy.rolling) || !has(self.rollbackWindow)",
+                    "message": "remove rollbackWindow: pods that are replaced in place have no others beside them, so "
+                    "the way back takes the steps, too",
+                },
             ]
         }
     }
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RolloutSpec:
+        """What the core relies on, here too: an object may be older than the schema."""
+        rolling = self.strategy.rolling is not None
+        if rolling == ("replicas" in self.model_fields_set):
+            raise ValueError("remove replicas" if rolling else "set replicas")
+        if rolling != (self.workload_ref is not None and self.workload_ref.kind == "StatefulSet"):
+            raise ValueError("rolling is for a StatefulSet in workloadRef, and a StatefulSet for rolling")
+        if rolling and self.rollback_window is not None:
+            raise ValueError("remove rollbackWindow, because rolling takes the steps on the way back, too")
+        return self
 
 
 class RevisionRef(Model):
@@ -545,7 +679,10 @@ class HistoryEntry(Model):
 
 
 class Weights(Model):
-    """Percent of the requests for the canary: what the steps allow, and what the router was last seen to do."""
+    """Percent of the requests for the canary: what the steps allow, and what the router was last seen to do.
+
+    For rolling, percent of the pods that may be new: what the steps allow, and what the workload's partition lets be.
+    """
 
     desired: Weight = 0
     observed: Weight = 0
@@ -569,9 +706,11 @@ class ConsumedAction(Model):
 
 
 class WorkloadStatus(Model):
-    """The Deployment named by workloadRef, as the last decision saw it."""
+    """The workload named by workloadRef, as the last decision saw it."""
 
     observed_generation: int = 0
+    revision: Annotated[str, Field(max_length=253)] | None = None
+    """What a workload that is released in place calls the stable revision, as its pods' `controller-revision-hash`."""
     adopted: bool = False
     reasserted: Count = 0
     """How often it was scaled to 0 again after somebody else had scaled it up, in this attempt."""
@@ -678,6 +817,12 @@ ROLLOUT = Resource(
             "(has(self.spec.strategy.canary) && !has(self.spec.strategy.canary.trafficRouting))",
             "a canary without trafficRouting writes no selector, and every other strategy does: delete the Rollout, "
             "which hands the Services back, and create it anew",
+        ),
+        Rule(
+            "has(oldSelf.spec.strategy.rolling) == has(self.spec.strategy.rolling) && "
+            "(!has(self.spec.strategy.rolling) || oldSelf.spec.workloadRef.name == self.spec.workloadRef.name)",
+            "a Rollout that is rolling stays so, for the same workload, because it keeps that one's update closed; "
+            "delete it, which opens it again, and create another",
         ),
     ),
 )

@@ -150,8 +150,9 @@ async def wanted_revision(client: Client, raw: Json) -> str:
     template: Any = spec.get("template")
     if reference := spec.get("workloadRef"):
         namespace = raw["metadata"]["namespace"]
+        plural = f"{reference.get('kind', 'Deployment').lower()}s"
         try:
-            found = await client.get(f"/apis/apps/v1/namespaces/{namespace}/deployments/{reference.get('name')}")
+            found = await client.get(f"/apis/apps/v1/namespaces/{namespace}/{plural}/{reference.get('name')}")
         except ApiError:
             return ""
         template = found["spec"].get("template")

@@ -109,16 +109,21 @@ def _weights(rollout: RolloutView) -> Text:
     if weights.desired != weights.observed:
         text.append(" (not there yet)", "yellow")
     elif not weights.applied:
-        who = "endpoints of the Service" if rollout.blue_green else "router"
-        text.append(f" (not yet confirmed by the {who})", "yellow")
+        text.append(f" (not yet confirmed by the {_who_confirms(rollout)})", "yellow")
     if weights.reasserted:
         text.append(f"  rewritten by others {plural(weights.reasserted, 'time')}", "yellow")
     return text
 
 
+def _who_confirms(rollout: RolloutView) -> str:
+    if rollout.in_place:
+        return "workload"
+    return "endpoints of the Service" if rollout.strategy else "router"
+
+
 def _replicas(picture: Picture) -> Text:
     state, spec = picture.rollout.status, picture.rollout.spec
-    wanted = f"{spec.replicas} for the full load, " if spec else ""
+    wanted = f"{spec.replicas} for the full load, " if spec and not picture.rollout.in_place else ""
     return _fact(
         "Pods",
         f"{wanted}{state.replicas} there, {state.ready_replicas} ready, {state.available_replicas} available, "
@@ -143,11 +148,11 @@ def _steps(picture: Picture, now: float, marks: Marks) -> Tree | None:
         tree = _tree("Steps", "as the spec has them now; those of this attempt were not found")
     for index, step in enumerate(picture.steps):
         if run is None or index > state.current_step_index:
-            tree.add(Text(f"{marks.to_come} {clean(describe(step, rollout.blue_green))}", style="dim"))
+            tree.add(Text(f"{marks.to_come} {clean(describe(step, rollout.strategy))}", style="dim"))
             continue
         done = index < state.current_step_index
         text = Text.assemble((f"{marks.done if done else marks.now} ", "green" if done else "bold cyan"))
-        text.append(clean(describe(step, rollout.blue_green)), "" if done else "bold")
+        text.append(clean(describe(step, rollout.strategy)), "" if done else "bold")
         if not done and (lasted := time_left(step, state.step_started_at, now)):
             text.append(f"  {lasted}", "dim")
         branch = tree.add(text)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.text import Text
 
 from headgate.api.gate import CheckRun, GateRun, QualityGateSpec
-from headgate.api.rollout import BlueGreen, Step
+from headgate.api.rollout import Step
 from headgate.cli.text import Marks, age, clean, number, plural
-from headgate.decide.blue_green import Switching
+from headgate.decide.strategies import Strategy
 
 VERDICT_STYLES = {"Pass": "green", "Fail": "bold red", "Error": "red", "Unknown": "yellow", "Running": "cyan"}
 
@@ -15,15 +15,15 @@ VERDICT_STYLES = {"Pass": "green", "Fail": "bold red", "Error": "red", "Unknown"
 AT_ITS_END = {"Abort": "taken back", "Promote": "over", "Notify": "told of"}
 
 
-def describe(step: Step, blue_green: BlueGreen | None = None) -> str:
+def describe(step: Step, strategy: Strategy | None = None) -> str:
     """What a step does, as a person would say it, and how long it may take."""
     limit = f", after {step.timeout} {AT_ITS_END.get(step.on_timeout or '', 'held')}" if step.timeout else ""
-    return _what(step, blue_green) + limit
+    return _what(step, strategy) + limit
 
 
-def _what(step: Step, blue_green: BlueGreen | None) -> str:
-    if blue_green is not None and (step.set_weight is not None or step.set_canary_scale is not None):
-        return Switching(blue_green).describe(step)
+def _what(step: Step, strategy: Strategy | None) -> str:
+    if strategy is not None and (step.set_weight is not None or step.set_canary_scale is not None):
+        return strategy.describe(step)
     if step.set_weight is not None:
         return f"weight {step.set_weight}%"
     if step.pause is not None:

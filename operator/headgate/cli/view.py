@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from headgate.api.common import LABEL_REVISION, Model
 from headgate.api.gate import GateRun, QualityGateSpec
-from headgate.api.rollout import BlueGreen, RevisionRef, RolloutSpec, RolloutStatus, Step
+from headgate.api.rollout import RevisionRef, RolloutSpec, RolloutStatus, Step
 from headgate.cli.client import Json
 from headgate.cli.errors import CliError
 from headgate.decide import strategies
@@ -37,9 +37,16 @@ class RolloutView:
     """What was not understood."""
 
     @property
-    def blue_green(self) -> BlueGreen | None:
-        """Its strategy, where that is blue-green."""
-        return self.spec.strategy.blue_green if self.spec else None
+    def strategy(self) -> strategies.Strategy | None:
+        """Its strategy, where that is not a canary, whose steps need no more words."""
+        if self.spec is None or self.spec.strategy.canary is not None:
+            return None
+        return strategies.of(self.spec)
+
+    @property
+    def in_place(self) -> bool:
+        """The workload's own pods are replaced."""
+        return self.strategy is not None and self.strategy.in_place
 
     @property
     def running(self) -> RevisionRef | None:

@@ -113,9 +113,10 @@ class Mirror:
     def _add_workload(self) -> None:
         for rollout in self._rollout.objects.values():
             if reference := (rollout.get("spec") or {}).get("workloadRef"):
+                kind = str(reference.get("kind", "Deployment"))
                 self._workload = Part(
-                    "the Deployment",
-                    f"/apis/apps/v1/namespaces/{self._namespace}/deployments",
+                    f"the {kind}",
+                    f"/apis/apps/v1/namespaces/{self._namespace}/{kind.lower()}s",
                     {"fieldSelector": f"metadata.name={reference.get('name')}"},
                 )
 

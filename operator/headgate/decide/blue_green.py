@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headgate.api.rollout import BlueGreen, Canary, CanaryScale, GateStep, Pause, RolloutStatus, Step, Weights
-from headgate.decide import canary, mover
-from headgate.decide.canary import StepState
+from headgate.decide import canary
+from headgate.decide.canary import StepState, TwoServices
 from headgate.decide.journal import running
-from headgate.decide.mover import Goal, Move, holds_only, not_serving, selected
+from headgate.decide.mover import Goal, holds_only, not_serving, selected
 from headgate.decide.types import Plan, Snapshot
 
 if TYPE_CHECKING:
@@ -26,15 +26,10 @@ FIELD = "spec.strategy.blueGreen"
 
 
 @dataclass(frozen=True, slots=True)
-class Switching:
+class Switching(TwoServices):
     """Blue-green as a strategy."""
 
     spec: BlueGreen
-
-    @property
-    def pooled(self) -> bool:
-        """Each Service leads to one revision."""
-        return False
 
     @property
     def services(self) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -116,22 +111,6 @@ class Switching:
         there = service.ready.get(pod_hash, 0)
         return selected(service) == pod_hash and bool(there) and holds_only(service, pod_hash)
 
-    def switched(self, snapshot: Snapshot, pod_hash: str) -> bool:
-        """The active Service selects this revision."""
-        return mover.selected(snapshot.stable_service) == pod_hash
-
-    def at_home(self, snapshot: Snapshot, stable: str) -> bool:
-        """Everything leads to what is stable."""
-        return mover.at_home(snapshot, stable)
-
-    def relieves(self, snapshot: Snapshot, stable: str) -> bool:
-        """The active Service leads to this revision alone."""
-        return mover.relieves(snapshot, stable)
-
-    def next_move(self, snapshot: Snapshot, goal: Goal, now: float) -> Move:
-        """The next safe write."""
-        return mover.next_move(snapshot, goal, now)
-
     def step_state(self, cycle: Cycle, plan: Plan) -> StepState:
         """The preview is up when its Service leads to it: before that its gates have nothing to judge."""
         state, index = canary.step_state(cycle, plan), cycle.status.current_step_index
@@ -142,7 +121,7 @@ class Switching:
         short = not_serving(cycle.snapshot.canary_service, run.pod_hash, wanted, "preview Service")
         return StepState(not short, short, clock=True)
 
-    def judged(self, weight: int) -> tuple[str, str]:
+    def judged(self, weight: int, _snapshot: Snapshot) -> tuple[str, str]:
         """Before the switch the preview Service, after it the active one."""
         active, preview = self.spec.active_service, self.spec.preview_service
         return active, active if weight == ALL else preview

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headgate.api.common import round_seconds, seconds, to_epoch
-from headgate.api.rollout import Canary, RolloutStatus, Step, Weights
+from headgate.api.rollout import Canary, RollingStep, RolloutStatus, Step, Weights, WorkloadStatus
 from headgate.decide import mover
 from headgate.decide.mover import Goal, Move, available, need, observed_weight, unsettled
 from headgate.decide.types import Plan, Snapshot
@@ -44,10 +45,10 @@ def allowance(steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
     return Allowance(weight, wanted)
 
 
-def gates_of(spec: Canary) -> tuple[tuple[str, str], ...]:
-    """Field and name of the gates of the steps."""
-    steps = enumerate(spec.steps)
-    return tuple((f"{FIELD}.steps[{i}].gate.ref.name", s.gate.ref.name) for i, s in steps if s.gate is not None)
+def gates_of(field: str, steps: Sequence[Step | RollingStep]) -> tuple[tuple[str, str], ...]:
+    """Field and name of the gates of the steps that a strategy's field has."""
+    found = enumerate(steps)
+    return tuple((f"{field}.steps[{i}].gate.ref.name", s.gate.ref.name) for i, s in found if s.gate is not None)
 
 
 def describe(step: Step) -> str:
@@ -143,16 +144,61 @@ def deadline_passed(cycle: Cycle, clock_since: str = "") -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Shifting:
-    """The canary as a strategy: routers shift the requests in the steps of the spec."""
+class OwnPods:
+    """What strategies have in common under which each revision has pods of its own."""
 
-    spec: Canary
+    __slots__ = ()
+
+    @property
+    def in_place(self) -> bool:
+        """The workload that is adopted keeps no pods."""
+        return False
+
+    def allowance(self, steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
+        """What the steps up to the present one allow."""
+        return allowance(steps, index, replicas)
+
+    def revisions(self, _snapshot: Snapshot, stable: str, new: str) -> tuple[str, str]:
+        """Their pod hashes, which label the pods."""
+        return stable, new
+
+    def remembered(self, _snapshot: Snapshot, workload: WorkloadStatus | None) -> WorkloadStatus | None:
+        """Nothing more."""
+        return workload
+
+
+class TwoServices(OwnPods):
+    """What of these those have in common under which each of two Services leads to one revision."""
+
+    __slots__ = ()
 
     @property
     def pooled(self) -> bool:
         """Each Service leads to one revision."""
         return False
+
+    def switched(self, snapshot: Snapshot, pod_hash: str) -> bool:
+        """The Service that serves the users selects this revision."""
+        return mover.selected(snapshot.stable_service) == pod_hash
+
+    def at_home(self, snapshot: Snapshot, stable: str) -> bool:
+        """Everything leads to what is stable."""
+        return mover.at_home(snapshot, stable)
+
+    def relieves(self, snapshot: Snapshot, stable: str) -> bool:
+        """The Service that serves the users leads to this revision alone."""
+        return mover.relieves(snapshot, stable)
+
+    def next_move(self, snapshot: Snapshot, goal: Goal, now: float) -> Move:
+        """The next safe write."""
+        return mover.next_move(snapshot, goal, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Shifting(TwoServices):
+    """The canary as a strategy: routers shift the requests in the steps of the spec."""
+
+    spec: Canary
 
     @property
     def services(self) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -170,7 +216,7 @@ class Shifting:
     @property
     def gates(self) -> tuple[tuple[str, str], ...]:
         """The gates of the steps."""
-        return gates_of(self.spec)
+        return gates_of(FIELD, self.spec.steps)
 
     @property
     def routed(self) -> Canary | None:
@@ -203,27 +249,11 @@ class Shifting:
         """Every router serves this weight."""
         return unsettled(snapshot, weight, now) is None
 
-    def switched(self, snapshot: Snapshot, pod_hash: str) -> bool:
-        """The stable Service selects this revision."""
-        return mover.selected(snapshot.stable_service) == pod_hash
-
-    def at_home(self, snapshot: Snapshot, stable: str) -> bool:
-        """Everything leads to what is stable."""
-        return mover.at_home(snapshot, stable)
-
-    def relieves(self, snapshot: Snapshot, stable: str) -> bool:
-        """The stable Service leads to this revision alone."""
-        return mover.relieves(snapshot, stable)
-
-    def next_move(self, snapshot: Snapshot, goal: Goal, now: float) -> Move:
-        """The next safe write."""
-        return mover.next_move(snapshot, goal, now)
-
     def step_state(self, cycle: Cycle, plan: Plan) -> StepState:
         """Whether the present step is done."""
         return step_state(cycle, plan)
 
-    def judged(self, _weight: int) -> tuple[str, str]:
+    def judged(self, _weight: int, _snapshot: Snapshot) -> tuple[str, str]:
         """The two Services, at any weight."""
         return self.spec.stable_service, self.spec.canary_service or ""
 

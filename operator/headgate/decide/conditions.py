@@ -91,8 +91,11 @@ def _available(cycle: Cycle) -> Row:
     # Also while its controller has not seen the last change: that is no outage.
     found = replica_set(cycle.snapshot, stable.pod_hash)
     there, whose = found.available if found else 0, f"the stable revision {stable.pod_hash}"
+    workload = cycle.snapshot.workload
     if strategies.of(cycle.snapshot.spec).pooled:
         there, whose = sum(r.available for r in cycle.snapshot.replica_sets if r.owned), "all revisions"
+    elif workload is not None and workload.in_place is not None:
+        there, whose = workload.available, f"{workload.kind} {workload.name}"
     text = f"{there} of {wanted} pods of {whose} are available"
     return ("Available", "True" if there >= wanted else "False", "Enough" if there >= wanted else "TooFewPods", text)
 

@@ -13,10 +13,9 @@ from headgate.api.gate import GateRun
 from headgate.decide import journal, strategies
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import place_of, selected
-from headgate.decide.types import Action, OutcomeKind, SetSelector, SetWeight, Written
+from headgate.decide.types import Action, OutcomeKind, SetPartition, SetSelector, SetWeight, Written
 
-LIMIT = 3
-"""Rewrites that are undone before the Rollout is held."""
+LIMIT = journal.REWRITES
 MEMORY = 3600.0
 """Seconds for which a rewrite counts."""
 GRAIN = 0.001
@@ -25,12 +24,21 @@ GRAIN = 0.001
 
 def remember(written: Mapping[str, Written], action: Action, kind: OutcomeKind, at: float) -> Mapping[str, Written]:
     """What this process has written, after one more write with this outcome."""
-    if not isinstance(action, (SetWeight, SetSelector)) or kind in (OutcomeKind.CONFLICT, OutcomeKind.REFUSED):
+    if not isinstance(action, (SetWeight, SetSelector, SetPartition)) or kind in (
+        OutcomeKind.CONFLICT,
+        OutcomeKind.REFUSED,
+    ):
         return written
     others = {k: w for k, w in written.items() if k != action.key}
     if kind is OutcomeKind.UNKNOWN:
         return others
-    return {**others, action.key: Written(action.weight if isinstance(action, SetWeight) else action.pod_hash, at)}
+    return {**others, action.key: Written(_value(action), at)}
+
+
+def _value(action: SetWeight | SetSelector | SetPartition) -> int | str:
+    if isinstance(action, SetPartition):
+        return action.partition
+    return action.weight if isinstance(action, SetWeight) else action.pod_hash
 
 
 def _overwritten(cycle: Cycle, key: str, value: int | str) -> bool:
@@ -43,6 +51,11 @@ def _overwritten(cycle: Cycle, key: str, value: int | str) -> bool:
 
 
 def _weight_rewritten(cycle: Cycle, desired: int) -> bool:
+    workload = cycle.snapshot.workload
+    if workload is not None and workload.in_place is not None:
+        observed = strategies.of(cycle.snapshot.spec).observed(cycle.snapshot, cycle.status)
+        key = SetPartition(workload.name, "", 0).key
+        return observed != desired and _overwritten(cycle, key, workload.in_place.partition)
     return any(
         _overwritten(cycle, place_of(route), route.weight)
         for route in cycle.snapshot.routes
@@ -125,9 +138,12 @@ def contested(cycle: Cycle) -> str:
         return ""
     names = ", ".join(f"{r.kind} {r.name}" for r in cycle.snapshot.routes)
     what = f"the weights of {names}, or a Service's selector," if names else "a Service's selector"
+    owned = "weights and selectors"
+    if strategies.of(cycle.snapshot.spec).in_place and cycle.snapshot.workload is not None:
+        what, owned = f"the partition of {cycle.snapshot.workload.name}", "the partition"
     message = (
         f"somebody else rewrote {what} {count} times; find who does "
-        "(kubectl get -o yaml --show-managed-fields), let the operator own weights and selectors, then resume"
+        f"(kubectl get -o yaml --show-managed-fields), let the operator own {owned}, then resume"
     )
     cycle.stall("TrafficContested", message)
     return message

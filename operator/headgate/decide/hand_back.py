@@ -19,6 +19,7 @@ from headgate.decide.types import (
     ScaleReplicaSet,
     ScaleWorkload,
     SetFinalizer,
+    SetPartition,
     SetSelector,
     SetWeight,
     Snapshot,
@@ -54,6 +55,7 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
         status=status,
         write=write and not snapshot.namespace_terminating,
         action=action,
+        reads=cycle.move.reads,
         wake_at=now + 5 if waiting else None,
         events=tuple(cycle.events),
         waiting=waiting,
@@ -87,11 +89,28 @@ def _next(cycle: Cycle) -> tuple[Action | None, str]:
         return lowered
     if snapshot.namespace_terminating:
         return _let_go(cycle), ""
-    for part in (_ratio, _canaries, _workload, _selectors, _records):
+    in_place = strategies.of(snapshot.spec).in_place
+    for part in (_pods, _records) if in_place else (_ratio, _canaries, _workload, _selectors, _records):
         found = part(cycle)
         if found is not None:
             return found
     return _let_go(cycle), ""
+
+
+def _pods(cycle: Cycle) -> tuple[Action | None, str] | None:
+    """A workload that was released in place: what was not promoted goes, or the update is opened again."""
+    snapshot, stable, workload = cycle.snapshot, cycle.status.stable, cycle.snapshot.workload
+    place = workload.in_place if workload is not None and workload.found else None
+    if workload is None or place is None:
+        return None
+    if stable is None or snapshot.revision == stable.revision:
+        # Of the pods that are not of the template its own controller takes care, in order.
+        return (SetPartition(workload.name, workload.resource_version, 0), "") if place.partition else None
+    rest = Goal(stable.pod_hash, stable.pod_hash, 0, {}, proven=True)
+    cycle.move = strategies.of(snapshot.spec).next_move(snapshot, rest, cycle.now)
+    if cycle.move.reached or not (cycle.move.action or _patient(cycle)):
+        return None
+    return cycle.move.action, cycle.move.waiting
 
 
 def _forbidden(snapshot: Snapshot, action: Action | None) -> bool:
@@ -262,7 +281,9 @@ def _records(cycle: Cycle) -> tuple[Action | None, str] | None:
 
 def _let_go(cycle: Cycle) -> Action:
     snapshot, stable = cycle.snapshot, cycle.status.stable
-    if _stays(snapshot) and stable is not None and not snapshot.namespace_terminating:
+    if strategies.of(snapshot.spec).in_place:
+        _tell_closed(cycle)
+    elif _stays(snapshot) and stable is not None and not snapshot.namespace_terminating:
         found = replica_set(snapshot, stable.pod_hash)
         name = found.name if found else stable.pod_hash
         why = (
@@ -279,3 +300,16 @@ def _let_go(cycle: Cycle) -> Action:
             )
         )
     return SetFinalizer(snapshot.meta.name, snapshot.meta.resource_version, present=False)
+
+
+def _tell_closed(cycle: Cycle) -> None:
+    """Say that the template is held back still, where it was not promoted."""
+    workload = cycle.snapshot.workload
+    place = workload.in_place if workload is not None and workload.found else None
+    if workload is None or place is None or not place.partition or cycle.snapshot.namespace_terminating:
+        return
+    why = (
+        f"{workload.kind} {workload.name} keeps its stable pods, because its template was not promoted; when it is "
+        "what you want, set spec.updateStrategy.rollingUpdate.partition to 0"
+    )
+    cycle.events.append(EventNote("Warning", "UpdateClosed", why))

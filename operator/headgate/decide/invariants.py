@@ -18,13 +18,17 @@ from headgate.decide.canary import allowance
 from headgate.decide.journal import GATES_LIMIT, is_rejected, number_after, running
 from headgate.decide.mover import need, observed_weight, selected
 from headgate.decide.pool import Bounds, bounds, split
+from headgate.decide.rolling import CLOSED, opened
+from headgate.decide.rolling import allowance as batches
 from headgate.decide.types import (
     Action,
     CreateReplicaSet,
     DeleteReplicaSet,
+    EvictPod,
     Plan,
     ScaleReplicaSet,
     SetFinalizer,
+    SetPartition,
     SetSelector,
     SetWeight,
     Snapshot,
@@ -94,6 +98,14 @@ class Truth:
     """There is a route that can be written to."""
     paused: bool = False
     """`spec.paused`."""
+    partition: int | None = None
+    """Of a workload that is released in place, whose pods of a lower ordinal stay old; None for any other."""
+    all_ready: bool = True
+    """All its pods are ready."""
+    new: int = 0
+    """Its pods that are not of the revision that all had last."""
+    budget: bool = True
+    """Every PodDisruptionBudget of its pods allows a disruption."""
     deleting: bool = False
     pool: Bounds | None = None
     """The pods behind one Service are the weight, within these bounds."""
@@ -112,6 +124,22 @@ class Truth:
 def seen(snapshot: Snapshot) -> Truth:
     """The truth as far as a snapshot shows it."""
     owned = [r for r in snapshot.replica_sets if r.owned and not r.deleting]
+    workload = snapshot.workload
+    place = workload.in_place if workload is not None and workload.found else None
+    if workload is not None and place is not None:
+        return Truth(
+            replicas=workload.replicas,
+            weight=0,
+            selects=("", ""),
+            routed=False,
+            paused=snapshot.spec.paused,
+            partition=place.partition,
+            all_ready=place.ready == workload.available == workload.pods == workload.replicas,
+            new=max(0, workload.pods - place.current),
+            budget=all(b.allowed for b in snapshot.budgets),
+            deleting=snapshot.meta.deleting,
+            excused=bool(snapshot.contenders) or snapshot.namespace_terminating,
+        )
     canary = snapshot.spec.strategy.canary
     return Truth(
         pool=bounds(snapshot.spec, canary) if canary is not None and canary.traffic_routing is None else None,
@@ -177,6 +205,8 @@ def _broken_by(
                 yield from _raise(truth, action.weight, journal, plan, stands=stands)
         case SetSelector():
             yield from _select(truth, action, journal, plan, stands=stands)
+        case SetPartition() | EvictPod():
+            yield from _in_place(truth, action, journal, plan, stands=stands)
         case ScaleReplicaSet():
             pod_hash = next((h for h in truth.wanted if action.name.endswith(f"-{h}")), "")
             yield from _scale(truth, pod_hash, action.replicas, journal)
@@ -221,6 +251,46 @@ def _raise(truth: Truth, weight: int, journal: RolloutStatus, plan: Plan | None,
         past = journal.current_step_index >= len(plan.steps)
         if weight > allowed and not past:
             yield Breach(Rule.STEP_ALLOWS, f"weight {weight} at step {index + 1}, which allows {allowed}")
+
+
+def _in_place(
+    truth: Truth, action: SetPartition | EvictPod, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+) -> Iterator[Breach]:
+    if truth.partition is None:
+        return
+    if isinstance(action, SetPartition):
+        yield from _open(truth, action, truth.partition, journal, plan, stands=stands)
+    elif truth.partition < CLOSED:
+        yield Breach(Rule.STEPS_IN_ORDER, f"{action.name} is evicted under a partition of {truth.partition}")
+
+
+def _open(
+    truth: Truth, action: SetPartition, partition: int, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+) -> Iterator[Breach]:
+    if action.partition >= partition or truth.deleting:
+        return
+    pods, run = opened(action.partition, truth.replicas), running(journal)
+    if not stands:
+        yield Breach(Rule.STEPS_IN_ORDER, f"{pods} pods may be new before the journal stands")
+    if truth.paused or journal.paused is not None:
+        yield Breach(Rule.PAUSE_HOLDS, f"{pods} pods may be new while paused")
+    if not truth.all_ready:
+        yield Breach(Rule.CAPACITY_FIRST, f"{pods} pods may be new before all that are there are ready")
+    if not truth.budget:
+        yield Breach(Rule.CAPACITY_FIRST, f"{pods} pods may be new while a PodDisruptionBudget allows no disruption")
+    if run is None:
+        yield Breach(Rule.LOWER_FIRST, f"{pods} pods may be new while nothing is released")
+        return
+    record = is_rejected(journal, run.revision)
+    if record is not None and record.attempt >= run.attempt:
+        yield Breach(Rule.LOWER_FIRST, f"pods may be of {run.pod_hash}, which was taken back: {record.reason}")
+    if plan is None:
+        yield Breach(Rule.STEP_ALLOWS, f"{pods} pods may be new without a plan")
+    elif journal.current_step_index < len(plan.steps):
+        index = journal.current_step_index
+        allowed = batches(plan.steps, index, truth.replicas).replicas
+        if pods > allowed:
+            yield Breach(Rule.STEP_ALLOWS, f"{pods} pods may be new at step {index + 1}, which allows {allowed}")
 
 
 def _select(
@@ -290,6 +360,10 @@ def _pool(
 
 def _let_go(truth: Truth, journal: RolloutStatus) -> Iterator[Breach]:
     if journal.stable is None or truth.excused:
+        return
+    if truth.partition and truth.partition < CLOSED:
+        yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes with a partition of {truth.partition}")
+    if truth.partition is not None:
         return
     if truth.routed and truth.weight:
         yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes with {truth.weight}% on the canary")
@@ -376,6 +450,16 @@ def _unrest(truth: Truth, journal: RolloutStatus, generation: int, *, swept: boo
     stable = journal.stable
     if stable is None:
         yield Breach(Rule.STABLE_FLOOR, "nothing is stable")
+        return
+    if truth.partition is not None:
+        if truth.partition < CLOSED or truth.new:
+            how = f"at rest with {truth.new} pods that are not stable, under a partition of {truth.partition}"
+            yield Breach(Rule.NOTHING_REFERS, how)
+        if not truth.all_ready:
+            yield Breach(Rule.STABLE_FLOOR, "at rest with pods that are not ready")
+        if journal.observed_generation != generation:
+            how = f"generation {generation}, and the journal speaks of {journal.observed_generation}"
+            yield Breach(Rule.NEWEST_WINS, how)
         return
     if truth.weight:
         yield Breach(Rule.NOTHING_REFERS, f"at rest with {truth.weight}% on the canary")

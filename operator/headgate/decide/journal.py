@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from headgate.api.common import MOST, Condition, to_time
 from headgate.api.gate import GateRun
-from headgate.api.rollout import HistoryEntry, RejectedRevision, RevisionRef, RolloutStatus, Weights
+from headgate.api.rollout import HistoryEntry, RejectedRevision, RevisionRef, RolloutStatus, Weights, WorkloadStatus
 
 EVIDENCE_INTERVAL = 30.0
 """Seconds between two status writes that only evidence (counts, measurements, messages) causes."""
@@ -19,6 +19,8 @@ SIZE_LIMIT = 32 * 1024
 GATES_LIMIT = 16
 UNDER_WAY = "ReleaseUnderWay"
 """Reason of a revision that was refused because another one was being released: it never had a share."""
+REWRITES = 3
+"""Foreign rewrites that are undone before the Rollout is held."""
 JOURNAL_CONDITIONS = frozenset({"Ready", "Paused", "Stalled", "Rejected", "GatesPassing"})
 """Conditions whose change is a decision; the others describe the world and may wait for the next write."""
 
@@ -206,7 +208,7 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         bool(status.weights.reasserted) and status.weights.applied,
         status.paused,
         status.collision_count,
-        status.workload,
+        _noted(status.workload),
         status.orphaned,
         status.rejected,
         status.actions,
@@ -214,6 +216,13 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         [(g.name, g.step, g.window, g.verdict, g.held, g.extended, g.overridden) for g in status.gates],
         [(c.type, c.status, c.reason) for c in status.conditions if c.type in JOURNAL_CONDITIONS],
     )
+
+
+def _noted(workload: WorkloadStatus | None) -> WorkloadStatus | None:
+    """What is decided about the workload: where it is released in place, our own writes change its generation."""
+    if workload is None or not workload.revision:
+        return workload
+    return workload.model_copy(update={"observed_generation": 0})
 
 
 @lru_cache(maxsize=4096)

@@ -17,6 +17,7 @@ from headgate.decide.types import (
     Exposure,
     OutcomeKind,
     PlanView,
+    ReadQuestion,
     ReplicaSetView,
     RouteView,
     ScaleReplicaSet,
@@ -70,6 +71,10 @@ class Move:
     """Pod hash whose pods are waited for."""
     settle_at: float | None = None
     """When a settle or drain time ends."""
+    reads: tuple[ReadQuestion, ...] = ()
+    """What must be read before it goes on."""
+    trouble: str = ""
+    """What a person must see to."""
 
 
 def need(replicas: int, weight: int) -> int:

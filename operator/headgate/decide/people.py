@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from headgate.api.common import to_time
 from headgate.api.rollout import ConsumedAction, PersonPause, RejectedRevision, RevisionRef, Step
-from headgate.decide import contest, journal, timeouts
+from headgate.decide import contest, journal, strategies, timeouts
 from headgate.decide.cycle import Cycle
 from headgate.decide.planning import find_plan, next_attempt
 from headgate.decide.types import ActionView, AnswerAction
@@ -142,6 +142,10 @@ def _abort(cycle: Cycle, action: ActionView) -> Answered:
     run = journal.running(cycle.status)
     if run is None:
         return False, "no release is under way; undo goes back to an older revision"
+    strategy = strategies.of(cycle.snapshot.spec)
+    over = cycle.status.current_step_index >= len(_plan_steps(cycle))
+    if over and strategy.in_place and strategy.switched(cycle.snapshot, run.pod_hash):
+        return False, "all pods are of it, so nothing leads back; put the older template back where it is kept"
     why = f"aborted by {action.author}" + (f": {action.reason}" if action.reason else "")
     cycle.status = journal.reject(cycle.status, "Aborted", why, cycle.now, ways_back=cycle.ways_back)
     cycle.note("Warning", "Rejected", f"revision {run.pod_hash} is taken back: {why}")
@@ -180,6 +184,8 @@ def _undo(cycle: Cycle, action: ActionView) -> Answered:
     stable = status.stable
     if stable is None or journal.running(status) is not None:
         return False, "a release is under way; abort takes it back"
+    if strategies.of(cycle.snapshot.spec).in_place:
+        return False, "the workload has one template only; put the older one back where it is kept, e.g. in Git"
     older = [
         h for h in reversed(status.history) if h.outcome in ("Promoted", "Adopted") and h.revision != stable.revision
     ]

@@ -51,6 +51,7 @@ def find(snapshot: Snapshot) -> list[Problem]:
     ]
     found += [Problem(CONFLICT, text) for text in snapshot.contenders]
     found += _workload(snapshot)
+    found += _in_place(snapshot)
     found += _services(snapshot)
     found += [Problem("InvalidSpec", route.problem) for route in snapshot.routes if route.problem]
     found += _gates(snapshot)
@@ -73,9 +74,33 @@ def _workload(snapshot: Snapshot) -> list[Problem]:
     return [
         Problem(
             "InvalidSpec",
-            f'spec.workloadRef.name: there is no Deployment "{ref.name}" in this namespace; create it or correct it',
+            f'spec.workloadRef.name: there is no {ref.kind} "{ref.name}" in this namespace; create it or correct it',
         )
     ]
+
+
+def _in_place(snapshot: Snapshot) -> list[Problem]:
+    """What keeps a workload from being released in place."""
+    ref, workload = snapshot.spec.workload_ref, snapshot.workload
+    if ref is None or not strategies.of(snapshot.spec).in_place:
+        return []
+    if ref.kind not in snapshot.config.rolling_kinds:
+        text = (
+            f"spec.workloadRef.kind: this operator is not set up to release a {ref.kind} in place; let an admin add "
+            f"{ref.kind} to rollingKinds in the operator's configuration"
+        )
+        return [Problem("KindDisabled", text)]
+    if workload is None or workload.in_place is None:
+        return []
+    if workload.in_place.unfit:
+        return [Problem("InvalidSpec", f"spec.workloadRef.name: {ref.kind} {ref.name} {workload.in_place.unfit}")]
+    if workload.replicas == 1:
+        text = (
+            f"spec.workloadRef.name: {ref.kind} {ref.name} has one pod, of which no batch could be tried with a way "
+            "back; scale it to 2 at least"
+        )
+        return [Problem("InvalidSpec", text, blocks_running=False)]
+    return []
 
 
 def _services(snapshot: Snapshot) -> list[Problem]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from headgate.api.rollout import Canary, RolloutStatus, Step, Weights
 from headgate.decide import canary, mover
-from headgate.decide.canary import FIELD, StepState
+from headgate.decide.canary import FIELD, OwnPods, StepState
 from headgate.decide.journal import running
 from headgate.decide.mover import Goal, Move
 from headgate.decide.pool import ALL, Bounds, bounds, grows_to, serving, shrinks_to, split
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Pooling:
+class Pooling(OwnPods):
     """The canary by replica ratio as a strategy."""
 
     spec: Canary
@@ -46,7 +46,7 @@ class Pooling:
     @property
     def gates(self) -> tuple[tuple[str, str], ...]:
         """The gates of the steps."""
-        return canary.gates_of(self.spec)
+        return canary.gates_of(FIELD, self.spec.steps)
 
     @property
     def routed(self) -> Canary | None:
@@ -110,7 +110,7 @@ class Pooling:
         """Whether the present step is done."""
         return canary.step_state(cycle, plan)
 
-    def judged(self, _weight: int) -> tuple[str, str]:
+    def judged(self, _weight: int, _snapshot: Snapshot) -> tuple[str, str]:
         """The one Service; queries tell the versions apart by their revisions."""
         return self.spec.stable_service, self.spec.stable_service
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headgate.api.common import to_time
+from headgate.api.common import to_epoch, to_time
 from headgate.api.gate import GateRun, QualityGateSpec
 from headgate.api.rollout import RevisionRef, Step
 from headgate.decide import canary, contest, journal, resting, strategies, timeouts
@@ -12,12 +12,12 @@ from headgate.decide.asking import BACKGROUND
 from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
-from headgate.decide.mover import Goal, observed_weight, selected
+from headgate.decide.mover import Goal, observed_weight
 from headgate.decide.planning import find_plan, next_attempt, pin
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
 from headgate.decide.strategies import Strategy
-from headgate.decide.types import Action, Plan, ScaleReplicaSet, SetSelector, SetWeight
+from headgate.decide.types import Action, Plan, ScaleReplicaSet, SetPartition, SetSelector, SetWeight
 
 
 def release(cycle: Cycle) -> Action | None:
@@ -29,7 +29,7 @@ def release(cycle: Cycle) -> Action | None:
     if view is None:
         return _pin(cycle, run)
     plan = view.plan
-    if _judge(cycle, plan, run) or _was_taken_back(cycle, run):
+    if not _is_irrevocable(cycle, plan, run) and (_judge(cycle, plan, run) or _was_taken_back(cycle, run)):
         return resting.rest(cycle)
     promoting = run.fast or cycle.status.current_step_index >= len(plan.steps)
     _find_move(cycle, plan, run, promoting=promoting)
@@ -42,6 +42,13 @@ def release(cycle: Cycle) -> Action | None:
     if cycle.move.action is not None or hold_reason(cycle):
         return cycle.move.action
     return resting.shrink_workload(cycle)
+
+
+def _is_irrevocable(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
+    """Everything has passed and a workload has been replaced in place: only the journal is behind the world."""
+    over = cycle.status.current_step_index >= len(plan.steps)
+    there = _strategy(cycle).in_place and _strategy(cycle).switched(cycle.snapshot, run.pod_hash)
+    return over and there and not canary.unproven_background(cycle, plan)
 
 
 def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
@@ -57,7 +64,7 @@ def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
         )
         cycle.note("Warning", "RecordLost", f"the record of revision {run.pod_hash} is gone, so its steps begin anew")
         run = cycle.status.current or run
-    first = canary.allowance(_strategy(cycle).steps, 0, cycle.snapshot.spec.replicas)
+    first = _strategy(cycle).allowance(_strategy(cycle).steps, 0, cycle.snapshot.spec.replicas)
     desired = 0 if run.fast else first.weight
     cycle.change(
         phase="Promoting" if run.fast else "Progressing",
@@ -132,7 +139,7 @@ def hold_reason(cycle: Cycle) -> str:
 
 def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, again: bool = False) -> None:
     """The next move; `again`: the same step was looked at in this decision, so no rewrite counts twice."""
-    allowed = canary.allowance(plan.steps, cycle.status.current_step_index, cycle.snapshot.spec.replicas)
+    allowed = _strategy(cycle).allowance(plan.steps, cycle.status.current_step_index, cycle.snapshot.spec.replicas)
     # First, because what is found may hold the release.
     counted = False
     if promoting:
@@ -229,11 +236,22 @@ def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
         return
     if cycle.status.progress_since is None:
         cycle.change(progress_since=to_time(cycle.now))
+    _renew(cycle)
     cycle.change(phase="Paused" if state.paused else "Progressing")
     if state.clock and canary.deadline_passed(cycle, state.clock_since):
         _too_slow(cycle, what, state.waiting)
         return
     cycle.change(message=_with_cause(cycle, f"{what}: {state.waiting}" if state.waiting else what))
+
+
+def _renew(cycle: Cycle) -> None:
+    """A batch of many pods takes its time: the deadline runs from the last pod, as far as evidence is written."""
+    workload, status = cycle.snapshot.workload, cycle.snapshot.status
+    since = cycle.status.progress_since
+    if workload is None or workload.in_place is None or since is None:
+        return
+    if workload.updated > status.updated_replicas and cycle.now >= to_epoch(since) + journal.EVIDENCE_INTERVAL:
+        cycle.change(progress_since=to_time(cycle.now))
 
 
 def _say(cycle: Cycle, plan: Plan) -> None:
@@ -300,9 +318,11 @@ def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
             cycle.now,
             ways_back=cycle.ways_back,
         )
+        cycle.change(workload=_strategy(cycle).remembered(cycle.snapshot, cycle.status.workload))
         cycle.questions.clear()  # A gate that has passed would ask on until now.
         cycle.note("Normal", "Promoted", f"revision {run.pod_hash} is stable")
         return
+    _renew(cycle)
     cycle.change(phase="Promoting", message=_with_cause(cycle, f"promoting: {cycle.move.waiting or 'switching'}"))
     if canary.deadline_passed(cycle):
         if run.fast or flipped:
@@ -349,7 +369,7 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
     for gate in tuple(cycle.status.gates):
         if gate.step not in (-1, index) or gate.verdict == "Fail" or (gate.step >= 0 and gate.verdict == "Pass"):
             continue
-        if over and selected(cycle.snapshot.stable_service) == run.pod_hash and not _observed(cycle):
+        if over and _strategy(cycle).switched(cycle.snapshot, run.pod_hash) and not _observed(cycle):
             continue  # It passed, and the promotion has moved the traffic that it measures to the stable Service.
         spec = plan.background_gates.get(gate.name) if gate.step == -1 else plan.step_gates.get(gate.name)
         if spec is None:
@@ -400,7 +420,8 @@ def _fail(cycle: Cycle, gate: GateRun) -> None:
 def tell_verdict(cycle: Cycle, action: Action | None) -> Action | None:
     """Let a write that takes an attempt back say so itself: it waits for no journal, and that may never be written."""
     run = journal.running(cycle.snapshot.status)
-    if run is None or not isinstance(action, (SetWeight, SetSelector, ScaleReplicaSet)) or action.exposure != "lower":
+    telling = (SetWeight, SetSelector, ScaleReplicaSet, SetPartition)
+    if run is None or not isinstance(action, telling) or action.exposure != "lower":
         return action
     record = journal.is_rejected(cycle.status, run.revision)
     if record is None or record.attempt != run.attempt:
@@ -413,6 +434,8 @@ def _was_taken_back(cycle: Cycle, run: RevisionRef) -> bool:
     snapshot = cycle.snapshot
     told = {s.taken_back for s in (snapshot.stable_service, snapshot.canary_service)}
     told |= {route.taken_back for route in snapshot.routes} | {found.taken_back for found in snapshot.replica_sets}
+    if snapshot.workload is not None and snapshot.workload.in_place is not None:
+        told.add(snapshot.workload.in_place.taken_back)
     if _attempt(cycle, run) not in told:
         return False
     why = (
@@ -457,14 +480,15 @@ def _begin_gates_in_place(cycle: Cycle, plan: Plan, run: RevisionRef, index: int
 
 def _context(cycle: Cycle, plan: Plan, run: RevisionRef, gate: GateRun) -> QueryContext:
     # A question is the same whenever it is asked, so this is the weight of the gate's step, not the present one.
-    weight = 100 if gate.step == BACKGROUND else canary.allowance(plan.steps, gate.step, 1).weight
-    stable_service, canary_service = _strategy(cycle).judged(weight)
-    stable = cycle.status.stable
+    weight = 100 if gate.step == BACKGROUND else _strategy(cycle).allowance(plan.steps, gate.step, 1).weight
+    stable_service, canary_service = _strategy(cycle).judged(weight, cycle.snapshot)
+    stable = cycle.status.stable.pod_hash if cycle.status.stable else ""
+    stable_revision, canary_revision = _strategy(cycle).revisions(cycle.snapshot, stable, run.pod_hash)
     return QueryContext(
         namespace=cycle.snapshot.meta.namespace,
         rollout=cycle.snapshot.meta.name,
         stable_service=stable_service,
         canary_service=canary_service,
-        stable_revision=stable.pod_hash if stable else "",
-        canary_revision=run.pod_hash,
+        stable_revision=stable_revision,
+        canary_revision=canary_revision,
     )

@@ -40,8 +40,10 @@ def initialize(cycle: Cycle) -> Action | None:
         cycle.status = journal.promote(
             cycle.status, "the first revision", cycle.now, outcome="Adopted" if adopted else "Promoted"
         )
+        strategy = strategies.of(cycle.snapshot.spec)
+        cycle.change(workload=strategy.remembered(cycle.snapshot, cycle.status.workload))
         what = (
-            f"Deployment {cycle.snapshot.spec.workload_ref.name} is adopted: "
+            f"{cycle.snapshot.spec.workload_ref.kind} {cycle.snapshot.spec.workload_ref.name} is adopted: "
             if cycle.snapshot.spec.workload_ref
             else ""
         )
@@ -81,6 +83,8 @@ def rest(cycle: Cycle) -> Action | None:
         fought=bool(contested),
     )
     cycle.move = strategies.of(snapshot.spec).next_move(snapshot, goal, cycle.now)
+    if cycle.move.trouble:
+        cycle.stall("NoWayBack", cycle.move.trouble)
     at_rest = snapshot.status.weights.applied and snapshot.status.phase in ("Healthy", "Degraded")
     if snapshot.routes or not counted:
         contest.watch_selectors(cycle, served=at_rest)
@@ -99,6 +103,9 @@ def rest(cycle: Cycle) -> Action | None:
 def _phase(cycle: Cycle) -> None:
     snapshot, status = cycle.snapshot, cycle.status
     stable = status.stable.pod_hash if status.stable else ""
+    if cycle.move.trouble:
+        cycle.change(phase="Degraded", message=cycle.move.trouble[:1024])
+        return
     home = strategies.of(snapshot.spec).at_home(snapshot, stable)
     record = journal.is_rejected(status, snapshot.revision)
     if record is not None:

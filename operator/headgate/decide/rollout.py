@@ -21,6 +21,7 @@ from headgate.decide.types import (
     ReadQuestion,
     SetFinalizer,
     Snapshot,
+    WorkloadView,
 )
 
 PATIENCE = 10.0
@@ -221,6 +222,8 @@ def _may_begin_first(cycle: Cycle) -> bool:
     workload = snapshot.workload
     if snapshot.spec.workload_ref is None or workload is None:
         return True
+    if workload.in_place is not None:
+        return _is_complete(cycle, workload)
     if snapshot.autoscalers is None:
         cycle.reads.append(ReadQuestion(ReadKind.AUTOSCALERS, workload.name))
         cycle.adoption_wait = f"looking for autoscalers of Deployment {workload.name}"
@@ -236,13 +239,17 @@ def _may_begin_first(cycle: Cycle) -> bool:
         cycle.reads.append(ReadQuestion(ReadKind.AUTOSCALERS, workload.name))
         cycle.wake(cycle.now + 30)
         return False
+    return _is_complete(cycle, workload)
+
+
+def _is_complete(cycle: Cycle, workload: WorkloadView) -> bool:
     complete = (
         workload.observed_generation >= workload.generation
         and workload.updated == workload.replicas == workload.available == workload.pods
     )
     if not complete:
         cycle.adoption_wait = (
-            f"waiting for Deployment {workload.name} to complete its own rollout "
+            f"waiting for {workload.kind} {workload.name} to complete its own rollout "
             f"({workload.updated} updated and {workload.available} available of {workload.replicas})"
         )
     return complete
@@ -262,7 +269,9 @@ def _explain_missing_pods(cycle: Cycle) -> None:
     if cycle.now < began + PATIENCE:
         cycle.wake(began + PATIENCE)
     else:
-        cycle.reads.append(ReadQuestion(ReadKind.PODS, pod_hash))
+        workload = cycle.snapshot.workload
+        place = workload.in_place if workload is not None else None
+        cycle.reads.append(ReadQuestion(ReadKind.PODS, pod_hash, place.labels if place is not None else ""))
         cycle.wake(cycle.now + journal.EVIDENCE_INTERVAL)
 
 
@@ -310,7 +319,7 @@ def finish(cycle: Cycle, action: Action | None) -> Decision:
         write=write,
         action=action,
         questions=tuple(cycle.questions),
-        reads=tuple(cycle.reads),
+        reads=(*cycle.reads, *cycle.move.reads),
         wake_at=min(wakes) if wakes else None,
         events=tuple(cycle.events) if urgent else (),
         waiting=cycle.move.waiting,
@@ -323,13 +332,19 @@ def _count(cycle: Cycle) -> None:
     sets = [r for r in snapshot.replica_sets if r.owned and not r.deleting and r.pod_hash in hashes]
     current = status.current.pod_hash if status.current else ""
     workload = snapshot.workload
+    place = workload.in_place if workload is not None else None
+    if workload is not None and place is not None:
+        counts = (workload.pods, place.ready, workload.available, workload.updated)
+    else:
+        updated = sum(r.pods for r in sets if r.pod_hash == current)
+        counts = (sum(r.pods for r in sets), sum(r.ready for r in sets), sum(r.available for r in sets), updated)
     cycle.change(
         observed_generation=snapshot.meta.generation,
-        replicas=sum(r.pods for r in sets),
-        ready_replicas=sum(r.ready for r in sets),
-        available_replicas=sum(r.available for r in sets),
-        updated_replicas=sum(r.pods for r in sets if r.pod_hash == current),
-        selector=f"headgate.dev/rollout={snapshot.meta.name}",
+        replicas=counts[0],
+        ready_replicas=counts[1],
+        available_replicas=counts[2],
+        updated_replicas=counts[3],
+        selector=place.labels if place is not None else f"headgate.dev/rollout={snapshot.meta.name}",
         weights=_weights(cycle, status),
         workload=(status.workload or WorkloadStatus()).model_copy(update={"observed_generation": workload.generation})
         if workload is not None and workload.found

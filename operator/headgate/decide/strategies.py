@@ -1,4 +1,4 @@
-"""What strategies that move traffic from one revision to another differ in, and which of them a Rollout has chosen.
+"""What strategies that expose a new revision step by step differ in, and which of them a Rollout has chosen.
 
 A new strategy is one new module with a class of this shape, and one line in `of`. Steps, gates, promotion and the way
 back are the same for all; nobody else asks which strategy it is.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus, Step, Weights
+from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus, Step, Weights, WorkloadStatus
 from headgate.decide.blue_green import Switching
-from headgate.decide.canary import Shifting, StepState
+from headgate.decide.canary import Allowance, Shifting, StepState
 from headgate.decide.mover import Goal, Move
 from headgate.decide.ratio import Pooling
+from headgate.decide.rolling import Replacing
 from headgate.decide.types import Plan, Snapshot
 
 if TYPE_CHECKING:
@@ -20,7 +21,19 @@ if TYPE_CHECKING:
 
 
 class Strategy(Protocol):
-    """One way in which a new revision takes over. Its weight is the percent of the users' requests that it gets."""
+    """One way in which a new revision takes over. Its weight is its exposure.
+
+    That is the percent of the users' requests that it gets, or of the pods that may be of it, where they are replaced
+    in place.
+    """
+
+    @property
+    def services(self) -> tuple[tuple[str, str], ...]:
+        """Field and name of the Service that serves what is stable, and of one that leads to what is new, if any.
+
+        None where whoever leads to the workload's pods leads to all of them.
+        """
+        ...
 
     @property
     def pooled(self) -> bool:
@@ -28,8 +41,8 @@ class Strategy(Protocol):
         ...
 
     @property
-    def services(self) -> tuple[tuple[str, str], ...]:
-        """Field and name of the Service that serves what is stable, and of one that leads to what is new, if any."""
+    def in_place(self) -> bool:
+        """The pods of the workload are replaced; no revision has a ReplicaSet."""
         ...
 
     @property
@@ -57,6 +70,10 @@ class Strategy(Protocol):
         """Seconds that a revision which was taken back stays."""
         ...
 
+    def allowance(self, steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
+        """The weight and the new pods that steps up to `index` (counted from 0) allow."""
+        ...
+
     def observed(self, snapshot: Snapshot, status: RolloutStatus) -> int:
         """The weight of what is new, as the traffic is led now."""
         ...
@@ -70,15 +87,15 @@ class Strategy(Protocol):
         ...
 
     def serves(self, snapshot: Snapshot, pod_hash: str, weight: int, now: float) -> bool:
-        """The requests go to this revision as the weight says."""
+        """This revision is exposed as the weight says."""
         ...
 
     def switched(self, snapshot: Snapshot, pod_hash: str) -> bool:
-        """What serves the users leads to this revision: the promotion is over, or cannot be told from one that is."""
+        """The world takes this revision for the stable one: the promotion is over, or looks like one that is."""
         ...
 
     def at_home(self, snapshot: Snapshot, stable: str) -> bool:
-        """Nothing leads to anything but what is stable."""
+        """Nothing but what is stable is exposed."""
         ...
 
     def relieves(self, snapshot: Snapshot, stable: str) -> bool:
@@ -93,8 +110,16 @@ class Strategy(Protocol):
         """Whether the present step is done."""
         ...
 
-    def judged(self, weight: int) -> tuple[str, str]:
+    def judged(self, weight: int, snapshot: Snapshot) -> tuple[str, str]:
         """The Services that queries speak of at a weight: what stable serves by, and what is judged by."""
+        ...
+
+    def revisions(self, snapshot: Snapshot, stable: str, new: str) -> tuple[str, str]:
+        """How the pods of these two revisions are labelled, as queries speak of them."""
+        ...
+
+    def remembered(self, snapshot: Snapshot, workload: WorkloadStatus | None) -> WorkloadStatus | None:
+        """What is noted of the workload when a revision has become stable."""
         ...
 
     def describe(self, step: Step) -> str:
@@ -102,7 +127,7 @@ class Strategy(Protocol):
         ...
 
     def traffic(self, snapshot: Snapshot, weights: Weights) -> str:
-        """Who gets the requests, as a sentence."""
+        """Who is exposed, as a sentence."""
         ...
 
 
@@ -113,4 +138,6 @@ def of(spec: RolloutSpec) -> Strategy:
         return Shifting(chosen.canary) if chosen.canary.traffic_routing is not None else Pooling(chosen.canary)
     if chosen.blue_green is not None:
         return Switching(chosen.blue_green)
+    if chosen.rolling is not None:
+        return Replacing(chosen.rolling)
     raise ValueError("no strategy is chosen")  # The model lets no such spec pass.

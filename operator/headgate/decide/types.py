@@ -108,11 +108,66 @@ class RouteView:
 
 
 @dataclass(frozen=True, slots=True)
+class InPlace:
+    """What is special about a workload whose pods are replaced in place."""
+
+    partition: int
+    """Pods of a lower ordinal keep the revision `now`; a great number closes the update."""
+    now: str = ""
+    """What the workload calls the revision that all pods had when it was last complete: `status.currentRevision`."""
+    next: str = ""
+    """And the one of its present template: `status.updateRevision`."""
+    current: int = 0
+    """Pods of the revision `now` that are not on their way out."""
+    ready: int = 0
+    labels: str = ""
+    """Label selector of its pods."""
+    service: str = ""
+    """Its governing Service."""
+    unfit: str = ""
+    """Why its update cannot be held by a partition, naming the field; empty if it can."""
+    taken_back: str = ""
+    """`SetPartition.takes_back` of the write that the partition is from; empty if another write was the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """One pod of a workload that is released in place."""
+
+    name: str
+    uid: str
+    ordinal: int
+    revision: str
+    """Its label `controller-revision-hash`."""
+    ready: bool
+    going: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PodsView:
+    """The pods of a workload, as they were read on demand."""
+
+    version: str
+    """They were read after this resourceVersion of the workload had been seen."""
+    pods: tuple[PodView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetView:
+    """A PodDisruptionBudget that speaks of the workload's pods."""
+
+    name: str
+    allowed: int
+    """Disruptions that it allows now; 0 while its controller has not seen its present spec."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadView:
-    """The Deployment of workloadRef."""
+    """The workload of workloadRef."""
 
     name: str
     found: bool
+    kind: str = field(default="Deployment", kw_only=True)
     resource_version: str = ""
     uid: str = ""
     generation: int = 0
@@ -122,6 +177,8 @@ class WorkloadView:
     available: int = 0
     pods: int = 0
     template: Mapping[str, Any] = field(default_factory=dict)
+    in_place: InPlace | None = None
+    """For a StatefulSet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +317,10 @@ class Snapshot:
     """Of the workload; None if they were not asked for yet."""
     pod_causes: Mapping[str, str] = field(default_factory=dict)
     """pod hash to why its pods do not come up, as a sentence; only what was asked for."""
+    budgets: tuple[BudgetView, ...] = ()
+    """Of a workload that is released in place."""
+    pods: PodsView | None = None
+    """Likewise; None if they were not asked for yet."""
     outcome: Outcome | None = None
     barred: frozenset[str] = frozenset()
     """Keys of actions that failed lately and are not tried again yet."""
@@ -393,6 +454,25 @@ class ScaleWorkload(Action):
 
 
 @dataclass(frozen=True, slots=True)
+class SetPartition(Action):
+    """Say from which ordinal on the pods of a StatefulSet get its present template."""
+
+    name: str
+    resource_version: str
+    partition: int
+    takes_back: str = ""
+    """As in `SetSelector`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvictPod(Action):
+    """Evict one pod, which a PodDisruptionBudget may refuse; its workload makes it anew."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerAction(Action):
     """Write the status of a RolloutAction."""
 
@@ -432,14 +512,20 @@ class ReadKind(StrEnum):
 
     PODS = "Pods"
     AUTOSCALERS = "Autoscalers"
+    WORKLOAD_PODS = "WorkloadPods"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadQuestion:
-    """A read of the API server: why the pods of `target` (a pod hash) do not come up, or who scales it (a workload)."""
+    """A read of the API server: why the pods of `target` (a pod hash) do not come up, or who scales it (a workload).
+
+    Of `WORKLOAD_PODS` the target is the resourceVersion that the workload has been seen in.
+    """
 
     kind: ReadKind
     target: str
+    labels: str = ""
+    """Label selector of the pods, where they do not carry the operator's labels."""
 
 
 @dataclass(frozen=True, slots=True)

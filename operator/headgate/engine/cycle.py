@@ -19,7 +19,7 @@ from headgate.act.resources import ROLLOUTS
 from headgate.api.rollout import RolloutStatus
 from headgate.decide import strategies, undecidable
 from headgate.decide.invariants import Breach
-from headgate.decide.types import Action, Decision, EventNote, OutcomeKind, SetFinalizer, Snapshot
+from headgate.decide.types import Action, Decision, EventNote, EvictPod, OutcomeKind, SetFinalizer, Snapshot
 from headgate.engine.cache import Cache
 from headgate.engine.checks_runner import ChecksRunner
 from headgate.engine.intake import Intake
@@ -281,6 +281,8 @@ class Cycle:
         self._learn(key, result, uid)
         if result.doubt is not None:
             parts.ledger.of(key).doubts[result.doubt.kind, name] = result.doubt
+        if isinstance(action, EvictPod):
+            parts.reads.forget_pods(key)  # Whatever became of it, what was read of them is of the time before.
         if result.namespace_terminating:
             parts.reads.found(key).namespace_terminating = True
         outcome = parts.ledger.note(key, action, result.kind, result.reason, result.message, parts.now())
@@ -355,6 +357,7 @@ class Cycle:
             answers=self._parts.checks.answers(key),
             autoscalers=found.autoscalers,
             pod_causes=found.pod_causes,
+            pods=found.pods,
             namespace_terminating=found.namespace_terminating,
         )
 

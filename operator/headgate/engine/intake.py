@@ -12,14 +12,14 @@ from typing import Any, Literal
 from headgate.api.common import LABEL_ROLLOUT
 from headgate.engine.cache import Cache
 from headgate.engine.queue import Key, WorkQueue
-from headgate.observe.references import References
-from headgate.observe.store import BY_REFERENCE, BY_ROLLOUT, BY_SERVICE, owner, reference
+from headgate.observe.references import EVERY, SHARED, References
+from headgate.observe.store import BY_NAMESPACE, BY_REFERENCE, BY_ROLLOUT, BY_SERVICE, owner, reference
 from headgate.telemetry.logs import logger
 
 log = logger(__name__)
 Object = dict[str, Any]
 EventType = Literal["ADDED", "MODIFIED", "DELETED"] | None
-CHATTY = frozenset({"ReplicaSet", "EndpointSlice", "Deployment"})
+CHATTY = frozenset({"ReplicaSet", "EndpointSlice", "Deployment", "StatefulSet", "PodDisruptionBudget"})
 """Kinds whose changes come in bursts while pods come and go."""
 BURST_SECONDS = 0.1
 """A burst is looked at once, this long after it began."""
@@ -52,6 +52,7 @@ def build_indexes(cache: Cache, references: References) -> None:
     for kind in BELONGING:
         cache.index(kind, BY_ROLLOUT, belonging(kind))
     cache.index("EndpointSlice", BY_SERVICE, lambda o: (owner(o["metadata"]["namespace"], o["service"]),))
+    cache.index("PodDisruptionBudget", BY_NAMESPACE, lambda o: (str(o["metadata"]["namespace"]),))
     cache.index("Rollout", BY_REFERENCE, lambda o: sorted(references.of(o)))
 
 
@@ -130,16 +131,15 @@ class Intake:
         meta = obj["metadata"]
         if kind == "Rollout":
             # Those that share a reference, too: one may have waited for the other to leave it.
-            found = {
-                k for r in self._references.of(obj) for k in self._referring(r) if not r.startswith("QualityGate/")
-            }
+            found = {k for r in self._references.of(obj) for k in self._referring(r) if not r.startswith(SHARED)}
             return found | {Key(meta["namespace"], meta["name"])}
         if kind in BELONGING:
             key = rollout_of(kind, obj)
             return {key} if key and self._cache.get("Rollout", *key) else set()
         if kind == "EndpointSlice":
             return set(self._referring(reference("Service", meta["namespace"], obj["service"])))
-        return set(self._referring(reference(kind, str(meta.get("namespace") or ""), meta["name"])))
+        name = EVERY if kind == "PodDisruptionBudget" else meta["name"]
+        return set(self._referring(reference(kind, str(meta.get("namespace") or ""), name)))
 
     def _referring(self, named: str) -> Iterable[Key]:
         for obj in self._cache.by("Rollout", BY_REFERENCE, named):

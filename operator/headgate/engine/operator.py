@@ -75,7 +75,7 @@ class Operator:
         self.kube.observers.append(self._called)
         # The rights to the kinds of the others may be missing, and a kind that cannot be listed is waited for.
         used = [router for key, router in routers.items() if key.partition(".")[0] in config.routers]
-        self.sources = sources(used, config.namespaces)
+        self.sources = sources(used, config.namespaces, config.rolling_kinds)
         self.cache = Cache(monotonic=host.monotonic)
         self.queue = WorkQueue(rand=host.rand)
         models = Models()

@@ -12,8 +12,9 @@ from headgate.act.errors import ApiError, one_line
 from headgate.act.kube import Kube
 from headgate.act.resources import AUTOSCALERS, NAMESPACES, PODS
 from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT
-from headgate.decide.types import AutoscalerView, ReadKind, ReadQuestion
+from headgate.decide.types import AutoscalerView, PodsView, ReadKind, ReadQuestion
 from headgate.engine.queue import Key
+from headgate.observe import views
 from headgate.telemetry.logs import logger
 
 EVERY = 30.0
@@ -30,6 +31,7 @@ class Found:
 
     pod_causes: dict[str, str] = field(default_factory=dict)
     autoscalers: tuple[AutoscalerView, ...] | None = None
+    pods: PodsView | None = None
     namespace_terminating: bool = False
     _at: dict[tuple[str, str], float] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -53,11 +55,17 @@ class Reads:
     def ask(self, key: Key, questions: Iterable[ReadQuestion]) -> None:
         """Read what was not read lately; does not wait."""
         for question in questions:
-            self._start(key, str(question.kind), question.target)
+            self._start(key, str(question.kind), question.target, question.labels)
 
     def ask_namespace(self, key: Key) -> None:
         """Look whether the namespace is being deleted; does not wait."""
         self._start(key, NAMESPACE, "")
+
+    def forget_pods(self, key: Key) -> None:
+        """Take that a workload's pods are not any more what was read of them."""
+        found = self.found(key)
+        found.pods = None
+        found._at = {k: at for k, at in found._at.items() if k[0] != ReadKind.WORKLOAD_PODS}  # noqa: SLF001
 
     def drop(self, key: Key) -> None:
         """Forget a Rollout."""
@@ -65,21 +73,27 @@ class Reads:
         for task in found._tasks if found else ():  # noqa: SLF001  its own record
             task.cancel()
 
-    def _start(self, key: Key, kind: str, target: str) -> None:
+    def _start(self, key: Key, kind: str, target: str, labels: str = "") -> None:
         found = self.found(key)
         now = self._monotonic()
+        if kind == ReadKind.WORKLOAD_PODS:
+            # Each version of the workload is a target of its own.
+            found._at = {k: at for k, at in found._at.items() if k[0] != kind or k[1] == target}  # noqa: SLF001
         if now - found._at.get((kind, target), float("-inf")) < EVERY:  # noqa: SLF001
             return
         found._at[kind, target] = now  # noqa: SLF001
-        task = asyncio.get_running_loop().create_task(self._read(key, found, kind, target), name=f"read {key}")
+        task = asyncio.get_running_loop().create_task(self._read(key, found, kind, target, labels), name=f"read {key}")
         found._tasks.add(task)  # noqa: SLF001
         task.add_done_callback(found._tasks.discard)  # noqa: SLF001
 
-    async def _read(self, key: Key, found: Found, kind: str, target: str) -> None:
-        before = (dict(found.pod_causes), found.autoscalers, found.namespace_terminating)
+    async def _read(self, key: Key, found: Found, kind: str, target: str, labels: str) -> None:
+        before = (dict(found.pod_causes), found.autoscalers, found.pods, found.namespace_terminating)
         try:
             if kind == ReadKind.PODS:
-                found.pod_causes[target] = await self._why(key, target)
+                found.pod_causes[target] = await self._why(key, target, labels)
+            elif kind == ReadKind.WORKLOAD_PODS:
+                listing = await self._kube.list(PODS, key.namespace, labels=labels)
+                found.pods = PodsView(target, tuple(views.pod(p) for p in listing.items))
             elif kind == ReadKind.AUTOSCALERS:
                 found.autoscalers = await self._scalers(key, target)
             else:
@@ -88,11 +102,11 @@ class Reads:
         except ApiError as error:
             log.warning("read on demand failed", kind=kind, rollout=str(key), reason=error.reason)
             return
-        if before != (found.pod_causes, found.autoscalers, found.namespace_terminating):
+        if before != (found.pod_causes, found.autoscalers, found.pods, found.namespace_terminating):
             self._on_answer(key)
 
-    async def _why(self, key: Key, pod_hash: str) -> str:
-        labels = f"{LABEL_ROLLOUT}={key.name},{LABEL_REVISION}={pod_hash}"
+    async def _why(self, key: Key, pod_hash: str, labels: str) -> str:
+        labels = labels or f"{LABEL_ROLLOUT}={key.name},{LABEL_REVISION}={pod_hash}"
         listing = await self._kube.list(PODS, key.namespace, labels=labels, limit=PODS_LOOKED_AT)
         causes: dict[str, int] = {}
         for pod in listing.items:

@@ -40,8 +40,16 @@ ALWAYS = (
 )
 
 
-def sources(routers: Iterable[Router], namespaces: Sequence[str]) -> tuple[Source, ...]:
+IN_PLACE = {"StatefulSet": Source(resources.STATEFUL_SETS)}
+"""The workloads that can be released in place, by kind."""
+
+
+def sources(
+    routers: Iterable[Router], namespaces: Sequence[str], rolling_kinds: Sequence[str] = ()
+) -> tuple[Source, ...]:
     """All kinds to watch; with namespaces only those that a Role can grant."""
     routed = {r.resource: Source(r.resource, optional=True) for r in routers}
-    found = (*ALWAYS, *routed.values())
+    in_place = [IN_PLACE[kind] for kind in dict.fromkeys(rolling_kinds)]
+    budgets = [Source(resources.BUDGETS)] if in_place else []
+    found = (*ALWAYS, *routed.values(), *in_place, *budgets)
     return tuple(s for s in found if not (namespaces and s.cluster_scoped))

@@ -79,6 +79,23 @@ def _deployment(obj: Object) -> Object:
     }
 
 
+def _stateful_set(obj: Object) -> Object:
+    spec = obj.get("spec") or {}
+    counts = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    revisions = ("currentReplicas", "currentRevision", "updateRevision")
+    return {
+        "metadata": _shifted(obj),
+        "spec": _pick(spec, ("replicas", "updateStrategy", "selector", "serviceName")),
+        "status": _pick(obj.get("status"), (*counts, *revisions)),
+        PACKED: _packed(spec.get("template") or {}),
+    }
+
+
+def _budget(obj: Object) -> Object:
+    status = _pick(obj.get("status"), ("observedGeneration", "disruptionsAllowed"))
+    return _spec_only(obj) | {"status": status}
+
+
 def _replica_set(obj: Object) -> Object:
     status = _pick(
         obj.get("status"), ("observedGeneration", "replicas", "readyReplicas", "availableReplicas", "conditions")
@@ -151,6 +168,8 @@ TRIMMERS: Mapping[str, Callable[[Object], Object]] = {
     "Environment": _spec_only,
     "RolloutAction": _action,
     "Deployment": _deployment,
+    "StatefulSet": _stateful_set,
+    "PodDisruptionBudget": _budget,
     "ReplicaSet": _replica_set,
     "ControllerRevision": _controller_revision,
     "Service": _service,

@@ -13,6 +13,11 @@ from headgate.traffic.protocol import Router
 
 Object = Mapping[str, Any]
 
+EVERY = "*"
+"""Stands for the name of each object of its kind in the namespace: any of them may be meant."""
+SHARED = ("QualityGate/", "PodDisruptionBudget/")
+"""How references to what many Rollouts share begin."""
+
 
 class References:
     """The references and claims of Rollouts."""
@@ -32,7 +37,9 @@ class References:
         named |= {("QualityGate", gate.ref.name) for gate in spec.gates}
         named |= {("QualityGate", name) for _, name in strategy.gates}
         if spec.workload_ref is not None:
-            named.add(("Deployment", spec.workload_ref.name))
+            named.add((spec.workload_ref.kind, spec.workload_ref.name))
+        if strategy.in_place:
+            named.add(("PodDisruptionBudget", EVERY))
         canary = strategy.routed
         if canary is not None:
             for router in self._routers:
@@ -60,8 +67,8 @@ class References:
         """The other Rollouts that refer to something that this one refers to."""
         found: dict[str, Object] = {}
         for named in sorted(self.of(rollout)):
-            if named.startswith("QualityGate/"):
-                continue  # Gates are shared by design.
+            if named.startswith(SHARED):
+                continue  # By design.
             for other in store.by("Rollout", BY_REFERENCE, named):
                 found[other["metadata"]["uid"]] = other
         found.pop(rollout["metadata"]["uid"], None)
@@ -72,7 +79,8 @@ class References:
         for _, name in strategy.services:
             yield f"Service/{name}", f'Service "{name}"'
         if spec.workload_ref is not None:
-            yield f"Deployment/{spec.workload_ref.name}", f'Deployment "{spec.workload_ref.name}"'
+            ref = spec.workload_ref
+            yield f"{ref.kind}/{ref.name}", f'{ref.kind} "{ref.name}"'
         canary = strategy.routed
         if canary is None:
             return

@@ -16,8 +16,10 @@ from headgate.decide.types import (
     ActionView,
     Answer,
     AutoscalerView,
+    BudgetView,
     Outcome,
     PlanView,
+    PodsView,
     RolloutMeta,
     RouteView,
     ServiceView,
@@ -28,7 +30,7 @@ from headgate.decide.types import (
 from headgate.observe import views
 from headgate.observe.reading import NOTHING, Models, Once
 from headgate.observe.references import References
-from headgate.observe.store import BY_ROLLOUT, BY_SERVICE, Store, owner
+from headgate.observe.store import BY_NAMESPACE, BY_ROLLOUT, BY_SERVICE, Store, owner
 from headgate.traffic.protocol import Router
 
 Object = Mapping[str, Any]
@@ -44,6 +46,7 @@ class Known:
     answers: Sequence[Answer] = ()
     autoscalers: tuple[AutoscalerView, ...] | None = None
     pod_causes: Mapping[str, str] = field(default_factory=dict)
+    pods: PodsView | None = None
     namespace_terminating: bool = False
 
 
@@ -78,6 +81,7 @@ class Observer:
             return None
         meta = views.rollout_meta(obj)
         spec, problem = self.models.usable_spec(obj)
+        strategy = strategies.of(spec)
         belonging = owner(namespace, name)
         sets = tuple(
             views.replica_set(o, meta.uid, rollout_deleting=meta.deleting)
@@ -85,7 +89,11 @@ class Observer:
         )
         hashes = {s.name: s.pod_hash for s in sets}
         workload, template, revision = self._template(obj, namespace, spec)
-        services = [self._service(meta, service, hashes, now) for _, service in strategies.of(spec).services]
+        if workload is not None and workload.in_place is not None:
+            # The workload alone says how many.
+            spec = spec.model_copy(update={"replicas": workload.replicas})
+        services = [self._service(meta, service, hashes, now) for _, service in strategy.services]
+        stable_service, canary_service = (*services, *[ServiceView("", found=False)] * 2)[:2]
         gates, broken = self._gates(namespace, spec)
         status = self.models.status(obj)
         return Snapshot(
@@ -97,8 +105,8 @@ class Observer:
             revision=revision,
             replica_sets=sets,
             plans=self._plans_of(meta.uid, belonging),
-            stable_service=services[0],
-            canary_service=services[1] if len(services) > 1 else ServiceView("", found=False),
+            stable_service=stable_service,
+            canary_service=canary_service,
             # With a spec that was readable before, traffic can still be lowered.
             routes=() if spec is NOTHING else self._routes(namespace, meta.uid, spec, status, now),
             workload=workload,
@@ -111,6 +119,8 @@ class Observer:
             answers=tuple(known.answers),
             autoscalers=known.autoscalers,
             pod_causes=dict(known.pod_causes),
+            budgets=self._budgets(namespace, workload),
+            pods=known.pods,
             outcome=known.outcome,
             barred=known.barred,
             written=known.written,
@@ -136,22 +146,29 @@ class Observer:
                 return None, None, ""
             meta = rollout["metadata"]
             return None, template, self._templates.get(meta["uid"], meta["generation"], lambda: revision_of(template))
-        name = spec.workload_ref.name
-        obj = self._store.get("Deployment", namespace, name)
+        name, kind = spec.workload_ref.name, spec.workload_ref.kind
+        obj = self._store.get(kind, namespace, name)
         if obj is None:
-            return WorkloadView(name, found=False), None, ""
+            return WorkloadView(name, found=False, kind=kind), None, ""
         view, revision = self._workloads.get(
-            obj["metadata"]["uid"], obj["metadata"]["resourceVersion"], lambda: self._workload(name, obj)
+            obj["metadata"]["uid"], obj["metadata"]["resourceVersion"], lambda: self._workload(kind, name, obj)
         )
         return view, view.template if view.found else None, revision
 
-    def _workload(self, name: str, obj: Object) -> tuple[WorkloadView, str]:
-        view = views.workload(name, obj)
+    def _workload(self, kind: str, name: str, obj: Object) -> tuple[WorkloadView, str]:
+        view = views.stateful_set(name, obj) if kind == "StatefulSet" else views.workload(name, obj)
         if not view.found:
             return view, ""
         # Its counts change often, its template seldom.
         revision = self._templates.get(view.uid, view.generation, lambda: revision_of(view.template))
         return view, revision
+
+    def _budgets(self, namespace: str, workload: WorkloadView | None) -> tuple[BudgetView, ...]:
+        if workload is None or workload.in_place is None:
+            return ()
+        labels = views.labels_of(workload.template)
+        found = self._store.by("PodDisruptionBudget", BY_NAMESPACE, namespace)
+        return tuple(views.budget(o) for o in found if views.selects(o["spec"].get("selector"), labels))
 
     def _service(self, meta: RolloutMeta, name: str, hashes: Mapping[str, str], now: float) -> ServiceView:
         slices = self._store.by("EndpointSlice", BY_SERVICE, owner(meta.namespace, name))

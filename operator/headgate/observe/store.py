@@ -11,6 +11,8 @@ BY_ROLLOUT = "rollout"
 """Index of ReplicaSets, ControllerRevisions and RolloutActions: `namespace/name` of the Rollout that they belong to."""
 BY_SERVICE = "service"
 """Index of EndpointSlices: `namespace/name` of the Service."""
+BY_NAMESPACE = "namespace"
+"""Index of PodDisruptionBudgets: their namespace."""
 BY_REFERENCE = "reference"
 """Index of Rollouts: `Kind/namespace/name` of each object that they refer to."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,8 +17,11 @@ from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import Step
 from headgate.decide.types import (
     ActionView,
+    BudgetView,
+    InPlace,
     Plan,
     PlanView,
+    PodView,
     ReplicaSetView,
     RolloutMeta,
     ServiceView,
@@ -116,6 +120,100 @@ def workload(name: str, obj: Object | None) -> WorkloadView:
         pods=int(status.get("replicas") or 0),
         template=orjson.loads(obj["packed"]),
     )
+
+
+def stateful_set(name: str, obj: Object) -> WorkloadView:
+    """A StatefulSet, which is released in place."""
+    view = workload(name, obj)
+    if not view.found:
+        return replace(view, kind="StatefulSet")
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    update = spec.get("updateStrategy") or {}
+    kind = str(update.get("type") or "RollingUpdate")
+    unfit = (
+        f"has updateStrategy.type {kind}, which no partition holds; make it RollingUpdate"
+        if kind != "RollingUpdate"
+        else ""
+    )
+    place = InPlace(
+        partition=int((update.get("rollingUpdate") or {}).get("partition") or 0),
+        now=str(status.get("currentRevision") or ""),
+        next=str(status.get("updateRevision") or ""),
+        current=int(status.get("currentReplicas") or 0),
+        ready=int(status.get("readyReplicas") or 0),
+        labels=selector_text(spec.get("selector")),
+        service=str(spec.get("serviceName") or ""),
+        unfit=unfit,
+        taken_back=str(obj["metadata"].get("takenBack") or ""),
+    )
+    return replace(view, kind="StatefulSet", in_place=place)
+
+
+def pod(obj: Object) -> PodView:
+    """A pod of a StatefulSet."""
+    meta, status = obj["metadata"], obj.get("status") or {}
+    ordinal = meta["name"].rpartition("-")[2]
+    conditions = status.get("conditions") or ()
+    return PodView(
+        name=meta["name"],
+        uid=meta["uid"],
+        ordinal=int(ordinal) if ordinal.isdecimal() else 0,
+        revision=str((meta.get("labels") or {}).get("controller-revision-hash") or ""),
+        ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
+        going=bool(meta.get("deletionTimestamp")),
+    )
+
+
+def budget(obj: Object) -> BudgetView:
+    """A PodDisruptionBudget; until its controller has seen its spec it allows nothing."""
+    meta, status = obj["metadata"], obj.get("status") or {}
+    seen = int(status.get("observedGeneration") or 0) >= int(meta.get("generation") or 0)
+    return BudgetView(meta["name"], int(status.get("disruptionsAllowed") or 0) if seen else 0)
+
+
+def labels_of(template: Mapping[str, Any]) -> Mapping[str, str]:
+    """The labels that a template's pods carry."""
+    metadata = template.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
+    return labels if isinstance(labels, Mapping) else {}
+
+
+def selects(selector: Any, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector, as objects hold it, selects these labels; an empty one does, none at all does not."""
+    if not isinstance(selector, Mapping):
+        return False
+    wanted = selector.get("matchLabels") or {}
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    return all(_fits(one, labels) for one in selector.get("matchExpressions") or ())
+
+
+def _fits(one: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    value, values = labels.get(str(one.get("key"))), one.get("values") or ()
+    fits = {
+        "In": value in values,
+        "NotIn": value not in values,
+        "Exists": value is not None,
+        "DoesNotExist": value is None,
+    }
+    return fits.get(str(one.get("operator")), False)
+
+
+def selector_text(selector: Any) -> str:
+    """A label selector as the API takes it in a query."""
+    if not isinstance(selector, Mapping):
+        return ""
+    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    for one in selector.get("matchExpressions") or ():
+        key, values = one.get("key"), ",".join(one.get("values") or ())
+        texts = {
+            "In": f"{key} in ({values})",
+            "NotIn": f"{key} notin ({values})",
+            "Exists": f"{key}",
+            "DoesNotExist": f"!{key}",
+        }
+        parts.append(texts[str(one.get("operator"))])
+    return ",".join(parts)
 
 
 def plan(obj: Object) -> PlanView | None:

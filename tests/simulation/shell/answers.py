@@ -52,6 +52,14 @@ def no_such_kind() -> Refused:
     return Refused(404, "NotFound", "the server could not find the requested resource")
 
 
+def disruption_refused(budget: str) -> Refused:
+    """A PodDisruptionBudget does not allow it now."""
+    message = "Cannot evict pod as it would violate the pod's disruption budget."
+    why = f"The disruption budget {budget} needs more healthy pods"
+    causes = [{"reason": "DisruptionBudget", "message": why}]
+    return Refused(429, "TooManyRequests", message, causes=causes)
+
+
 def not_found(kind: Kind, name: str) -> Refused:
     """There is no such object."""
     return Refused(404, "NotFound", f'{_full(kind)} "{name}" not found', **_of(kind, name))

@@ -80,6 +80,8 @@ class Server:
                 return self._list(asked)
             if request.method == "POST":
                 return self._create(asked)
+        elif request.method == "POST" and (place.kind.kind, place.subresource) == ("Pod", "eviction"):
+            return self._evict(asked)
         elif request.method in _VERBS:
             return _VERBS[request.method](self, asked)
         raise answers.method_not_allowed()
@@ -301,6 +303,33 @@ class Server:
             if kind.generation:
                 going["generation"] = going.get("generation", 0) + 1
         return 200, self.store.replace(kind, after, actor=asked.actor, manager=asked.query.get("fieldManager", ""))
+
+    def _evict(self, asked: _Asked) -> tuple[int, Object]:
+        """Delete a pod, if every budget of it allows that."""
+        place, body = asked.where, _object(asked.body)
+        pod = self.store.get(place.kind, place.namespace, place.name)
+        if pod is None:
+            raise answers.not_found(place.kind, place.name)
+        wanted = ((body.get("deleteOptions") or {}).get("preconditions") or {}).get("uid")
+        if wanted and wanted != pod["metadata"]["uid"]:
+            raise answers.precondition(place.kind, place.name, "uid", wanted, pod["metadata"]["uid"])
+        labels = pod["metadata"].get("labels") or {}
+        serves = (pod.get("status") or {}).get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
+        for budget in self.store.all("PodDisruptionBudget", place.namespace) if serves else ():
+            if not (budget["spec"]["selector"].get("matchLabels") or {}).items() <= labels.items():
+                continue
+            if not (budget.get("status") or {}).get("disruptionsAllowed"):
+                raise answers.disruption_refused(budget["metadata"]["name"])
+
+            def count(fresh: Object) -> None:
+                fresh["status"]["disruptionsAllowed"] -= 1
+
+            self.store.change("PodDisruptionBudget", place.namespace, budget["metadata"]["name"], count, actor="server")
+        if not pod["metadata"].get("deletionTimestamp"):
+            going = copied(pod)
+            going["metadata"]["deletionTimestamp"] = seconds_of(self._wall())
+            self.store.replace(place.kind, going, actor=asked.actor)
+        return 201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
     @staticmethod
     def _fits(asked: _Asked, obj: Object) -> None:

@@ -51,8 +51,13 @@ KINDS = (
     _custom("headgate.dev", "v1alpha1", "qualitygates", "QualityGate", status=False),
     _custom("headgate.dev", "v1alpha1", "environments", "Environment", namespaced=False, status=False),
 )
-BY_NAME = {k.kind: k for k in KINDS}
-_BY_PATH = {(k.group, k.version, k.plural): k for k in KINDS}
+IN_PLACE = (
+    Kind("apps", "v1", "statefulsets", "StatefulSet", status=True, generation=True),
+    Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", status=True, generation=True),
+)
+"""What a release in place needs: apart, because the order of the others is a part of what each known seed tells."""
+BY_NAME = {k.kind: k for k in (*KINDS, *IN_PLACE)}
+_BY_PATH = {(k.group, k.version, k.plural): k for k in BY_NAME.values()}
 
 
 @dataclass(frozen=True, slots=True)

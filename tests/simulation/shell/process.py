@@ -69,6 +69,8 @@ class Surroundings:
     seed: int
     sent: Sent
     ended: Callable[[Process, BaseException | None], None]
+    config: OperatorConfig = CONFIG
+    prometheus: type[Prometheus] = Prometheus
 
 
 class Process:
@@ -83,7 +85,7 @@ class Process:
         self._around = around
         self._main: asyncio.Task[None] | None = None
         self._seed = f"{around.seed}/{self.name}"
-        self.prometheus = Prometheus(
+        self.prometheus = around.prometheus(
             around.cluster, around.traffic, random.Random(f"{self._seed}/prometheus"), around.faults.check
         )
         self.wire = Wire(
@@ -124,7 +126,7 @@ class Process:
             listens=False,
         )
         options = Options(
-            config=CONFIG,
+            config=self._around.config,
             kubeconfig=None,
             context=None,
             log_level="error",

@@ -121,7 +121,7 @@ class Store:
         before = self._objects[of][key_of(obj)]
         if obj == before:
             return before
-        if of.kind in ("HTTPRoute", "Service") and obj["spec"] != before["spec"]:
+        if of.kind in ("HTTPRoute", "Service", "StatefulSet") and obj["spec"] != before["spec"]:
             # The rules are one field, which is its last writer's; of a Service nothing but one key is ever written.
             obj["metadata"]["managedFields"] = [{"manager": manager or actor, "operation": "Update"}]
         self._commit("MODIFIED", of, before, obj, actor)

@@ -119,6 +119,16 @@ def pooled(name: str, version: int) -> Json:
     return made
 
 
+def replacing(name: str, **_: Any) -> Json:
+    """A Rollout of a StatefulSet, in place, which the operator of the trials is not set up for."""
+    reference = {"ref": {"kind": "QualityGate", "name": f"{name}-{GATE}"}, "duration": "2s", "count": 1}
+    steps: list[Json] = [{"setBatch": 1}, {"pause": {"duration": "200ms"}}, {"setBatch": "50%"}, {"gate": reference}]
+    made = _rollout(name, [], {"workloadRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name}})
+    del made["spec"]["replicas"]
+    made["spec"]["strategy"] = {"rolling": {"steps": steps}}
+    return made
+
+
 def waiting(name: str, version: int) -> Json:
     """A Rollout whose release waits for a person."""
     return _rollout(name, [{"setWeight": 50}, {"pause": {}}], {"template": template(name, version)})
@@ -222,7 +232,7 @@ def journal(name: str, version: int) -> Json:
         "updatedReplicas": 2,
         "selector": f"headgate.dev/rollout={name}",
         "collisionCount": 0,
-        "workload": {"observedGeneration": 1, "adopted": False, "reasserted": 0},
+        "workload": {"observedGeneration": 1, "revision": "db-1", "adopted": False, "reasserted": 0},
         "orphaned": False,
         "conditions": [{**condition, "observedGeneration": 1}],
         "gates": [run],
@@ -242,6 +252,7 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
         "routed": routed,
         "switching": switching,
         "pooled": pooled,
+        "replacing": replacing,
         "journal": journal,
     },
     "QualityGate": {"gate": gate, "words": gate_of_words},
