@@ -101,9 +101,13 @@ def vector(*values: str) -> Behaviour:
 
 def matrix(*values: str, age: float = 0.0) -> Behaviour:
     """Answer with one series of these points, the newest so old."""
-    now = time.time() - age
-    points = [[now - (len(values) - index) * 15, value] for index, value in enumerate(values)]
-    return answering({"resultType": "matrix", "result": [{"metric": {}, "values": points}]})
+
+    async def behaviour(writer: asyncio.StreamWriter) -> None:
+        now = time.time() - age
+        points = [[now - (len(values) - index) * 15, value] for index, value in enumerate(values)]
+        await answering({"resultType": "matrix", "result": [{"metric": {}, "values": points}]})(writer)
+
+    return behaviour
 
 
 def question(timeout: float = 5.0, *, sample: bool = False, **query: Any) -> Question:

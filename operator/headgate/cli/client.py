@@ -100,6 +100,10 @@ class Client:
                     for line in filter(None, lines):
                         yield _event(line)
             finally:
+                # Taking leave by TLS would wait for a server that may be busy, where nobody waits for it.
+                connection = response.response.connection
+                if connection is not None and connection.transport is not None:
+                    connection.transport.abort()
                 response.response.close()
 
     async def _call(self, method: str, path: str, query: Mapping[str, str] | None, body: Json | None = None) -> Json:

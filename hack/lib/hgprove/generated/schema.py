@@ -27,6 +27,8 @@ CHOICES: tuple[tuple[str, ...], ...] = (
     ("max", "min", "equals"),
 )
 """Fields of which one must be there although each is optional by itself; the first one if nothing is asked for."""
+TOGETHER: tuple[tuple[str, ...], ...] = (("canaryService", "trafficRouting"),)
+"""Optional fields of which the rules want all or none; what the example has of them stays."""
 
 Json = dict[str, Any]
 Place = tuple[str | int, ...]
@@ -127,6 +129,7 @@ def _least(schema: Mapping[str, Any], value: Any, place: Place) -> Any:
             there = [name for name in choice if name in value and name in schema["properties"]]
             if there and not keep.intersection(choice):
                 keep.add(there[0])
+        keep.update(*(group for group in TOGETHER if value.keys() >= set(group)))
         return {
             name: _least(schema["properties"].get(name, {}), below, place[1:] if name == wanted else ())
             for name, below in value.items()
