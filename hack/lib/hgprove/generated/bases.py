@@ -260,3 +260,5 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
     "RolloutAction": {"action": action},
 }
 """By kind and name; a property is taken from the first one that has it."""
+APART = frozenset({"pooled", "replacing"})
+"""Bases that no Rollout of another base may become while it lives."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from hack.lib.hgprove.campaign import Result
+from hack.lib.hgprove.generated.bases import APART
 from hack.lib.hgprove.generated.cases import Case
 from hack.lib.hgprove.generated.trials import Trials
 
@@ -35,6 +36,8 @@ def run(
             yield result
         elif case.kind == "Environment":
             yield trials.environment(case)
+        elif case.base in APART:
+            yield trials.apart(case)
         else:
             taken.append(case)
     for first in range(0, len(taken), batch_size):

@@ -18,17 +18,19 @@ GIVEN = ("apiVersion", "kind", "metadata")
 """Properties of the root that Kubernetes itself defines; below `metadata` its own validation holds."""
 CHOICES: tuple[tuple[str, ...], ...] = (
     ("template", "workloadRef"),
-    ("canary", "blueGreen"),
+    ("canary", "blueGreen", "rolling"),
     ("template", "raw"),
-    ("setWeight", "pause", "gate", "setCanaryScale"),
+    ("setWeight", "setBatch", "pause", "gate", "setCanaryScale"),
     ("replicas", "weight", "matchTrafficWeight"),
     ("gatewayAPI", "contour", "istio", "traefik", "smi", "apisix", "nginx"),
     ("httpRoutes", "grpcRoutes"),
     ("max", "min", "equals"),
 )
 """Fields of which one must be there although each is optional by itself; the first one if nothing is asked for."""
-TOGETHER: tuple[tuple[str, ...], ...] = (("canaryService", "trafficRouting"),)
+TOGETHER: tuple[tuple[str, ...], ...] = (("canaryService", "trafficRouting"), ("apiVersion", "kind", "name"))
 """Optional fields of which the rules want all or none; what the example has of them stays."""
+LEADS = "setBatch"
+"""A step that must be among a list's, whatever else is."""
 
 Json = dict[str, Any]
 Place = tuple[str | int, ...]
@@ -137,5 +139,9 @@ def _least(schema: Mapping[str, Any], value: Any, place: Place) -> Any:
         }
     if isinstance(value, list) and value:
         index = wanted if isinstance(wanted, int) else 0
-        return [_least(schema.get("items") or {}, value[index], place[1:] if index == wanted else ())]
+        leads = next((i for i, item in enumerate(value) if isinstance(item, Mapping) and LEADS in item), index)
+        return [
+            _least(schema.get("items") or {}, value[i], place[1:] if i == wanted else ())
+            for i in sorted({leads, index})
+        ]
     return value

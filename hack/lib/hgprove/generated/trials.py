@@ -12,7 +12,7 @@ from hack.lib.hgprove.generated.cases import Case
 from hack.lib.hgprove.generated.schema import Json
 from hack.lib.hgprove.generated.world import LAX, REFUSED, STRICT, Plot, Sight, World
 from tests.api.kube import Refused
-from tests.api.shop import actions, gates, rollouts
+from tests.api.shop import Shop, actions, gates, rollouts
 
 ANSWER = 180.0
 """Seconds until every changed object has its answer: some, but the machine may have other things to do."""
@@ -144,6 +144,23 @@ class Trials:
             self.world.remove(f"{ENVIRONMENTS}/{said['metadata']['name']}")
         problem = "" if code < REFUSED else f"it was taken at first, and refused then: {said.get('message')}"
         return Result(case.id, not problem, problem, [], time.monotonic() - began, "valid")
+
+    def apart(self, case: Case) -> Result:
+        """Create a Rollout that no other one may become, and expect an answer and no traffic that nobody answers."""
+        shop = Shop(self.world.kube, self._space, f"apart-{time.monotonic_ns()}")
+        trial = Trial(case, Plot(shop))
+        shop.deploy_surroundings()
+        self.world.kube.create(gates(shop.namespace), bases.gate(shop.name))
+        trial.plane = self.world.look([trial.plot]).data_plane(trial.plot)
+        code, said = self.world.kube.request("POST", rollouts(shop.namespace), case.build(shop.name, 1))
+        if code >= REFUSED:
+            trial.alarm(f"it was taken at first, and refused then: {said.get('message')}")
+            return trial.result()
+        trial.generation = int(said["metadata"]["generation"])
+        self._answers([trial])
+        self._judge([trial])
+        self.world.remove(shop.path)
+        return trial.result()
 
     def plot(self) -> Plot:
         """An application that is as it was, or a new one."""
