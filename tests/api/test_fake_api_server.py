@@ -232,7 +232,7 @@ def custom(s: Session) -> None:
     s.json_patch(rollouts(s, "a") + "/status", put("/status/decision", "many"))
     s.json_patch(rollouts(s, "a") + "/status", put("/status/phase", "Nowhere"))
     s.merge(rollouts(s, "a"), {"spec": {"replicas": -1}})
-    s.merge(rollouts(s, "a"), {"spec": {"replicas": None}})
+    s.merge(rollouts(s, "a"), {"spec": {"strategy": None}})
     s.create(rollouts(s), {"apiVersion": "headgate.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": "b"}})
     s.send("PUT", rollouts(s, "a"), rollout("a"))
     s.merge(rollouts(s, "a"), {"metadata": {"finalizers": ["headgate.dev/hand-back"]}})
