@@ -167,6 +167,27 @@ class OwnPods:
         return workload
 
 
+class Unrouted:
+    """What strategies have in common in which pods are the weight, so that no router takes part."""
+
+    __slots__ = ()
+
+    @property
+    def routed(self) -> Canary | None:
+        """No router takes part."""
+        return None
+
+    @property
+    def scale_down_delay_seconds(self) -> int:
+        """None: pods that stay would keep their share."""
+        return 0
+
+    @property
+    def abort_scale_down_delay_seconds(self) -> int:
+        """None, likewise."""
+        return 0
+
+
 class TwoServices(OwnPods):
     """What of these those have in common under which each of two Services leads to one revision."""
 

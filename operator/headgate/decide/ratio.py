@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from headgate.api.rollout import Canary, RolloutStatus, Step, Weights
 from headgate.decide import canary, mover
-from headgate.decide.canary import FIELD, OwnPods, StepState
+from headgate.decide.canary import FIELD, OwnPods, StepState, Unrouted
 from headgate.decide.journal import running
 from headgate.decide.mover import Goal, Move
 from headgate.decide.pool import ALL, Bounds, bounds, grows_to, serving, shrinks_to, split
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Pooling(OwnPods):
+class Pooling(Unrouted, OwnPods):
     """The canary by replica ratio as a strategy."""
 
     spec: Canary
@@ -47,21 +47,6 @@ class Pooling(OwnPods):
     def gates(self) -> tuple[tuple[str, str], ...]:
         """The gates of the steps."""
         return canary.gates_of(FIELD, self.spec.steps)
-
-    @property
-    def routed(self) -> Canary | None:
-        """No router takes part."""
-        return None
-
-    @property
-    def scale_down_delay_seconds(self) -> int:
-        """None: pods that stay would keep their share."""
-        return 0
-
-    @property
-    def abort_scale_down_delay_seconds(self) -> int:
-        """None, likewise."""
-        return 0
 
     def observed(self, snapshot: Snapshot, status: RolloutStatus) -> int:
         """The weight that is wanted, if the pods stand as it asks for; else the percent of them that are new."""

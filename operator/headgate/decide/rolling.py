@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headgate.api.rollout import Canary, CanaryScale, Rolling, RolloutStatus, Step, Weights, WorkloadStatus
+from headgate.api.rollout import CanaryScale, Rolling, RolloutStatus, Step, Weights, WorkloadStatus
 from headgate.decide import canary
-from headgate.decide.canary import Allowance, StepState
+from headgate.decide.canary import Allowance, StepState, Unrouted
 from headgate.decide.journal import REWRITES
 from headgate.decide.mover import Goal, Move
 from headgate.decide.types import (
@@ -202,7 +202,7 @@ def _open(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goal
 
 
 @dataclass(frozen=True, slots=True)
-class Replacing:
+class Replacing(Unrouted):
     """Rolling as a strategy."""
 
     spec: Rolling
@@ -237,24 +237,9 @@ class Replacing:
         return canary.gates_of(FIELD, self.spec.steps)
 
     @property
-    def routed(self) -> Canary | None:
-        """No router takes part."""
-        return None
-
-    @property
     def in_place(self) -> bool:
         """The workload's own pods are replaced."""
         return True
-
-    @property
-    def scale_down_delay_seconds(self) -> int:
-        """Nothing is left to be scaled down."""
-        return 0
-
-    @property
-    def abort_scale_down_delay_seconds(self) -> int:
-        """Likewise."""
-        return 0
 
     def allowance(self, steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
         """The new pods that the steps allow."""

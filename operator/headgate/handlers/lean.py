@@ -6,6 +6,7 @@ All these places are kopf's own, not its interface; `tests/unit/test_handlers.py
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -88,9 +89,15 @@ def call_event_handlers_only(listed: Callable[[str], None]) -> None:
 
 async def _process(*, registry: Any, resource: Any, raw_event: Any, **_: Any) -> None:
     """One event of one object; None says that nothing was written."""
-    for handler in registry._watching.get_all_handlers():  # noqa: SLF001  kopf has no other way to them
-        if handler.selector.check(resource):
-            try:
-                await handler.fn(event=raw_event)
-            except Exception:
-                log.exception("an event was not taken", kind=resource.kind)
+    for handle in _handlers(registry, resource):
+        try:
+            await handle(event=raw_event)
+        except Exception:
+            log.exception("an event was not taken", kind=resource.kind)
+
+
+@lru_cache
+def _handlers(registry: Any, resource: Any) -> tuple[Callable[..., Awaitable[None]], ...]:
+    """Those of this kind; they are all known before the first watch begins."""
+    every = registry._watching.get_all_handlers()  # noqa: SLF001  kopf has no other way to them
+    return tuple(handler.fn for handler in every if handler.selector.check(resource))
