@@ -58,7 +58,7 @@ ROLLING["spec"] = {
     "strategy": {
         "rolling": {
             "steps": [
-                {"setBatch": 1},
+                {"setBatch": 1, "timeout": "10m", "onTimeout": "Abort"},
                 {"gate": {"ref": {"name": "golden-signals"}, "duration": "2m"}},
                 {"setBatch": "25%"},
                 {"setBatch": "50%"},
@@ -216,6 +216,14 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(
             ROLLING, "spec.strategy.rolling.steps.0", {"pause": {}, "setBatch": 1}, "split it", id="two batch"
         ),
+        pytest.param(
+            ROLLING,
+            "spec.strategy.rolling.steps.0.onTimeout",
+            "Promote",
+            "use Hold, Abort or Notify",
+            id="batch timeout",
+        ),
+        pytest.param(ROLLING, "spec.strategy.rolling.steps.4.timeout", "5m", "longer than", id="timeout of a pause"),
         pytest.param(ROLLING, "spec.strategy.rolling.steps", [{"pause": {}}], "at least one setBatch", id="no batch"),
         pytest.param(ROLLING, "spec.strategy.rolling.steps.3.setBatch", "100%", "comes by itself", id="whole batch"),
         pytest.param(ROLLING, "spec.strategy.rolling.steps.3.setBatch", 1, "write 1, 2, 3", id="same number"),

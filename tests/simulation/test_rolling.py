@@ -123,6 +123,43 @@ def test_version_that_does_not_come_up_stops_at_its_first_pod(seed: int) -> None
     assert world.revisions() == [old] * 4
 
 
+def test_batch_that_takes_longer_than_its_timeout_is_taken_back() -> None:
+    """Long before the progress deadline, pod by pod, and with the batch and its time as the reason."""
+    world = settled([{"setBatch": 2, "timeout": "30s", "onTimeout": "Abort"}, JUDGED])
+    old = stable_of(world)
+    world.release("v2", broken=True)
+    world.run_for(25)
+    assert world.status.phase == "Progressing"
+    world.settle(100)
+    world.check_rest()
+    record = world.status.rejected[-1]
+    assert record.reason == "StepTimedOut"
+    assert record.message.startswith("step 1 of 2: setBatch 2 took longer than its timeout of 30s: ")
+    assert world.revisions() == [old] * 4
+
+
+def test_batch_that_is_held_by_its_timeout_touches_no_other_pod() -> None:
+    """The pods of the batch that came up stay; the rest keep the old version until somebody decides."""
+    world = settled([{"setBatch": 2, "timeout": "30s"}, JUDGED])
+    old = stable_of(world)
+    world.release("v2", broken=True)
+    world.run_for(60)
+    assert world.revisions()[:3] == [old] * 3
+    assert "it took longer than its timeout of 30s" in world.status.message
+    assert world.status.step == "1/2"
+
+
+def test_pause_between_batches_ends_by_its_timeout() -> None:
+    """As if somebody had promoted it."""
+    world = settled([{"setBatch": 1}, {"pause": {}, "timeout": "40s", "onTimeout": "Promote"}])
+    good = world.release("v2")
+    world.run_for(30)
+    assert world.revisions()[:3] != [good] * 3
+    world.settle(300)
+    world.check_rest()
+    assert world.revisions() == [good] * 4
+
+
 def test_last_pod_that_does_not_come_up_is_still_taken_back() -> None:
     """Until all pods are new and ready the StatefulSet knows the old revision; so a promotion can fail, too."""
     world = settled([{"setBatch": 3}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from headgate.api.rollout import CanaryScale, RolloutSpec, Step
-from headgate.decide import invariants, strategies
+from headgate.decide import invariants, problems, strategies
 from headgate.decide.rolling import CLOSED, allowance, opened, partition_for, percent
 from headgate.decide.types import EvictPod, SetPartition
 from headgate.observe import views
@@ -182,6 +183,14 @@ def test_operator_that_is_not_set_up_for_it_says_who_can_change_that() -> None:
     assert said.reason == "KindDisabled"
     assert "let an admin add StatefulSet to rollingKinds" in said.message
     assert world.partition == 0 != CLOSED
+
+
+def test_workload_that_nobody_watches_is_not_called_missing() -> None:
+    """Nothing is known of it: the one thing to do is the admin's."""
+    world = RollingWorld(1, rolling([{"setBatch": 1}]))
+    world.allowed_kinds = ()
+    unseen = replace(world.snapshot(), template=None, workload=None)
+    assert [p.reason for p in problems.find(unseen)] == ["KindDisabled"]
 
 
 @pytest.mark.parametrize(

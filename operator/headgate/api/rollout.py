@@ -98,18 +98,43 @@ class CanaryScale(Model):
     }
 
 
-class Step(Model):
+IN_TIME: tuple[dict[str, Any], ...] = (
+    {
+        "rule": "!has(self.onTimeout) || has(self.timeout)",
+        "message": "onTimeout needs a timeout; set it, or remove onTimeout",
+    },
+    {
+        "rule": "!has(self.onTimeout) || self.onTimeout != 'Promote' || has(self.pause)",
+        "message": "onTimeout: Promote ends a pause and no other step, because only Pass passes a gate and "
+        "pods come before weight; use Hold, Abort or Notify",
+    },
+    {
+        "rule": "!has(self.timeout) || duration(self.timeout) > (has(self.pause) && "
+        "has(self.pause.duration) ? duration(self.pause.duration) : duration('0s'))",
+        "message": "a timeout must be longer than nothing, and than the duration of its pause; make it "
+        "longer, or remove it",
+    },
+)
+"""The rules of what `Timed` adds to a step."""
+
+
+class Timed(Model):
+    """How long a step may take."""
+
+    timeout: Duration | None = None
+    """How long the step may take; a pause of the whole release starts that anew."""
+    on_timeout: Literal["Hold", "Abort", "Promote", "Notify"] | None = None
+    """What happens then: wait for a person (Hold, unless told), take the version back, end the pause, or say so only.
+    """
+
+
+class Step(Timed):
     """One step of a canary: exactly one of setWeight, pause, gate, setCanaryScale, and how long it may take."""
 
     set_weight: Weight | None = None
     pause: Pause | None = None
     gate: GateStep | None = None
     set_canary_scale: CanaryScale | None = None
-    timeout: Duration | None = None
-    """How long the step may take; a pause of the whole release starts that anew."""
-    on_timeout: Literal["Hold", "Abort", "Promote", "Notify"] | None = None
-    """What happens then: wait for a person (Hold, unless told), take the version back, end the pause, or say so only.
-    """
 
     model_config = Model.model_config | {
         "json_schema_extra": {
@@ -119,21 +144,7 @@ class Step(Model):
                     ".filter(x, x).size() == 1",
                     "message": "a step has exactly one of setWeight, pause, gate, setCanaryScale; split it",
                 },
-                {
-                    "rule": "!has(self.onTimeout) || has(self.timeout)",
-                    "message": "onTimeout needs a timeout; set it, or remove onTimeout",
-                },
-                {
-                    "rule": "!has(self.onTimeout) || self.onTimeout != 'Promote' || has(self.pause)",
-                    "message": "onTimeout: Promote ends a pause and no other step, because only Pass passes a gate and "
-                    "pods come before weight; use Hold, Abort or Notify",
-                },
-                {
-                    "rule": "!has(self.timeout) || duration(self.timeout) > (has(self.pause) && "
-                    "has(self.pause.duration) ? duration(self.pause.duration) : duration('0s'))",
-                    "message": "a timeout must be longer than nothing, and than the duration of its pause; make it "
-                    "longer, or remove it",
-                },
+                *IN_TIME,
             ]
         }
     }
@@ -445,8 +456,8 @@ Batch = (
 """How many pods, or which part of them, rounded up."""
 
 
-class RollingStep(Model):
-    """One step of a rolling release: exactly one of its fields."""
+class RollingStep(Timed):
+    """One step of a rolling release: exactly one of setBatch, pause, gate, and how long it may take."""
 
     set_batch: Batch | None = None
     """Pods of the new version from here on, those of the batches before included: a number, or a part like `25%`."""
@@ -459,7 +470,8 @@ class RollingStep(Model):
                 {
                     "rule": "[has(self.setBatch), has(self.pause), has(self.gate)].filter(x, x).size() == 1",
                     "message": "a step has exactly one of setBatch, pause, gate; split it",
-                }
+                },
+                *IN_TIME,
             ]
         }
     }

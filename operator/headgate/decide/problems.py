@@ -50,8 +50,7 @@ def find(snapshot: Snapshot) -> list[Problem]:
         if name not in snapshot.config.routers
     ]
     found += [Problem(CONFLICT, text) for text in snapshot.contenders]
-    found += _workload(snapshot)
-    found += _in_place(snapshot)
+    found += _disabled(snapshot) or [*_workload(snapshot), *_in_place(snapshot)]
     found += _services(snapshot)
     found += [Problem("InvalidSpec", route.problem) for route in snapshot.routes if route.problem]
     found += _gates(snapshot)
@@ -79,18 +78,22 @@ def _workload(snapshot: Snapshot) -> list[Problem]:
     ]
 
 
+def _disabled(snapshot: Snapshot) -> list[Problem]:
+    """That this operator does not look at such workloads, so that nothing else is known of them."""
+    ref = snapshot.spec.workload_ref
+    if ref is None or not strategies.of(snapshot.spec).in_place or ref.kind in snapshot.config.rolling_kinds:
+        return []
+    text = (
+        f"spec.workloadRef.kind: this operator is not set up to release a {ref.kind} in place; let an admin add "
+        f"{ref.kind} to rollingKinds in the operator's configuration"
+    )
+    return [Problem("KindDisabled", text)]
+
+
 def _in_place(snapshot: Snapshot) -> list[Problem]:
     """What keeps a workload from being released in place."""
     ref, workload = snapshot.spec.workload_ref, snapshot.workload
-    if ref is None or not strategies.of(snapshot.spec).in_place:
-        return []
-    if ref.kind not in snapshot.config.rolling_kinds:
-        text = (
-            f"spec.workloadRef.kind: this operator is not set up to release a {ref.kind} in place; let an admin add "
-            f"{ref.kind} to rollingKinds in the operator's configuration"
-        )
-        return [Problem("KindDisabled", text)]
-    if workload is None or workload.in_place is None:
+    if ref is None or workload is None or workload.in_place is None:
         return []
     if workload.in_place.unfit:
         return [Problem("InvalidSpec", f"spec.workloadRef.name: {ref.kind} {ref.name} {workload.in_place.unfit}")]

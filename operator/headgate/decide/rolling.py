@@ -228,7 +228,15 @@ class Replacing(Unrouted):
                 scale = CanaryScale(replicas=batch)
             elif batch is not None:
                 scale = CanaryScale(weight=int(batch.removesuffix("%")))
-            found.append(Step(set_canary_scale=scale, pause=step.pause, gate=step.gate))
+            found.append(
+                Step(
+                    set_canary_scale=scale,
+                    pause=step.pause,
+                    gate=step.gate,
+                    timeout=step.timeout,
+                    on_timeout=step.on_timeout,
+                )
+            )
         return tuple(found)
 
     @property
