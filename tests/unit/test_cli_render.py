@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,29 @@ def test_a_held_rollout_says_by_what() -> None:
     text = objects.tree(objects.held())
     assert "= held  since 1m00s  latency has no data for 2m; held until it has" in text
     assert "? latency  no value (<= 0.3)  Unknown: NoData  20s ago  3 unknown (0 tolerated)" in text
+
+
+WITH_ROUTER: dict[str, Any] = {"canary": {"stableService": "a", "canaryService": "b", "steps": [{"setWeight": 5}]}}
+WITH_ROUTER["canary"]["trafficRouting"] = {"gatewayAPI": {"httpRoutes": [{"name": "a"}]}}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "who"),
+    [
+        pytest.param(WITH_ROUTER, "router", id="router"),
+        pytest.param(
+            {"canary": {"stableService": "a", "steps": [{"setWeight": 5}]}}, "endpoints of the Service", id="ratio"
+        ),
+        pytest.param(
+            {"blueGreen": {"activeService": "a", "previewService": "b"}}, "endpoints of the Service", id="blue-green"
+        ),
+    ],
+)
+def test_a_weight_that_is_not_confirmed_says_by_whom(strategy: dict[str, Any], who: str) -> None:
+    """Whoever shifts the requests: where to look next."""
+    status = objects.progressing() | {"weights": {"desired": 5, "observed": 5, "applied": False}}
+    seen = picture(objects.rollout(status, strategy=strategy), plans=[], replica_sets=[])
+    assert f"not yet confirmed by the {who})" in objects.printed(render.status(seen, NOW, PLAIN_SIGNS))
 
 
 def test_an_override_is_shown_beside_its_gate() -> None:

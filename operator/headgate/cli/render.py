@@ -118,7 +118,8 @@ def _weights(rollout: RolloutView) -> Text:
 def _who_confirms(rollout: RolloutView) -> str:
     if rollout.in_place:
         return "workload"
-    return "endpoints of the Service" if rollout.strategy else "router"
+    canary = rollout.spec.strategy.canary if rollout.spec else None
+    return "router" if canary is not None and canary.traffic_routing is not None else "endpoints of the Service"
 
 
 def _replicas(picture: Picture) -> Text:
