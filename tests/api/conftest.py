@@ -16,7 +16,7 @@ from tests.api.prometheus import Prometheus, serving
 from tests.names import own_name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def light_cluster() -> Iterator[LightCluster]:
     """Yield a real API server; HEADGATE_KEEP=1 leaves it running after the tests."""
     with own_name("test-api") as name:
@@ -37,14 +37,14 @@ _run = secrets.token_hex(2)
 """On a cluster that was kept, the namespaces of the run before may still be going."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kube(light_cluster: LightCluster) -> Iterator[Kube]:
     """Yield the API server for tests that look often."""
     with proxied(light_cluster) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prometheus() -> Iterator[Prometheus]:
     """Yield a Prometheus that answers what a test wants."""
     with serving() as found:

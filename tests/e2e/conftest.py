@@ -23,7 +23,7 @@ VALUES = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab() -> Iterator[Lab]:
     """Yield the cluster; HEADGATE_KEEP=1 leaves it running for the next run."""
     keep = "1" in {os.environ.get("HEADGATE_KEEP"), os.environ.get("HEADGATE_KEEP_CLUSTER")}
