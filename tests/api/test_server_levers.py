@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hack.lib.hgbench.cluster import USER, Cluster
+from hack.lib.hgprove.faults.calls import Call
 from hack.lib.hgprove.faults.judging import Judge
 from hack.lib.hgprove.faults.lane import Lane
 from hack.lib.hgprove.faults.runner import Prover, prover
@@ -103,9 +105,11 @@ async def test_rights_are_taken_and_given_back(light_cluster: LightCluster, tmp_
     async with paused_release(light_cluster, tmp_path, "rights") as (lane, app):
         process = lane.operator.pid
         async with without_rights(light_cluster):
-            await app.expect("the operator is refused", lambda: any(c.code == 403 for c in lane.proxy.recorded.calls))
+            promoted = asyncio.create_task(app.act("promote", 2))
+            await app.expect("its journal is refused", lambda: any(map(_refused_journal, lane.proxy.recorded.calls)))
             assert app.weight == 50
-        await _settled(app)
+        await promoted
+        await app.healthy(2)
         assert lane.operator.pid == process
 
 
@@ -130,6 +134,10 @@ async def test_an_operator_that_is_stopped_and_goes_on(light_cluster: LightClust
         await app.story.until(lambda: False, LONGER_THAN_THE_LEASE)
         lane.operator.thaw()
         await _settled(app)
+
+
+def _refused_journal(call: Call) -> bool:
+    return call.code == 403 and (call.resource, call.subresource) == ("rollouts", "status")
 
 
 @asynccontextmanager

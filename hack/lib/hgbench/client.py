@@ -74,6 +74,13 @@ class Client:
         """The events of a list from a version on, until the server ends the stream."""
         query = f"?watch=true&resourceVersion={version}&timeoutSeconds=3600"
         async with self._session.get(path + query) as answer:
+            if answer.status == TOO_MANY_REQUESTS:
+                # As below: nothing was missed, and who watches begins anew.
+                await asyncio.sleep(1)
+                return
+            if answer.status >= ERRORS:
+                text = await answer.text()
+                raise Trouble(f"the watch on {path} was answered with {answer.status}: {text[:500]}")
             rest = b""
             async for chunk, _ in answer.content.iter_chunks():
                 *lines, rest = (rest + chunk).split(b"\n")

@@ -18,6 +18,8 @@ KINDS = {
     "Service": "/api/v1/services",
 }
 
+LOOK = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -61,7 +63,10 @@ class Story:
         return [version for version in self.versions if version.kind == kind]
 
     async def until(self, holds: Callable[[], bool], seconds: float) -> bool:
-        """Wait until something holds; gives whether it did in time."""
+        """Wait until something holds; gives whether it did in time.
+
+        Each change of an object is looked at at once, what else it may depend on (requests, say) each `LOOK` seconds.
+        """
         ends = time.monotonic() + seconds
         while not holds():
             left = ends - time.monotonic()
@@ -69,7 +74,7 @@ class Story:
                 return False
             self.changed.clear()
             try:
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(min(left, LOOK)):
                     await self.changed.wait()
             except TimeoutError:
                 continue
