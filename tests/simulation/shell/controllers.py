@@ -25,12 +25,12 @@ class Slices:
         self._cluster = cluster
         longest = cluster.chance.uniform(0.02, 0.8)
         self._agenda = Agenda(cluster, self._reconcile, shortest=0.01, longest=longest)
-        cluster.store.listeners.append(self._heard)
+        cluster.store.listen(self._heard, "Service", "Pod")
 
     def _heard(self, change: Change) -> None:
         if change.kind.kind == "Service":
             self._agenda.add(change.key)
-        elif change.kind.kind == "Pod":
+        else:
             for service in self._store.all("Service", change.key[0]):
                 if _selects(service, change.after):
                     self._agenda.add((change.key[0], service["metadata"]["name"]))
@@ -85,12 +85,12 @@ class Deployments:
     def __init__(self, cluster: Cluster) -> None:
         self._store = cluster.store
         self._agenda = Agenda(cluster, self._reconcile, shortest=0.01, longest=0.4)
-        cluster.store.listeners.append(self._heard)
+        cluster.store.listen(self._heard, "Deployment", "ReplicaSet")
 
     def _heard(self, change: Change) -> None:
         if change.kind.kind == "Deployment":
             self._agenda.add(change.key)
-        elif change.kind.kind == "ReplicaSet":
+        else:
             for ref in change.after["metadata"].get("ownerReferences") or ():
                 if ref["kind"] == "Deployment":
                     self._agenda.add((change.key[0], ref["name"]))
@@ -169,7 +169,7 @@ class Collector:
         self._uids: dict[str, tuple[Kind, Key]] = {}
         self._dependents: dict[str, dict[tuple[Kind, Key], None]] = {}
         self._agenda = Agenda(cluster, self._look_at, shortest=0.02, longest=0.6)
-        cluster.store.listeners.append(self._heard)
+        cluster.store.listen(self._heard)
 
     def _heard(self, change: Change) -> None:
         uid, place = change.after["metadata"]["uid"], (change.kind, change.key)
@@ -275,7 +275,7 @@ class Namespaces:
         self._cluster = cluster
         self._store = cluster.store
         self._agenda = Agenda(cluster, self._reconcile, shortest=0.3, longest=1.0)
-        cluster.store.listeners.append(self._heard)
+        cluster.store.listen(self._heard)
 
     def _heard(self, change: Change) -> None:
         if change.kind.kind == "Namespace" and change.type != "DELETED":

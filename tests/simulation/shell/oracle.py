@@ -25,6 +25,7 @@ from tests.simulation.shell.truth import selector
 Object = dict[str, Any]
 CLOCK = 1.0
 """What the operator may be off the server's clock by, whose `Date` has whole seconds."""
+HEARD = ("HTTPRoute", "Service", "ReplicaSet", "Lease", "Rollout", "ControllerRevision")
 WRITTEN = frozenset(
     {
         "Rollout",
@@ -70,7 +71,7 @@ class Oracle:
         """Who held the Lease, one after the other."""
         self._last_writer: dict[tuple[str, str], int] = {}
         traffic.on_change.append(self._requests)
-        cluster.store.listeners.append(self._heard)
+        cluster.store.listen(self._heard, *HEARD)
 
     def fail(self, what: str) -> None:
         """Note a finding; the first one counts."""

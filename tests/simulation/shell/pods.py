@@ -23,12 +23,12 @@ class ReplicaSets:
         """By uid of the ReplicaSet: the names of its pods that are not on their way out."""
         self.ready_at: dict[str, float] = {}
         """By uid of the pod."""
-        cluster.store.listeners.append(self._heard)
+        cluster.store.listen(self._heard, "ReplicaSet", "Pod")
 
     def _heard(self, change: Change) -> None:
         if change.kind.kind == "ReplicaSet":
             self._agenda.add(change.key)
-        elif change.kind.kind == "Pod":
+        else:
             owner = owner_of(change.after)
             if owner is None:
                 return

@@ -25,12 +25,12 @@ class StatefulSets:
         self._start = cluster.chance.uniform(0.3, 3.0)
         self._templates: dict[str, Object] = {}
         """By revision; what the controller keeps in ControllerRevisions."""
-        cluster.store.listeners.append(self._heard)
+        cluster.store.listen(self._heard, "StatefulSet", "Pod")
 
     def _heard(self, change: Change) -> None:
         if change.kind.kind == "StatefulSet":
             self._agenda.add(change.key)
-        elif change.kind.kind == "Pod":
+        else:
             owner = owner_of(change.after)
             if owner is None or owner[0] != "StatefulSet":
                 return
@@ -173,12 +173,12 @@ class Budgets:
     def __init__(self, cluster: Cluster) -> None:
         self._store = cluster.store
         self._agenda = Agenda(cluster, self._reconcile, shortest=0.01, longest=0.5)
-        cluster.store.listeners.append(self._heard)
+        cluster.store.listen(self._heard, "PodDisruptionBudget", "Pod")
 
     def _heard(self, change: Change) -> None:
         if change.kind.kind == "PodDisruptionBudget":
             self._agenda.add(change.key)
-        elif change.kind.kind == "Pod":
+        else:
             for found in self._store.all("PodDisruptionBudget", change.key[0]):
                 self._agenda.add((change.key[0], found["metadata"]["name"]))
 

@@ -20,6 +20,7 @@ Object = dict[str, Any]
 Key = tuple[str, str]
 """Namespace and name."""
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
+Listener = Callable[["Change"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Store:
         self.log: list[Change] = []
         self.compacted = 0
         """Changes up to this version cannot be watched any more."""
-        self.listeners: list[Callable[[Change], None]] = []
+        self._listeners: dict[Kind, list[Listener]] = {kind: [] for kind in BY_NAME.values()}
 
     # ---------------------------------------------------------------------------------------------- reading
 
@@ -98,6 +99,16 @@ class Store:
     def compact(self) -> None:
         """Let nobody watch from before now."""
         self.compacted = self.version
+
+    def listen(self, listener: Listener, *kinds: Kind | str) -> None:
+        """Tell somebody of each change of these kinds, or of any kind; the first to come is told first."""
+        for kind in kinds or BY_NAME.values():
+            self._listeners[_kind(kind)].append(listener)
+
+    def leave(self, listener: Listener, *kinds: Kind | str) -> None:
+        """Tell it no more."""
+        for kind in kinds or BY_NAME.values():
+            self._listeners[_kind(kind)].remove(listener)
 
     # ---------------------------------------------------------------------------------------------- writing
 
@@ -153,7 +164,7 @@ class Store:
             found[key_of(after)] = after
         change = Change(self.version, self._now(), type_, kind, actor, before, after)
         self.log.append(change)
-        for listener in self.listeners:
+        for listener in self._listeners[kind]:
             listener(change)
 
 

@@ -40,11 +40,9 @@ class Gateway:
         self.served: dict[Key, list[tuple[str, int]]] = {}
         """By route: Service and weight, as it is served."""
         self.on_served: list[Callable[[], None]] = []
-        cluster.store.listeners.append(self._heard)
+        cluster.store.listen(self._heard, "HTTPRoute")
 
     def _heard(self, change: Change) -> None:
-        if change.kind.kind != "HTTPRoute":
-            return
         if change.type == "DELETED":
             self.served.pop(change.key, None)
             return
@@ -102,11 +100,7 @@ class Traffic:
         self.spans: list[Span] = []
         self.on_change: list[Callable[[Span], None]] = []
         gateway.on_served.append(self._look)
-        cluster.store.listeners.append(self._heard)
-
-    def _heard(self, change: Change) -> None:
-        if change.kind.kind == "EndpointSlice":
-            self._look()
+        cluster.store.listen(lambda _: self._look(), "EndpointSlice")
 
     def _look(self) -> None:
         shares = self._shares()

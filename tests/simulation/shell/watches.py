@@ -144,7 +144,7 @@ class _Stream:
             too_old(self._version, store.compacted)
             return None
         self._pending.extend(c for c in store.since(self._version) if c.kind is self._place.kind)
-        store.listeners.append(self._heard)
+        store.listen(self._heard, self._place.kind)
         try:
             while True:
                 while not self._pending:
@@ -157,11 +157,9 @@ class _Stream:
                 while self._pending:
                     self._deliver(self._pending.popleft())
         finally:
-            store.listeners.remove(self._heard)
+            store.leave(self._heard, self._place.kind)
 
     def _heard(self, change: Change) -> None:
-        if change.kind is not self._place.kind:
-            return
         self._pending.append(change)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
