@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -38,33 +38,33 @@ class Once(Generic[T]):
 
     def __init__(self, limit: int = REMEMBERED) -> None:
         self._limit = limit
-        self._known: OrderedDict[str, tuple[Any, T]] = OrderedDict()
+        self._known: OrderedDict[Hashable, tuple[Any, T]] = OrderedDict()
 
-    def get(self, uid: str, version: Any, make: Callable[[], T]) -> T:
-        """What was made of this version of this uid, made now if need be."""
-        found = self._known.get(uid)
+    def get(self, key: Hashable, version: Any, make: Callable[[], T]) -> T:
+        """What was made of this version of this key, made now if need be."""
+        found = self._known.get(key)
         if found is not None and found[0] == version:
-            self._known.move_to_end(uid)
+            self._known.move_to_end(key)
             return found[1]
         made = make()
-        self.put(uid, version, made)
+        self.put(key, version, made)
         return made
 
-    def put(self, uid: str, version: Any, made: T) -> None:
+    def put(self, key: Hashable, version: Any, made: T) -> None:
         """Remember what is known already."""
-        self._known[uid] = (version, made)
-        self._known.move_to_end(uid)
+        self._known[key] = (version, made)
+        self._known.move_to_end(key)
         if len(self._known) > self._limit:
             self._known.popitem(last=False)
 
-    def last(self, uid: str) -> T | None:
+    def last(self, key: Hashable) -> T | None:
         """What was made of the last version that was asked for."""
-        found = self._known.get(uid)
+        found = self._known.get(key)
         return found[1] if found else None
 
-    def drop(self, uid: str) -> None:
+    def drop(self, key: Hashable) -> None:
         """Forget an object."""
-        self._known.pop(uid, None)
+        self._known.pop(key, None)
 
 
 def problem_of(error: ValidationError, prefix: str) -> str:

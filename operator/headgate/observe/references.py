@@ -7,7 +7,7 @@ from typing import Any
 
 from headgate.api.rollout import RolloutSpec
 from headgate.decide import strategies
-from headgate.observe.reading import Models
+from headgate.observe.reading import Models, Once
 from headgate.observe.store import BY_REFERENCE, Store, reference
 from headgate.traffic.protocol import Router
 
@@ -25,12 +25,21 @@ class References:
     def __init__(self, models: Models, routers: Sequence[Router]) -> None:
         self._models = models
         self._routers = routers
+        self._known: Once[frozenset[str]] = Once()
 
-    def of(self, rollout: Object) -> set[str]:
+    def of(self, rollout: Object) -> frozenset[str]:
         """Everything that a Rollout refers to, as `BY_REFERENCE` names it."""
+        metadata = rollout["metadata"]
+        return self._known.get(metadata["uid"], metadata.get("generation"), lambda: self._of(rollout))
+
+    def drop(self, uid: str) -> None:
+        """Forget a Rollout."""
+        self._known.drop(uid)
+
+    def _of(self, rollout: Object) -> frozenset[str]:
         spec, _ = self._models.spec(rollout)
         if spec is None:
-            return set()
+            return frozenset()
         namespace = rollout["metadata"]["namespace"]
         strategy = strategies.of(spec)
         named = {("Service", name) for _, name in strategy.services}
@@ -44,14 +53,17 @@ class References:
         if canary is not None:
             for router in self._routers:
                 named |= {(router.resource.kind, target.name) for target in router.targets(canary)}
-        return {reference(kind, namespace, name) for kind, name in named}
+        return frozenset(reference(kind, namespace, name) for kind, name in named)
 
     def contenders(self, store: Store, rollout: Object, spec: RolloutSpec) -> tuple[str, ...]:
         """What an older Rollout claims of what this one claims, one sentence each."""
+        sharers = self._sharers(store, rollout)
+        if not sharers:
+            return ()
         namespace = rollout["metadata"]["namespace"]
         mine = dict(self._claims(store, namespace, spec))
         sentences = []
-        for other in self._sharers(store, rollout):
+        for other in sharers:
             theirs, _ = self._models.spec(other)
             if theirs is None or not _older(other, rollout):
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from headgate.api.common import to_epoch
@@ -20,6 +21,7 @@ from headgate.decide.types import (
     Outcome,
     PlanView,
     PodsView,
+    ReplicaSetView,
     RolloutMeta,
     RouteView,
     ServiceView,
@@ -65,6 +67,8 @@ class Observer:
         """By Rollout, of the records that there are: each attempt has another one, and the last ones' go again."""
         self._workloads: Once[tuple[WorkloadView, str]] = Once()
         self._templates: Once[str] = Once()
+        self._sets: Once[ReplicaSetView] = Once()
+        self._places: Once[RouteView] = Once()
         self._settled: dict[tuple[str, str, str, str], tuple[object, float]] = {}
         """Since when a claimed place is seen as served, by Rollout and place, for one stored version of it."""
         self._held: dict[tuple[str, str], tuple[frozenset[str], float]] = {}
@@ -83,10 +87,7 @@ class Observer:
         spec, problem = self.models.usable_spec(obj)
         strategy = strategies.of(spec)
         belonging = owner(namespace, name)
-        sets = tuple(
-            views.replica_set(o, meta.uid, rollout_deleting=meta.deleting)
-            for o in self._store.by("ReplicaSet", BY_ROLLOUT, belonging)
-        )
+        sets = tuple(self._replica_set(o, meta) for o in self._store.by("ReplicaSet", BY_ROLLOUT, belonging))
         hashes = {s.name: s.pod_hash for s in sets}
         workload, template, revision = self._template(obj, namespace, spec)
         if workload is not None and workload.in_place is not None:
@@ -130,6 +131,7 @@ class Observer:
     def drop(self, uid: str) -> None:
         """Forget a Rollout that is gone."""
         self.models.drop(uid)
+        self._references.drop(uid)
         self._templates.drop(uid)
         self._plans.pop(uid, None)
         for place in [p for p in self._settled if p[0] == uid]:
@@ -169,6 +171,12 @@ class Observer:
         labels = views.labels_of(workload.template)
         found = self._store.by("PodDisruptionBudget", BY_NAMESPACE, namespace)
         return tuple(views.budget(o) for o in found if views.selects(o["spec"].get("selector"), labels))
+
+    def _replica_set(self, obj: Object, meta: RolloutMeta) -> ReplicaSetView:
+        version = (obj["metadata"]["resourceVersion"], meta.uid, meta.deleting)
+        return self._sets.get(
+            obj["metadata"]["uid"], version, lambda: views.replica_set(obj, meta.uid, rollout_deleting=meta.deleting)
+        )
 
     def _service(self, meta: RolloutMeta, name: str, hashes: Mapping[str, str], now: float) -> ServiceView:
         slices = self._store.by("EndpointSlice", BY_SERVICE, owner(meta.namespace, name))
@@ -226,8 +234,9 @@ class Observer:
         for router in self._routers:
             for target in router.targets(canary):
                 obj = self._store.get(router.resource.kind, namespace, target.name)
-                view = router.read(canary, obj, target)
                 place = (uid, router.key, target.name, target.rule)
+                version = obj["metadata"].get("resourceVersion") if obj is not None else None
+                view = self._places.get(place, (version, canary), partial(router.read, canary, obj, target))
                 taken_back = str(obj["metadata"].get("takenBack") or "") if obj is not None else ""
                 since = self._since(place, view, obj, status, now)
                 found.append(replace(view, settled_since=since, taken_back=taken_back))
