@@ -14,6 +14,8 @@ from headgate.decide.types import Outcome, OutcomeKind, ServiceView, Snapshot
 
 CONFLICT = "Conflict"
 """An older Rollout claims the same: this one writes nothing at all."""
+OURS = f"{GROUP}/"
+"""How keys of labels begin that are the operator's."""
 REFUSALS = 3
 """Refusals of one write in a row after which a person is told."""
 FAILURES = 6
@@ -140,7 +142,7 @@ def _services(snapshot: Snapshot) -> list[Problem]:
 
 
 def _unmatched(service: ServiceView, template: Mapping[str, Any] | None) -> str:
-    own = {k: v for k, v in service.selector.items() if not k.startswith(f"{GROUP}/")}
+    own = {k: v for k, v in service.selector.items() if not k.startswith(OURS)}
     if not own:
         return "nothing" if not service.selector else ""
     if template is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 _PLACEHOLDER = re.compile(r"\{\{[ ]*([a-zA-Z][a-zA-Z0-9]*)(:regex)?[ ]*\}\}")
@@ -52,14 +52,15 @@ def substitute(source: str, arguments: Mapping[str, str]) -> str:
     return "".join(parts)
 
 
-def _pieces(source: str) -> Iterator[tuple[str, str]]:
+@lru_cache(maxsize=1024)
+def _pieces(source: str) -> tuple[tuple[str, str], ...]:
     """The text cut into placeholders and the rest, each with what it stands in: a quote, `#` (comment) or nothing."""
+    pieces: list[tuple[str, str]] = []
     quote, start, position = "", 0, 0
     while position < len(source):
         match = _PLACEHOLDER.match(source, position)
         if match:
-            yield source[start:position], quote
-            yield match[0], quote
+            pieces += [(source[start:position], quote), (match[0], quote)]
             start = position = match.end()
             continue
         character = source[position]
@@ -73,7 +74,7 @@ def _pieces(source: str) -> Iterator[tuple[str, str]]:
         elif character in "\"'`#":
             quote = character
         position += 1
-    yield source[start:], quote
+    return (*pieces, (source[start:], quote))
 
 
 def _placed(value: str, quote: str, *, is_regex: bool) -> str:
@@ -91,6 +92,8 @@ def _placed(value: str, quote: str, *, is_regex: bool) -> str:
     if quote == "`":
         if "`" in value:
             raise ValueError("must not contain a backquote, because it stands in backquotes")
+        return value
+    if value.isprintable() and quote not in value and "\\" not in value:
         return value
     return "".join(_escaped(character, quote) for character in value)
 

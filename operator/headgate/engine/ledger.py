@@ -67,7 +67,10 @@ class Ledger:
 
     def of(self, key: Key) -> Entry:
         """The entry of a Rollout."""
-        return self._entries.setdefault(key, Entry())
+        found = self._entries.get(key)
+        if found is None:
+            found = self._entries[key] = Entry()
+        return found
 
     def drop(self, key: Key) -> Entry | None:
         """Forget a Rollout."""

@@ -50,7 +50,10 @@ class Reads:
 
     def found(self, key: Key) -> Found:
         """What is known about a Rollout."""
-        return self._found.setdefault(key, Found())
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = Found()
+        return found
 
     def ask(self, key: Key, questions: Iterable[ReadQuestion]) -> None:
         """Read what was not read lately; does not wait."""

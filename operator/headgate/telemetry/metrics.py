@@ -113,8 +113,8 @@ for _outcome in get_args(Outcome):
     _completed.labels(_outcome)
 for _verdict in get_args(Verdict):
     _measurements.labels(_verdict)
-for _result in get_args(Result):
-    _reconciles.labels(_QUEUE, _result)
+_passes: Final = {result: _reconciles.labels(_QUEUE, result) for result in get_args(Result)}
+_pass_seconds = _reconcile_seconds.labels(_QUEUE)
 _queue_depth = _depth.labels(_QUEUE)
 _queue_adds = _adds.labels(_QUEUE)
 _queue_retries = _retries.labels(_QUEUE)
@@ -153,8 +153,8 @@ def reconciling() -> Iterator[Pass]:
         this.result = "error"
         raise
     finally:
-        _reconciles.labels(_QUEUE, this.result).inc()
-        _reconcile_seconds.labels(_QUEUE).observe(time.perf_counter() - started)
+        _passes[this.result].inc()
+        _pass_seconds.observe(time.perf_counter() - started)
 
 
 def api_request(verb: str, kind: str, code: int) -> None:
