@@ -9,6 +9,14 @@ from headgate.api.structural import INT_OR_STRING, LIST_TYPE, MAP_KEYS, PRESERVE
 __all__ = ["problems", "re2_problem", "value_problems"]
 
 SCALARS: Final = frozenset({"string", "integer", "number", "boolean"})
+TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "array": list,
+    "object": dict,
+}
 RULE_KEYS: Final = frozenset({"rule", "message", "messageExpression", "reason", "fieldPath", "optionalOldSelf"})
 
 NOT_RE2: Final = (
@@ -112,66 +120,66 @@ def re2_problem(pattern: str) -> str:
     return ""
 
 
-def value_problems(schema: Schema, value: Any, path: str) -> Iterator[str]:
+def value_problems(schema: Schema, value: Any, path: str) -> list[str]:
     """Why the server would refuse a value; an implementation of just what a structural schema can say."""
+    found: list[str] = []
+    _look_at(schema, value, path, found.append)
+    return found
+
+
+def _look_at(schema: Schema, value: Any, path: str, tell: Callable[[str], None]) -> None:
     if not _is_of_type(schema, value):
-        yield f"{path} is no {schema.get('type', 'integer or string')}"
+        tell(f"{path} is no {schema.get('type', 'integer or string')}")
         return
     if "enum" in schema and value not in schema["enum"]:
-        yield f"{path} is none of {', '.join(map(str, schema['enum']))}"
+        tell(f"{path} is none of {', '.join(map(str, schema['enum']))}")
     if isinstance(value, str):
-        yield from _text_problems(schema, value, path)
+        _look_at_text(schema, value, path, tell)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield from _number_problems(schema, value, path)
+        _look_at_number(schema, value, path, tell)
     elif isinstance(value, list):
         if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
-            yield f"{path} has {len(value)} items"
+            tell(f"{path} has {len(value)} items")
         for index, item in enumerate(value):
-            yield from value_problems(schema["items"], item, f"{path}[{index}]")
+            _look_at(schema["items"], item, f"{path}[{index}]", tell)
     elif isinstance(value, dict):
-        yield from _object_problems(schema, value, path)
+        _look_at_object(schema, value, path, tell)
 
 
 def _is_of_type(schema: Schema, value: Any) -> bool:
     if INT_OR_STRING in schema:
         return isinstance(value, (int, str)) and not isinstance(value, bool)
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "string": str,
-        "boolean": bool,
-        "integer": int,
-        "number": (int, float),
-        "array": list,
-        "object": dict,
-    }
     kind = schema.get("type")
     if kind is None:
         return True
-    return isinstance(value, kinds[kind]) and (kind == "boolean" or not isinstance(value, bool))
+    return isinstance(value, TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
-def _text_problems(schema: Schema, value: str, path: str) -> Iterator[str]:
+def _look_at_text(schema: Schema, value: str, path: str, tell: Callable[[str], None]) -> None:
     if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
-        yield f"{path} has {len(value)} characters"
+        tell(f"{path} has {len(value)} characters")
     if "pattern" in schema and not re.search(schema["pattern"], value):
-        yield f"{path} does not match {schema['pattern']!r}"
+        tell(f"{path} does not match {schema['pattern']!r}")
 
 
-def _number_problems(schema: Schema, value: float, path: str) -> Iterator[str]:
+def _look_at_number(schema: Schema, value: float, path: str, tell: Callable[[str], None]) -> None:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and (value < low or (schema.get("exclusiveMinimum") and value == low)):
-        yield f"{path} is below {low}"
+        tell(f"{path} is below {low}")
     if high is not None and (value > high or (schema.get("exclusiveMaximum") and value == high)):
-        yield f"{path} is above {high}"
+        tell(f"{path} is above {high}")
 
 
-def _object_problems(schema: Schema, value: dict[str, Any], path: str) -> Iterator[str]:
+def _look_at_object(schema: Schema, value: dict[str, Any], path: str, tell: Callable[[str], None]) -> None:
     fields = schema.get("properties", {})
     extra = schema.get("additionalProperties")
-    yield from (f"{path}.{name} is missing" for name in schema.get("required", []) if name not in value)
+    for name in schema.get("required", ()):
+        if name not in value:
+            tell(f"{path}.{name} is missing")
     for name, inner in value.items():
         if name in fields:
-            yield from value_problems(fields[name], inner, f"{path}.{name}")
+            _look_at(fields[name], inner, f"{path}.{name}", tell)
         elif extra:
-            yield from value_problems(extra, inner, f"{path}.{name}")
+            _look_at(extra, inner, f"{path}.{name}", tell)
         elif not schema.get(PRESERVE):
-            yield f"{path}.{name} is not a field"
+            tell(f"{path}.{name} is not a field")

@@ -35,6 +35,7 @@ class Journal:
         self._replicas: dict[int, int] = {}
         """By generation."""
         self.shares_of_rejected: dict[str, int] = {}
+        self._last: tuple[Object, RolloutStatus] = ({}, RolloutStatus())
         self._overridden: set[tuple[str, int]] = set()
         """Attempts in which somebody let a gate pass."""
 
@@ -86,7 +87,7 @@ class Journal:
         was, is_ = self.running(before), self.running(after)
         recorded = self.plan(was) if was else None
         plan = plan_of(recorded) if recorded else None
-        for breach in journal_step(RolloutStatus.model_validate(before), RolloutStatus.model_validate(after), plan):
+        for breach in journal_step(self._model(before), self._model(after), plan):
             self._fail(str(breach))
         if was and is_ and _attempt(was) == _attempt(is_):
             self._same_attempt(before, after)
@@ -94,6 +95,12 @@ class Journal:
             self._verdicts(before, after, is_)
         if before.get("stable") and (before["stable"]["revision"] != after["stable"]["revision"]):
             self._promoted(before, after)
+
+    def _model(self, status: Object) -> RolloutStatus:
+        """The status as a model; that of the last write is kept, because the next one begins from it."""
+        if self._last[0] is not status:
+            self._last = (status, RolloutStatus.model_validate(status))
+        return self._last[1]
 
     def _same_attempt(self, before: Object, after: Object) -> None:
         index = int(before.get("currentStepIndex") or 0)

@@ -37,7 +37,7 @@ class Schema:
         if "spec" not in obj and "spec" in self.root.get("required", ()):
             return "spec: Required value"
         for part in changed:
-            problem = next(value_problems(parts[part], obj[part], part), "")
+            problem = next(iter(value_problems(parts[part], obj[part], part)), "")
             if problem:
                 return problem
         return ""
