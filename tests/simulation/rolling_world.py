@@ -8,7 +8,6 @@ from typing import Any
 from headgate.api.rollout import RolloutSpec, RolloutStatus
 from headgate.decide import invariants
 from headgate.decide import types as t
-from headgate.decide.revision import pod_hash_of, revision_of
 from headgate.decide.rolling import CLOSED
 from tests.simulation.world import CONFIG, INFINITE, Faults, World
 
@@ -71,7 +70,7 @@ class RollingWorld(World):
 
     def revision(self) -> str:
         """What the StatefulSet calls the revision of its present template."""
-        return f"{NAME}-{pod_hash_of(revision_of(self.template))}"
+        return f"{NAME}-{self.wanted()[1]}"
 
     def _pod(self, revision: str, *, ready_at: float) -> SimPod:
         self.made += 1

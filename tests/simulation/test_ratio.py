@@ -275,7 +275,7 @@ def test_rule_of_the_bounds_can_fail() -> None:
     run, stable = world.status.current, world.status.stable
     assert run is not None
     assert stable is not None
-    plan = invariants.plan_under_way(world.snapshot(), world.status)
+    plan = invariants.plan_under_way(world.plans.values(), world.status)
 
     def told(pod_hash: str, count: int) -> list[int]:
         action = t.ScaleReplicaSet(f"shop-{pod_hash}", "1", count, 0, exposure="raise")

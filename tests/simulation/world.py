@@ -133,6 +133,7 @@ class World:
         self.spec = rollout
         self.faults = faults or Faults()
         self.template = template("v1")
+        self._hashed: tuple[dict[str, Any], str, str] = ({}, "", "")
         self.generation = 1
         self.status = RolloutStatus()
         self.status_version = 1
@@ -176,9 +177,16 @@ class World:
 
     # -- what is seen -------------------------------------------------------------------------------------------------
 
+    def wanted(self) -> tuple[str, str]:
+        """The revision of the present template, and its pod hash."""
+        if self._hashed[0] is not self.template:
+            revision = revision_of(self.template)
+            self._hashed = (self.template, revision, pod_hash_of(revision))
+        return self._hashed[1:]
+
     def ready(self, found: SimReplicaSet) -> int:
         """Pods that are ready now."""
-        return sum(1 for at in found.pods if at <= self.now)
+        return len([at for at in found.pods if at <= self.now])
 
     def endpoints(self, service: str) -> dict[str, int]:
         """Ready endpoints by pod hash; slices follow a selector with a delay."""
@@ -204,7 +212,7 @@ class World:
         routed = strategies.of(self.spec).routed is not None
         if settled and (self.settled_seen is None or self.settled_seen[0] != self.route_version):
             self.settled_seen = (self.route_version, self.now)
-        revision = revision_of(self.template)
+        revision = self.wanted()[0]
         return t.Snapshot(
             meta=t.RolloutMeta(
                 namespace="sim",
@@ -222,26 +230,7 @@ class World:
             config=CONFIG,
             template=self.template,
             revision=revision,
-            replica_sets=tuple(
-                t.ReplicaSetView(
-                    name=s.name,
-                    uid=s.name,
-                    resource_version=str(s.version),
-                    pod_hash=s.pod_hash,
-                    revision=s.revision,
-                    owned=True,
-                    deleting=False,
-                    replicas=s.replicas,
-                    pods=len(s.pods),
-                    ready=self.ready(s),
-                    available=self.ready(s),
-                    settled=True,
-                    min_ready_seconds=0,
-                    created_at=s.created_at,
-                    taken_back=s.taken_back,
-                )
-                for s in self.sets.values()
-            ),
+            replica_sets=tuple(self._set(s, self.ready(s)) for s in self.sets.values()),
             plans=tuple(self.plans.values()),
             stable_service=self._service("shop"),
             canary_service=self._service("shop-canary") if not self.pooled else t.ServiceView("", found=False),
@@ -269,6 +258,26 @@ class World:
             written=self.written,
         )
 
+    @staticmethod
+    def _set(found: SimReplicaSet, ready: int) -> t.ReplicaSetView:
+        return t.ReplicaSetView(
+            name=found.name,
+            uid=found.name,
+            resource_version=str(found.version),
+            pod_hash=found.pod_hash,
+            revision=found.revision,
+            owned=True,
+            deleting=False,
+            replicas=found.replicas,
+            pods=len(found.pods),
+            ready=ready,
+            available=ready,
+            settled=True,
+            min_ready_seconds=0,
+            created_at=found.created_at,
+            taken_back=found.taken_back,
+        )
+
     def _service(self, name: str) -> t.ServiceView:
         chosen = self.selectors[name]
         selector = {"app": "shop"} | ({LABEL_REVISION: chosen} if chosen else {})
@@ -287,9 +296,9 @@ class World:
         """One decision carried out; False if nothing is to be done before time passes."""
         if self.random.random() < self.faults.crash:
             self._crash()
-        decision = decide(self.snapshot(), self.now)
-        again = decide(self.snapshot(), self.now)
-        if decision != again:
+        seen = self.snapshot()
+        decision = decide(seen, self.now)
+        if decision != decide(seen, self.now):
             self.fail("the same snapshot gave two decisions")
         lowering = decision.action is not None and decision.action.exposure == "lower"
         journal_stands = True
@@ -322,7 +331,7 @@ class World:
         if self.random.random() < self.faults.status_fails:
             self.tell("the status write fails")
             return False
-        plan = invariants.plan_under_way(self.snapshot(), self.status)
+        plan = invariants.plan_under_way(self.plans.values(), self.status)
         self.require(invariants.journal_step(self.status, decision.status, plan))
         self.status = decision.status
         self.status_version += 1
@@ -450,7 +459,7 @@ class World:
 
     def check(self, action: t.Action, status: RolloutStatus) -> None:
         """Preconditions of one write, on the truth."""
-        plan = invariants.plan_under_way(self.snapshot(), status)
+        plan = invariants.plan_under_way(self.plans.values(), status)
         stands = self.status.decision >= status.decision
         self.require(invariants.before_write(self.truth(), action, status, plan, stands=stands))
 
@@ -548,7 +557,7 @@ class World:
         self.template = template(version, broken=broken)
         self.generation += 1
         self.status_version += 1
-        pod_hash = pod_hash_of(revision_of(self.template))
+        pod_hash = self.wanted()[1]
         self.quality[pod_hash] = quality
         self.tell(f"the template becomes {version} ({pod_hash}, success {quality})")
         return pod_hash

@@ -7,7 +7,7 @@ in stories, in the condition that a broken rule becomes, and in docs/reliability
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -26,6 +26,7 @@ from headgate.decide.types import (
     DeleteReplicaSet,
     EvictPod,
     Plan,
+    PlanView,
     ScaleReplicaSet,
     SetFinalizer,
     SetPartition,
@@ -156,12 +157,12 @@ def seen(snapshot: Snapshot) -> Truth:
     )
 
 
-def plan_under_way(snapshot: Snapshot, journal: RolloutStatus) -> Plan | None:
+def plan_under_way(plans: Iterable[PlanView], journal: RolloutStatus) -> Plan | None:
     """The plan of the attempt that a journal says is under way."""
     run = running(journal)
     if run is None:
         return None
-    return next((p.plan for p in snapshot.plans if (p.revision, p.attempt) == (run.revision, run.attempt)), None)
+    return next((p.plan for p in plans if (p.revision, p.attempt) == (run.revision, run.attempt)), None)
 
 
 def guard(snapshot: Snapshot, action: Action, journal: RolloutStatus) -> list[Breach]:
@@ -171,7 +172,7 @@ def guard(snapshot: Snapshot, action: Action, journal: RolloutStatus) -> list[Br
     """
     if action.exposure == "lower":
         return []
-    return before_write(seen(snapshot), action, journal, plan_under_way(snapshot, journal), stands=True)
+    return before_write(seen(snapshot), action, journal, plan_under_way(snapshot.plans, journal), stands=True)
 
 
 # --------------------------------------------------------------------------------------------------------------------
