@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from headgate.act import in_place, own_kinds, records, replica_sets, shifting, workload
@@ -31,6 +30,7 @@ from headgate.act.resources import (
     STATEFUL_SETS,
 )
 from headgate.api.common import LABEL_ROLLOUT
+from headgate.api.values import dataclass
 from headgate.decide import types
 from headgate.decide.types import Action, OutcomeKind
 from headgate.traffic.protocol import Resource

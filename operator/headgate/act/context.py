@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headgate.act.kube import Kube, Object
 from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT, MANAGER_TAKES_BACK
 from headgate.api.rollout import Canary
+from headgate.api.values import dataclass
 from headgate.decide.types import RolloutMeta
 from headgate.traffic.protocol import Resource, Router
 

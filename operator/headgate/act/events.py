@@ -6,13 +6,13 @@ import asyncio
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from headgate.act.errors import ApiError, NotFound, one_line
 from headgate.act.kube import Kube
 from headgate.act.resources import EVENTS, ROLLOUTS, api_version
+from headgate.api.values import dataclass
 from headgate.decide.types import EventNote, RolloutMeta
 from headgate.telemetry.logs import logger
 

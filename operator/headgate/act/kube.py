@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,6 +18,7 @@ import orjson
 from headgate.act.errors import HTTP_ERRORS, ApiError, Unavailable, error_of
 from headgate.act.resources import path
 from headgate.act.transport import TOTAL_SECONDS, Request, Response, Transport
+from headgate.api.values import dataclass
 from headgate.traffic.protocol import Resource
 
 Object = dict[str, Any]

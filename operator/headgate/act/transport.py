@@ -7,7 +7,7 @@ transport does not, so the operator uses that and keeps JSON as it came.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from headgate.act.errors import Timeout, Unreachable, one_line
+from headgate.api.values import dataclass
 
 USER_AGENT = "headgate"
 CONNECT_SECONDS = 3.0

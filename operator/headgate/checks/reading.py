@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from headgate.api.values import dataclass
 
 STALE_AFTER = 300.0
 """Seconds; a series whose newest point is older says nothing about now. Prometheus' own lookback is as long."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from headgate.api.common import seconds, to_epoch
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import Check, CheckRun, GateRun, QualityGateSpec
 from headgate.api.rollout import GateStep
+from headgate.api.values import dataclass
 from headgate.decide.queries import QueryContext, QueryProblem, looks_back, render_check
 from headgate.decide.types import Question, RenderedQuery
 

@@ -8,10 +8,11 @@ calls stable; so a Fail or an abort switches back with the next write, as any ot
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headgate.api.rollout import BlueGreen, Canary, CanaryScale, GateStep, Pause, RolloutStatus, Step, Weights
+from headgate.api.values import dataclass
 from headgate.decide import canary
 from headgate.decide.canary import StepState, TwoServices
 from headgate.decide.journal import running

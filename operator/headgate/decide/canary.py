@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headgate.api.common import round_seconds, seconds, to_epoch
 from headgate.api.rollout import Canary, RollingStep, RolloutStatus, Step, Weights, WorkloadStatus
+from headgate.api.values import dataclass
 from headgate.decide import mover
 from headgate.decide.mover import Goal, Move, available, need, observed_weight, unsettled
 from headgate.decide.types import Plan, Snapshot

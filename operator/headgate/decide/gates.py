@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from headgate.api.common import round_seconds, to_epoch, to_time
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import CheckRun, GateRun, Measurement, QualityGateSpec
 from headgate.api.rollout import GateStep
+from headgate.api.values import dataclass
 from headgate.decide.asking import (
     BACKGROUND,
     Terms,

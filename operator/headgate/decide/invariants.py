@@ -8,12 +8,13 @@ in stories, in the condition that a broken rule becomes, and in docs/reliability
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from headgate.api.common import FINALIZER
 from headgate.api.gate import GateRun
 from headgate.api.rollout import RolloutStatus
+from headgate.api.values import dataclass
 from headgate.decide.canary import allowance
 from headgate.decide.journal import GATES_LIMIT, is_rejected, number_after, running
 from headgate.decide.mover import need, observed_weight, selected

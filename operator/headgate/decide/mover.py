@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from headgate.api.common import LABEL_REVISION
+from headgate.api.values import dataclass
 from headgate.decide.types import (
     Action,
     CreateReplicaSet,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from headgate.api.rollout import Canary, RolloutSpec
+from headgate.api.values import dataclass
 from headgate.decide.types import ReplicaSetView
 
 DEFAULT = "25%"

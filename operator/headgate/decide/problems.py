@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from headgate.api.common import GROUP, LABEL_REVISION
+from headgate.api.values import dataclass
 from headgate.decide import strategies
 from headgate.decide.mover import selected
 from headgate.decide.queries import problems_of, undivided

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +12,7 @@ from headgate.api.common import seconds
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import Check, PrometheusCheck, QualityGateSpec, Query, Threshold
 from headgate.api.rollout import GateStep
+from headgate.api.values import dataclass
 from headgate.decide.promql import MisplacedArgument, arguments_of, substitute
 from headgate.decide.types import RenderedQuery
 

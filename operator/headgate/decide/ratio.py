@@ -7,10 +7,11 @@ the way back is the same in the other direction.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headgate.api.rollout import Canary, RolloutStatus, Step, Weights
+from headgate.api.values import dataclass
 from headgate.decide import canary, mover
 from headgate.decide.canary import FIELD, OwnPods, StepState, Unrouted
 from headgate.decide.journal import running

@@ -8,10 +8,10 @@ pods are new and ready; so at least one pod stays old until the promotion, and a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headgate.api.rollout import CanaryScale, Rolling, RolloutStatus, Step, Weights, WorkloadStatus
+from headgate.api.values import dataclass
 from headgate.decide import canary
 from headgate.decide.canary import Allowance, StepState, Unrouted
 from headgate.decide.journal import REWRITES

@@ -7,13 +7,14 @@ canary. A `pod_hash` is the short form of a revision, the value of the label `he
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Literal
 
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec, RolloutStatus, Step
+from headgate.api.values import dataclass
 
 # --------------------------------------------------------------------------------------------------------------------
 # What is observed

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from headgate.api.common import Condition
+from headgate.api.values import dataclass
 from headgate.decide import journal
 
 MOST_CONDITIONS = 12

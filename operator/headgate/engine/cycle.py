@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from headgate.act import carry, status
 from headgate.act.context import Context
@@ -17,6 +16,7 @@ from headgate.act.events import Recorder
 from headgate.act.kube import Kube, Object
 from headgate.act.resources import ROLLOUTS
 from headgate.api.rollout import RolloutStatus
+from headgate.api.values import dataclass
 from headgate.decide import strategies, undecidable
 from headgate.decide.invariants import Breach
 from headgate.decide.types import Action, Decision, EventNote, EvictPod, OutcomeKind, SetFinalizer, Snapshot

@@ -6,7 +6,8 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from headgate.api.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from headgate.act.errors import ApiError, NotFound
 from headgate.act.kube import Kube, Object
 from headgate.act.resources import LEASES, api_version
+from headgate.api.values import dataclass
 from headgate.telemetry.logs import logger
 
 DURATION = 6.0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from headgate.api.config import OperatorConfig
+from headgate.api.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

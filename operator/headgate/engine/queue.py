@@ -11,8 +11,9 @@ import heapq
 import random
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from headgate.api.values import dataclass
 
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 300.0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from headgate.act import resources
 from headgate.api.common import LABEL_ROLLOUT
+from headgate.api.values import dataclass
 from headgate.traffic.protocol import Resource, Router
 
 

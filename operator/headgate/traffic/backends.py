@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from headgate.api.rollout import Canary
+from headgate.api.values import dataclass
 from headgate.traffic.protocol import JSONPatch
 
 FULL = 100

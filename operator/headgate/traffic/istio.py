@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from headgate.api.rollout import Canary, IstioVirtualService
+from headgate.api.values import dataclass
 from headgate.traffic.backends import Backends, backend
 from headgate.traffic.parts import conditions_of, entries, mapping, untrue
 from headgate.traffic.protocol import Resource, Target

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headgate.api.rollout import Canary
+from headgate.api.values import dataclass
 from headgate.decide.types import RouteView
 
 JSONPatch = list[dict[str, Any]]

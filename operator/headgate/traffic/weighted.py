@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from headgate.api.rollout import Canary
+from headgate.api.values import dataclass
 from headgate.decide.types import RouteView
 from headgate.traffic.backends import Backends, percentage
 from headgate.traffic.parts import mapping
