@@ -8,6 +8,7 @@ by that path, and nothing is dropped silently except what has no meaning for the
 import ast
 import inspect
 import textwrap
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final, NoReturn
 
@@ -115,6 +116,7 @@ class _WithDocstrings(GenerateJsonSchema):
         return out
 
 
+@cache
 def _field_texts(owner: type) -> dict[str, str]:
     """The strings that stand below the annotated names of a class."""
     if owner is BaseModel or not issubclass(owner, BaseModel):
