@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,12 @@ from headgate.act.transport import Request, Response
 Object = dict[str, Any]
 Fault = Callable[[], Response | None]
 """Gives the answer instead of the server, raises, or gives None to let the request through."""
+
+
+def copied(obj: Object) -> Object:
+    """An object of its own with the same content, however odd; many times faster than `copy.deepcopy`."""
+    fresh: Object = pickle.loads(pickle.dumps(obj))  # noqa: S301  our own, just written
+    return fresh
 
 
 @dataclass
@@ -53,7 +59,7 @@ class FakeAPI:
     def put(self, path: str, obj: Object) -> Object:
         """Store an object as somebody else would."""
         self.version += 1
-        kept = copy.deepcopy(obj)
+        kept = copied(obj)
         meta = kept.setdefault("metadata", {})
         parts = path.split("/")
         meta.setdefault("name", parts[-1])
@@ -63,7 +69,7 @@ class FakeAPI:
         meta.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
         meta["resourceVersion"] = str(self.version)
         self.objects[path] = kept
-        return copy.deepcopy(kept)
+        return copied(kept)
 
     def written(self, part: str = "") -> list[tuple[str, str]]:
         """The requests that write, to paths with this part."""
@@ -105,7 +111,7 @@ class FakeAPI:
         before = self.objects[where]
         if not isinstance(body, list):
             return 200, self.put(where, before | body)
-        after = jsonpatch.apply_patch(before, body)
+        after = jsonpatch.apply_patch(copied(before), body, in_place=True)
         if after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]:
             return 409, {"kind": "Status", "reason": "Conflict", "message": "the object has been modified"}
         return 200, self.put(where, after)

@@ -16,6 +16,7 @@ from headgate.api.rollout import Canary
 from headgate.decide.types import RouteView
 from headgate.traffic.protocol import JSONPatch, Router, Target
 from headgate.traffic.registry import ROUTERS
+from tests.unit.fake_api import copied
 
 Object = dict[str, Any]
 Change = Callable[[Object], None]
@@ -101,7 +102,7 @@ class Example:
 
     def after(self, change: Change | None = None) -> Object:
         """A copy of the object, changed."""
-        obj = copy.deepcopy(self.obj)
+        obj = copied(self.obj)
         if change is not None:
             change(obj)
         return obj
@@ -120,7 +121,7 @@ class Example:
 
     def without_weights(self, obj: Object) -> Object:
         """A copy of all else."""
-        rest = copy.deepcopy(obj)
+        rest = copied(obj)
         for place in self._places():
             parent = at(rest, place[:-1])
             if isinstance(parent, dict):

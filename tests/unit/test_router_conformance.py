@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pytest
 
 from headgate.engine.trim import trim
 from headgate.traffic.registry import ROUTERS
+from tests.unit.fake_api import copied
 from tests.unit.router_example import CANARY, STABLE, Example, Object, at, examples, leaves, put
 
 pytestmark = pytest.mark.unit
@@ -52,8 +52,8 @@ def counted(case: Case, request: pytest.FixtureRequest) -> None:
 
 def patched(obj: Object, patch: list[dict[str, Any]]) -> Object:
     """The object as a server would store it; the patch must leave its argument alone."""
-    before = copy.deepcopy(obj)
-    after: Object = jsonpatch.apply_patch(obj, patch)
+    before = copied(obj)
+    after: Object = jsonpatch.apply_patch(copied(obj), patch, in_place=True)
     assert obj == before
     return after
 
@@ -121,7 +121,7 @@ def test_a_good_place_reads_back(case: Case) -> None:
 def test_what_the_cache_keeps_is_enough(case: Case) -> None:
     """The object without what the cache leaves out reads the same, and gets the same patches."""
     example = case.example
-    trimmed = trim(example.subject.resource.kind, copy.deepcopy(example.obj))
+    trimmed = trim(example.subject.resource.kind, copied(example.obj))
     assert example.read(trimmed) == example.read(example.obj)
     assert example.set_weight(trimmed, 20) == example.set_weight(example.obj, 20)
     assert example.claim(trimmed) == example.claim(example.obj)
@@ -348,7 +348,7 @@ def test_junk_anywhere_is_a_problem_or_none_but_never_a_crash(case: Case) -> Non
     start = example.with_weights(70, 30)
     for place in leaves(start):
         if place[0] in {"spec", "status"} or place[:2] == ("metadata", "annotations"):
-            obj = copy.deepcopy(start)
+            obj = copied(start)
             put(obj, place, case.value)
             bears(example, obj, place)
 
