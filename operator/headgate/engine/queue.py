@@ -159,7 +159,7 @@ class WorkQueue:
             processing=len(self._processing),
             adds=self._adds,
             retries=self._retries,
-            oldest_seconds=max((now - self._dirty[k] for k in ready), default=0.0),
+            oldest_seconds=max(now - self._dirty[k] for k in ready) if ready else 0.0,
         )
 
     def _offer(self, key: Key) -> None:

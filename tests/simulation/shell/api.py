@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jsonpatch
 import orjson
 
 from headgate.act.transport import Request, Response
+from headgate.api.values import dataclass
 from tests.simulation.shell import answers
 from tests.simulation.shell.answers import Refused
 from tests.simulation.shell.kinds import BY_NAME, Where, taken_apart

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
 
+from headgate.api.values import dataclass
 from tests.simulation.shell.kinds import BY_NAME, Kind
 
 Object = dict[str, Any]
