@@ -122,7 +122,12 @@ def pooled(name: str, version: int) -> Json:
 def replacing(name: str, **_: Any) -> Json:
     """A Rollout of a StatefulSet, in place, which the operator of the trials is not set up for."""
     reference = {"ref": {"kind": "QualityGate", "name": f"{name}-{GATE}"}, "duration": "2s", "count": 1}
-    steps: list[Json] = [{"setBatch": 1}, {"pause": {"duration": "200ms"}}, {"setBatch": "50%"}, {"gate": reference}]
+    steps: list[Json] = [
+        {"setBatch": 1, "timeout": "1m", "onTimeout": "Abort"},
+        {"pause": {"duration": "200ms"}},
+        {"setBatch": "50%"},
+        {"gate": reference},
+    ]
     made = _rollout(name, [], {"workloadRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name}})
     del made["spec"]["replicas"]
     made["spec"]["strategy"] = {"rolling": {"steps": steps}}
