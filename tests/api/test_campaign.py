@@ -19,7 +19,7 @@ from hack.lib.hgprove.faults.lane import Lane
 from hack.lib.hgprove.faults.runner import prover
 from tests.api.cluster import LightCluster
 
-SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "25"))
+SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "20"))
 SEEDS = 3000
 """Those that `hack/campaign` runs unless told otherwise."""
 OPERATORS, AT_ONCE = 2, 8

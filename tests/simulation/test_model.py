@@ -19,7 +19,7 @@ from tests.simulation.model.worlds import BY_NAME, WORLDS, World
 
 pytestmark = pytest.mark.simulation
 
-SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "30"))
+SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "20"))
 
 
 def looked_at(world: World) -> Report:

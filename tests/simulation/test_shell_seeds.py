@@ -1,6 +1,6 @@
 """Random histories of the whole operator, in virtual time, with faults: no write breaks an invariant, all end well.
 
-A slice of known seeds is run, for `HEADGATE_SLICE_SECONDS` (40 unless told), from where the commit says. Others:
+A slice of known seeds is run, for `HEADGATE_SLICE_SECONDS` (30 unless told), from where the commit says. Others:
 `hack/simulate`.
 """
 
@@ -19,7 +19,7 @@ from hack.lib.hgprove.simulate import of_seed, told
 from tests.simulation.shell.history import run
 from tests.simulation.shell.scenario import BLUE_GREEN, OPTIONS
 
-SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "40"))
+SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "30"))
 GOOD = (*range(1_000_000, 1_001_700), *range(3_700_000, 3_701_300))
 """Seeds that a campaign found good: what turns one bad is a change. `hack/simulate` looks for new ones."""
 FURTHER = {"blue-green": range(BLUE_GREEN, BLUE_GREEN + 300), "options": range(OPTIONS, OPTIONS + 300)}
