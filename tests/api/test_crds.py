@@ -68,6 +68,16 @@ ROLLING["spec"] = {
     },
 }
 
+BY_HEADER: dict[str, Any] = {
+    "setHeaderRoute": {"name": "beta", "match": [{"headerName": "x-version", "headerValue": {"exact": "next"}}]}
+}
+COPIED: dict[str, Any] = {
+    "setMirrorRoute": {"name": "shadow", "percentage": 10, "match": [{"path": {"prefix": "/"}, "method": "GET"}]}
+}
+NO_COPIES = {"setMirrorRoute": {"name": "shadow"}}
+CANARY = ROLLOUT["spec"]["strategy"]["canary"]
+TRAEFIK = {"traefik": {"weightedTraefikServiceName": "checkout"}}
+NGINX = {"nginx": {"canaryIngress": "checkout-canary"}}
 POOLED: dict[str, Any] = copy.deepcopy(ROLLOUT)
 POOLED["spec"]["strategy"] = {
     "canary": {"stableService": "checkout", "maxSurge": 1, "maxUnavailable": 0, "steps": [{"setWeight": 20}]}
@@ -185,6 +195,63 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(
             POOLED, "spec.strategy.canary.steps.0", {"setCanaryScale": {"replicas": 1}}, "use setWeight", id="scale"
         ),
+        pytest.param(POOLED, "spec.strategy.canary.steps.0", BY_HEADER, "only a router tells", id="led by pods"),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            {"setHeaderRoute": {"name": "beta"}},
+            "no step sets it",
+            id="no route to take out",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps",
+            [BY_HEADER, {"setMirrorRoute": {**COPIED["setMirrorRoute"], "name": "beta"}}],
+            "need two names",
+            id="one name for two routes",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            {"setMirrorRoute": {"name": "shadow", "percentage": 10}},
+            "a percentage needs a match",
+            id="copies of nothing",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            {"setHeaderRoute": {"name": "beta", "match": [{}]}},
+            "would take every request",
+            id="empty match",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            {"setHeaderRoute": {"name": "beta", "match": [{"headerName": "x"}]}},
+            "headerName and headerValue go together",
+            id="header without a value",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            {"setHeaderRoute": {"name": "beta", "match": [{"path": {"exact": "/", "prefix": "/"}}]}},
+            "exactly one of exact, prefix, regex",
+            id="two values",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            CANARY | {"trafficRouting": TRAEFIK, "steps": [BY_HEADER]},
+            "know weights only",
+            id="led by traefik",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            CANARY | {"trafficRouting": NGINX, "steps": [COPIED]},
+            "remove setMirrorRoute",
+            id="copied by nginx",
+        ),
         pytest.param(ROLLOUT, "spec.rollbackWindow", {"revisions": -1}, "greater than or equal to 0", id="window"),
         pytest.param(ROLLOUT, "spec.rollbackWindow", {}, "revisions: Required value", id="empty window"),
         pytest.param(ROLLOUT, "spec.onNewRevision", "Replace", "Unsupported value", id="policy"),
@@ -279,6 +346,22 @@ def test_neighbour_of_what_is_refused_is_taken(light_cluster: LightCluster, stra
             "spec.strategy.canary",
             {"stableService": "checkout", "maxSurge": "25%", "maxUnavailable": 0, "steps": [{"setWeight": 20}]},
             id="pods are the weight",
+        ),
+        pytest.param(
+            "spec.strategy.canary.steps",
+            [{"setCanaryScale": {"replicas": 1}}, BY_HEADER, COPIED, NO_COPIES, {"setHeaderRoute": {"name": "beta"}}],
+            id="led and copied, and no more",
+        ),
+        pytest.param(
+            "spec.strategy.canary.steps",
+            [{"setHeaderRoute": {**BY_HEADER["setHeaderRoute"], "name": f"n{n}"}} for n in range(50)],
+            id="as many routes as there may be",
+        ),
+        pytest.param(
+            "spec.strategy.canary", CANARY | {"trafficRouting": TRAEFIK, "steps": [{"setWeight": 5}]}, id="weighed"
+        ),
+        pytest.param(
+            "spec.strategy.canary", CANARY | {"trafficRouting": NGINX, "steps": [BY_HEADER]}, id="led by nginx"
         ),
         pytest.param("spec.rollbackWindow", {"revisions": 0}, id="no way back without steps"),
         pytest.param("spec.rollbackWindow", {"revisions": 8}, id="wide window"),

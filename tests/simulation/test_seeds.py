@@ -13,7 +13,7 @@ import pytest
 
 from headgate.api.rollout import RolloutSpec
 from headgate.decide import strategies
-from tests.simulation.shell.scenario import timed
+from tests.simulation.shell.scenario import led, routed, timed
 from tests.simulation.world import Faults, World, blue_green, spec
 
 pytestmark = pytest.mark.simulation
@@ -51,8 +51,8 @@ def random_steps(chance: random.Random) -> list[dict[str, Any]]:
     return steps
 
 
-def canary_rollout(chance: random.Random, *, options: bool = False) -> RolloutSpec:
-    """A canary with random steps."""
+def canary_rollout(chance: random.Random, *, options: bool = False, routes: random.Random | None = None) -> RolloutSpec:
+    """A canary with random steps; those of `routes` besides."""
     # A gate can only know something where there is traffic, so the first weight comes before everything.
     steps = [{"setWeight": chance.choice([1, 10, 50, 100])}, *random_steps(chance)]
     more: dict[str, Any] = {}
@@ -60,6 +60,7 @@ def canary_rollout(chance: random.Random, *, options: bool = False) -> RolloutSp
         steps = [timed(chance, step) for step in steps]
         window = chance.choice([None, None, 0, 1, 2, 8])
         more = {} if window is None else {"rollbackWindow": {"revisions": window}}
+        steps = led(routes, steps) if routes is not None else steps
     return spec(
         steps,
         replicas=chance.choice([1, 2, 3, 5, 10]),
@@ -97,7 +98,10 @@ def one_history(seed: int) -> World:
     """Three or more releases of random quality with faults, then calm."""
     chance = random.Random(seed)
     blue_green = BLUE_GREEN <= seed < OPTIONS
-    rollout = blue_green_rollout(chance) if blue_green else canary_rollout(chance, options=seed >= OPTIONS)
+    routes = random.Random(f"{seed}/routes") if routed(seed) else None
+    rollout = (
+        blue_green_rollout(chance) if blue_green else canary_rollout(chance, options=seed >= OPTIONS, routes=routes)
+    )
     world = World(seed, rollout)
     world.settle(300)
     strength = chance.choice([0.0, 0.05, 0.2])

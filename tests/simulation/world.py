@@ -18,6 +18,7 @@ from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec, RolloutStatus
 from headgate.decide import contest, invariants, strategies
 from headgate.decide import types as t
+from headgate.decide.managed import keys_of
 from headgate.decide.revision import pod_hash_of, revision_of
 from headgate.decide.rollout import decide
 
@@ -148,6 +149,8 @@ class World:
         self.service_versions = {"shop": 1, "shop-canary": 1}
         self.selector_changed = {"shop": START, "shop-canary": START}
         self.weight = 0
+        self.routes: tuple[str, ...] = ()
+        """The keys of the routes by header and of the mirrors."""
         self.route_version = 1
         self.taken_back = ""
         self.turned_back = {"shop": "", "shop-canary": ""}
@@ -242,6 +245,7 @@ class World:
                     found=True,
                     resource_version=str(self.route_version),
                     weight=self.weight,
+                    managed=self.routes,
                     taken_back=self.taken_back,
                     settled=settled,
                     settled_since=self.settled_seen[1] if settled and self.settled_seen else None,
@@ -413,6 +417,7 @@ class World:
                 self.selector_changed[action.name] = self.now
             case t.SetWeight():
                 self.weight, self.taken_back = action.weight, action.takes_back
+                self.routes = keys_of(action.routes)
                 self.route_version += 1
                 self.route_written = self.now
             case t.ScaleWorkload():
@@ -448,6 +453,7 @@ class World:
         return replace(
             invariants.seen(self.snapshot()),
             weight=self.weight,
+            routes=self.routes,
             selects=(self.selectors["shop"], self.selectors["shop-canary"]),
             wanted={s.pod_hash: s.replicas for s in self.sets.values()},
             ready={s.pod_hash: self.ready(s) for s in self.sets.values()},
@@ -501,7 +507,7 @@ class World:
             stable = self.status.stable.pod_hash if self.status.stable else ""
             there = {h: n for h, n in self.endpoints("shop").items() if n}
             return there != ({stable: self.spec.replicas} if self.spec.replicas else {})
-        return self.weight != 0 or len({*self.selectors.values()}) > 1
+        return self.weight != 0 or bool(self.routes) or len({*self.selectors.values()}) > 1
 
     def run_for(self, length: float) -> None:
         """Let time pass, deciding whenever something changes."""
@@ -545,7 +551,7 @@ class World:
             new = next((h for h in self.quality if h in question.query.text), "")
             return self.quality.get(new, 100.0), bool(self.endpoints("shop").get(new))
         if self.spec.strategy.blue_green is None:
-            return self.quality.get(self.selectors["shop-canary"], 100.0), bool(self.weight)
+            return self.quality.get(self.selectors["shop-canary"], 100.0), bool(self.weight or self.routes)
         # The preview has its users, too: those who try it.
         service = "shop" if 'service="shop"' in question.query.text else "shop-canary"
         return self.quality.get(self.selectors[service], 100.0), True

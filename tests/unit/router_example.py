@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,10 @@ class Example:
     """What the patch names by its position has moved since it was read; None where nothing goes by position."""
     stored: Callable[[int], Any] = int
     """A weight as the object holds it."""
+    routes: frozenset[str] = frozenset()
+    """Which of `setHeaderRoute` and `setMirrorRoute` the router can do."""
+    owner: Change | None = None
+    """What its owner may change of the claimed place and a route of ours shares; None if it shares nothing."""
     odd: tuple[Any, ...] = ("five", -1, 1.5, True, [], {})
     """What may stand where a weight belongs and is none."""
 
@@ -72,14 +76,20 @@ class Example:
         """The router."""
         return ROUTERS[self.router]
 
-    def strategy(self, routing: Mapping[str, Any] | None = None, stable: str = STABLE, canary: str = CANARY) -> Canary:
+    def strategy(
+        self,
+        routing: Mapping[str, Any] | None = None,
+        stable: str = STABLE,
+        canary: str = CANARY,
+        steps: Sequence[Mapping[str, Any]] = ({"setWeight": 5},),
+    ) -> Canary:
         """The canary strategy of a Rollout that claims the place."""
         return Canary.model_validate(
             {
                 "stableService": stable,
                 "canaryService": canary,
                 "trafficRouting": routing or self.routing,
-                "steps": [{"setWeight": 5}],
+                "steps": list(steps),
             }
         )
 

@@ -21,6 +21,7 @@ from headgate.decide.types import (
     DeleteReplicaSet,
     EventNote,
     OutcomeKind,
+    Plan,
     RouteView,
     ScaleReplicaSet,
     SetFinalizer,
@@ -508,6 +509,8 @@ async def test_what_was_made_of_a_record_goes_with_it(world: World, monkeypatch:
 
     class View:
         """Stands for what is made of a record."""
+
+        plan = Plan((), {}, {})
 
     alive: weakref.WeakSet[View] = weakref.WeakSet()
 

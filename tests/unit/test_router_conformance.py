@@ -10,6 +10,8 @@ from typing import Any
 import jsonpatch
 import pytest
 
+from headgate.api.rollout import Canary, Step
+from headgate.decide.managed import all_of, keys_of, unknown
 from headgate.engine.trim import trim
 from headgate.traffic.registry import ROUTERS
 from tests.unit.fake_api import copied
@@ -235,6 +237,164 @@ def test_a_patch_is_plain(case: Case) -> None:
     for op in [op for weight in WEIGHTS for op in example.set_weight(example.obj, weight)]:
         assert op["op"] in {"test", "add", "replace"}
         assert op["path"].startswith(("/spec/", "/metadata/annotations"))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Routes by header, and mirrors
+# --------------------------------------------------------------------------------------------------------------------
+
+KINDS = ("setHeaderRoute", "setMirrorRoute")
+
+
+def step(kind: str, value: str = "next", name: str = "") -> dict[str, Any]:
+    """A step that sets a route for requests with a header of this value."""
+    route: dict[str, Any] = {"name": name or kind.lower()}
+    route["match"] = [{"headerName": "x-version", "headerValue": {"exact": value}}]
+    return {kind: route | ({"percentage": 20} if kind == "setMirrorRoute" else {})}
+
+
+STEPS = [step(kind, value) for kind in KINDS for value in ("next", "later")]
+
+
+def can(*kinds: str) -> Callable[[Example], dict[str, Any]]:
+    """Those of the kinds that the router can do, each with its route."""
+    return lambda example: {kind: step(kind) for kind in kinds or KINDS if kind in example.routes}
+
+
+def with_routes(example: Example) -> Canary:
+    """A strategy whose steps set every route that this router can do, so that it knows them."""
+    return example.strategy(steps=[s for s in STEPS if set(s) & example.routes] or [{"setWeight": 5}])
+
+
+def lead(example: Example, obj: Object, weight: int, *steps: dict[str, Any]) -> Object:
+    """The object with this weight and the routes of these steps, and no others."""
+    routes = all_of(Step.model_validate(s) for s in steps)
+    return patched(obj, example.subject.set_weight(with_routes(example), obj, example.target, weight, routes))
+
+
+def seen(example: Example, obj: Object) -> tuple[int, tuple[str, ...], str]:
+    """Weight, routes and problem as they are read back."""
+    view = example.subject.read(with_routes(example), obj, example.target)
+    return view.weight, view.managed, view.problem
+
+
+def keys(*steps: dict[str, Any]) -> tuple[str, ...]:
+    """The keys of the routes of these steps."""
+    return keys_of(all_of(Step.model_validate(s) for s in steps))
+
+
+@cases(can())
+def test_a_route_is_set_and_read_back(case: Case) -> None:
+    """At every weight, whatever was there before, and again with another weight; the second time nothing changes."""
+    example = case.example
+    for before in (0, 50, 100):
+        start = example.with_weights(100 - before, before)
+        for weight in WEIGHTS:
+            after = lead(example, start, weight, case.value)
+            assert seen(example, after) == (weight, keys(case.value), "")
+            assert canonical(lead(example, after, weight, case.value)) == canonical(after)
+            assert seen(example, lead(example, after, 30, case.value)) == (30, keys(case.value), "")
+
+
+@cases(can())
+def test_a_route_is_another_one_once_it_is_set_anew(case: Case) -> None:
+    """Its name is the same, and what it asks for is not."""
+    example, later = case.example, step(case.name, "later")
+    assert keys(later) != keys(case.value)
+    after = lead(example, lead(example, example.obj, 5, case.value), 5, later)
+    assert seen(example, after) == (5, keys(later), "")
+
+
+@cases(can())
+def test_routes_leave_nothing_behind(case: Case) -> None:
+    """Taken out by a step, or by an abort with the weight: the object is what it was, byte for byte (7, 25)."""
+    example = case.example
+    led = lead(example, example.obj, 20, case.value)
+    assert canonical(led) != canonical(lead(example, example.obj, 20))
+    assert canonical(lead(example, led, 20)) == canonical(lead(example, example.obj, 20))
+    assert canonical(lead(example, led, 0)) == canonical(lead(example, example.obj, 0))
+    assert seen(example, lead(example, led, 0)) == (0, (), "")
+
+
+@cases(can())
+def test_routes_leave_the_rest_alone(case: Case) -> None:
+    """Everything that was in the object is in it still, in its order, but for the weights (16)."""
+    example = case.example
+    led = lead(example, example.obj, 20, case.value)
+    assert contains(example.without_weights(led), example.without_weights(example.obj))
+    view = example.subject.read(example.strategy(), led, example.target)
+    assert example.subject.claims(example.strategy(), led, example.target)
+    assert (view.weight, view.problem) == (20, "")
+
+
+def contains(whole: Any, part: Any) -> bool:
+    """Whether every list of the whole has the entries of the part's in their order, and every object its keys."""
+    if isinstance(whole, dict) and isinstance(part, dict):
+        return all(key in whole and contains(whole[key], value) for key, value in part.items())
+    if isinstance(whole, list) and isinstance(part, list):
+        rest = iter(whole)
+        return all(any(contains(entry, wanted) for entry in rest) for wanted in part)
+    return bool(whole == part)
+
+
+@cases(can())
+def test_a_patch_for_routes_that_have_moved_is_refused(case: Case) -> None:
+    """What is taken out is tested to be what was read."""
+    example = case.example
+    led = lead(example, example.obj, 20, case.value)
+    patch = example.subject.set_weight(with_routes(example), led, example.target, 0)
+    if example.moved is not None:
+        with pytest.raises((jsonpatch.JsonPatchTestFailed, jsonpatch.JsonPatchConflict)):
+            jsonpatch.apply_patch(example.obj, patch)
+
+
+@cases(lambda example: can()(example) if example.owner else {})
+def test_a_route_that_is_not_as_it_was_made_is_not_taken_for_it(case: Case) -> None:
+    """The owner changed the claimed place, which the route shares: it is set anew with the next write."""
+    example = case.example
+    led = lead(example, example.obj, 20, case.value)
+    assert example.owner is not None
+    example.owner(led)
+    assert seen(example, led) == (20, (unknown(case.value[case.name]["name"]),), "")
+    assert seen(example, lead(example, led, 20, case.value)) == (20, keys(case.value), "")
+
+
+@cases(
+    lambda example: {
+        f"{name} {kind}": (found, kind) for name, found in example.broken.items() for kind in can()(example)
+    }
+)
+def test_routes_go_from_a_place_that_cannot_be_worked_with(case: Case) -> None:
+    """Whatever became of it, our own go, and nothing else is touched."""
+    example, (broken, kind) = case.example, case.value
+    *rules, index = example.canary[:3]
+    if not isinstance(index, int):
+        pytest.skip("its routes are no rules of their own")
+    ours = at(lead(example, example.obj, 0, step(kind)), tuple(rules))[index]
+    start = example.after(broken.change)
+    at(start, tuple(rules)).insert(index, ours)
+    assert len(seen(example, start)[1]) == 1
+    assert canonical(lead(example, start, 0)) == canonical(example.after(broken.change))
+
+
+@cases(lambda example: {kind: kind for kind in KINDS if kind not in example.routes})
+def test_a_route_that_cannot_be_made_is_refused(case: Case) -> None:
+    """With the step that asks for it and what to do; nothing is written."""
+    example = case.example
+    strategy = example.strategy(steps=[{"setWeight": 5}])
+    assert example.subject.unable(strategy, example.obj, example.target) == ""
+    asked = strategy.model_copy(update={"steps": [*strategy.steps, Step.model_validate(step(case.value))]})
+    why = example.subject.unable(asked, example.obj, example.target)
+    assert why.startswith(f"spec.strategy.canary.steps[1].{case.value}: ")
+    assert "; " in why
+    with pytest.raises(ValueError, match="route"):
+        example.subject.set_weight(asked, example.obj, example.target, 5, all_of(asked.steps))
+
+
+@cases(can())
+def test_a_route_that_can_be_made_is_not_refused(case: Case) -> None:
+    """The neighbour of the one before."""
+    assert case.example.subject.unable(with_routes(case.example), case.example.obj, case.example.target) == ""
 
 
 # --------------------------------------------------------------------------------------------------------------------

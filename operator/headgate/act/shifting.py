@@ -28,14 +28,14 @@ async def set_selector(context: Context, action: SetSelector) -> Effect:
 
 
 async def set_weight(context: Context, action: SetWeight) -> Effect:
-    """Set the canary's weight in one claimed place."""
+    """Set what one claimed place gives to the canary."""
     router, canary = context.routers.get(action.router), context.canary
     target = next((t for t in router.targets(canary) if _same(t, action)), None) if router and canary else None
     if router is None or canary is None or target is None:
         raise Refusal("Invalid", f"{action.kind} {action.name} is not named in the spec any more")
     obj = unchanged(context, router.resource, action.name, action.resource_version)
     try:
-        patch = router.set_weight(canary, obj, target, action.weight)
+        patch = router.set_weight(canary, obj, target, action.weight, action.routes)
     except ValueError as error:
         raise Refusal("Invalid", str(error)) from error
     if not patch:

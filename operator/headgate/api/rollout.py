@@ -22,6 +22,7 @@ from headgate.api.common import (
 )
 from headgate.api.gate import GateRun
 from headgate.api.resource import PrinterColumn, Resource, Rule, Scale
+from headgate.api.routes import HeaderRoute, MirrorRoute
 
 Weight = Annotated[int, Field(ge=0, le=100)]
 """Percent of the requests."""
@@ -129,20 +130,23 @@ class Timed(Model):
 
 
 class Step(Timed):
-    """One step of a canary: exactly one of setWeight, pause, gate, setCanaryScale, and how long it may take."""
+    """One step of a canary: exactly one of its fields, and how long it may take."""
 
     set_weight: Weight | None = None
     pause: Pause | None = None
     gate: GateStep | None = None
     set_canary_scale: CanaryScale | None = None
+    set_header_route: HeaderRoute | None = None
+    set_mirror_route: MirrorRoute | None = None
 
     model_config = Model.model_config | {
         "json_schema_extra": {
             "x-kubernetes-validations": [
                 {
-                    "rule": "[has(self.setWeight), has(self.pause), has(self.gate), has(self.setCanaryScale)]"
-                    ".filter(x, x).size() == 1",
-                    "message": "a step has exactly one of setWeight, pause, gate, setCanaryScale; split it",
+                    "rule": "[has(self.setWeight), has(self.pause), has(self.gate), has(self.setCanaryScale), "
+                    "has(self.setHeaderRoute), has(self.setMirrorRoute)].filter(x, x).size() == 1",
+                    "message": "a step has exactly one of setWeight, pause, gate, setCanaryScale, setHeaderRoute, "
+                    "setMirrorRoute; split it",
                 },
                 *IN_TIME,
             ]
@@ -344,6 +348,43 @@ Amount = Annotated[int, Field(ge=0, le=10000)] | Annotated[str, Field(pattern=r"
 """So many pods, or percent of `spec.replicas`."""
 
 
+def _set_somewhere(step: str) -> dict[str, Any]:
+    return {
+        "rule": f"self.steps.all(s, !has(s.{step}) || has(s.{step}.match) || self.steps.exists(t, has(t.{step}) && "
+        f"has(t.{step}.match) && t.{step}.name == s.{step}.name))",
+        "message": f"{step} without a match takes the route of that name out, and no step sets it; give it a match, or "
+        "correct the name",
+    }
+
+
+ROUTE_RULES: list[dict[str, Any]] = [
+    {
+        "rule": "has(self.trafficRouting) || !self.steps.exists(s, has(s.setHeaderRoute) || has(s.setMirrorRoute))",
+        "message": "setHeaderRoute and setMirrorRoute need trafficRouting, because only a router tells requests apart; "
+        "name one, or use setWeight",
+    },
+    _set_somewhere("setHeaderRoute"),
+    _set_somewhere("setMirrorRoute"),
+    {
+        "rule": "!self.steps.exists(s, has(s.setHeaderRoute) && self.steps.exists(t, has(t.setMirrorRoute) && "
+        "t.setMirrorRoute.name == s.setHeaderRoute.name))",
+        "message": "a route by header and a mirror need two names, because each name is one route",
+    },
+    {
+        "rule": "!has(self.trafficRouting) || !(has(self.trafficRouting.traefik) || has(self.trafficRouting.smi)) || "
+        "!self.steps.exists(s, has(s.setHeaderRoute) || has(s.setMirrorRoute))",
+        "message": "traefik and smi know weights only, and no setHeaderRoute or setMirrorRoute; use setWeight, or "
+        "another router",
+    },
+    {
+        "rule": "!has(self.trafficRouting) || !(has(self.trafficRouting.apisix) || has(self.trafficRouting.nginx)) || "
+        "!self.steps.exists(s, has(s.setMirrorRoute))",
+        "message": "apisix and nginx mirror nothing for Headgate; remove setMirrorRoute, or use another router",
+    },
+]
+"""What a canary may say of routes by header and of mirrors."""
+
+
 class Canary(Model):
     """Shift traffic to the new version in steps, next to the stable one: by a router, or by the ratio of their pods."""
 
@@ -391,9 +432,23 @@ class Canary(Model):
                     "message": "setCanaryScale needs trafficRouting, because without a router the pods are the weight; "
                     "use setWeight",
                 },
+                *ROUTE_RULES,
             ]
         }
     }
+
+    @model_validator(mode="after")
+    def _set_before(self) -> Canary:
+        """What the schema cannot count: a route is taken out only after it was set."""
+        known = set[str]()
+        for number, step in enumerate(self.steps):
+            route = step.set_header_route or step.set_mirror_route
+            if route is None:
+                continue
+            if route.match is None and route.name not in known:
+                raise ValueError(f'steps[{number}] takes the route "{route.name}" out before a step sets it')
+            known.add(route.name)
+        return self
 
     @property
     def routing(self) -> TrafficRouting:
@@ -700,6 +755,8 @@ class Weights(Model):
     observed: Weight = 0
     applied: bool = False
     """The router reported that it serves `desired`."""
+    routes: Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=STEPS)] | None = None
+    """The routes by header and the mirrors that the steps have set, each by its name and a digest of the rest."""
     reasserted: Count = 0
     """How often a foreign rewrite of weights or selectors was undone lately in this attempt."""
     reasserted_at: Time | None = None

@@ -106,9 +106,9 @@ class Switching(TwoServices):
         """All or nothing."""
         return ALL if goal.stable == goal.canary else 0
 
-    def serves(self, snapshot: Snapshot, pod_hash: str, weight: int, _now: float) -> bool:
+    def serves(self, snapshot: Snapshot, pod_hash: str, weights: Weights, _now: float) -> bool:
         """The Service by which the revision is judged leads to it alone."""
-        service = snapshot.stable_service if weight == ALL else snapshot.canary_service
+        service = snapshot.stable_service if weights.desired == ALL else snapshot.canary_service
         there = service.ready.get(pod_hash, 0)
         return selected(service) == pod_hash and bool(there) and holds_only(service, pod_hash)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from headgate.api.common import round_seconds, seconds, to_epoch
 from headgate.api.rollout import Canary, RollingStep, RolloutStatus, Step, Weights, WorkloadStatus
 from headgate.api.values import dataclass
-from headgate.decide import mover
+from headgate.decide import managed, mover
+from headgate.decide.managed import ManagedRoute
 from headgate.decide.mover import Goal, Move, available, need, observed_weight, unsettled
 from headgate.decide.types import Plan, Snapshot
 
@@ -25,12 +26,15 @@ class Allowance:
 
     weight: int
     replicas: int
+    routes: tuple[ManagedRoute, ...] = ()
+    """By header, and mirrors."""
 
 
 def allowance(steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
-    """The weight and the canary's pods at step `index` (counted from 0); beyond the last step: what the last left.
+    """What the canary may have at step `index` (counted from 0); beyond the last step: what the last left.
 
-    Pods never fall short of the weight: capacity goes before traffic whatever setCanaryScale says.
+    Pods never fall short of the weight: capacity goes before traffic whatever setCanaryScale says. How many requests a
+    route by header takes nobody knows, so that there is one pod at least.
     """
     weight, scale = 0, None
     for step in steps[: index + 1]:
@@ -38,12 +42,13 @@ def allowance(steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
             weight = step.set_weight
         elif step.set_canary_scale is not None:
             scale = step.set_canary_scale
-    wanted = max(need(replicas, weight), 1 if weight and replicas else 0)
+    routes = managed.after(steps[: index + 1])
+    wanted = max(need(replicas, weight), 1 if (weight or routes) and replicas else 0)
     if scale is not None and scale.replicas is not None:
         wanted = max(wanted, scale.replicas)
     elif scale is not None and scale.weight is not None:
         wanted = max(wanted, need(replicas, scale.weight))
-    return Allowance(weight, wanted)
+    return Allowance(weight, wanted, routes)
 
 
 def gates_of(field: str, steps: Sequence[Step | RollingStep]) -> tuple[tuple[str, str], ...]:
@@ -60,6 +65,9 @@ def describe(step: Step) -> str:
         return f"pause {step.pause.duration}" if step.pause.duration else "pause until promoted"
     if step.gate is not None:
         return f"gate {step.gate.ref.name}"
+    for name, route in (("setHeaderRoute", step.set_header_route), ("setMirrorRoute", step.set_mirror_route)):
+        if route is not None:
+            return f"{name} {route.name}" + ("" if route.match else " is taken out")
     return "setCanaryScale"
 
 
@@ -81,7 +89,7 @@ def step_state(cycle: Cycle, plan: Plan) -> StepState:
     index = status.current_step_index
     step = plan.steps[index]
     reached, waiting = cycle.move.reached, cycle.move.waiting
-    if step.set_weight is not None:
+    if not (step.set_weight is None and step.set_header_route is None and step.set_mirror_route is None):
         return StepState(reached, waiting, clock=True)
     if step.set_canary_scale is not None:
         pod_hash = status.current.pod_hash if status.current else ""
@@ -267,9 +275,9 @@ class Shifting(TwoServices):
         """What the routes are to give to the canary Service."""
         return goal.weight
 
-    def serves(self, snapshot: Snapshot, _pod_hash: str, weight: int, now: float) -> bool:
-        """Every router serves this weight."""
-        return unsettled(snapshot, weight, now) is None
+    def serves(self, snapshot: Snapshot, _pod_hash: str, weights: Weights, now: float) -> bool:
+        """Every router serves this weight, and these routes."""
+        return unsettled(snapshot, weights.desired, tuple(weights.routes or ()), now) is None
 
     def step_state(self, cycle: Cycle, plan: Plan) -> StepState:
         """Whether the present step is done."""
@@ -283,6 +291,7 @@ class Shifting(TwoServices):
         """A step for people."""
         return describe(step)
 
-    def traffic(self, _snapshot: Snapshot, weights: Weights) -> str:
+    def traffic(self, snapshot: Snapshot, weights: Weights) -> str:
         """Who gets the requests, as a sentence."""
-        return f"the router serves weight {weights.observed}"
+        routes = managed.names_of(mover.led(snapshot))
+        return f"the router serves weight {weights.observed}" + (f" and leads by {routes}" if routes else "")

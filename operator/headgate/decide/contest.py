@@ -12,7 +12,8 @@ from headgate.api.common import to_epoch, to_time
 from headgate.api.gate import GateRun
 from headgate.decide import journal, strategies
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import place_of, selected
+from headgate.decide.managed import keys_of
+from headgate.decide.mover import in_step, place_of, selected, stored
 from headgate.decide.types import Action, OutcomeKind, SetPartition, SetSelector, SetWeight, Written
 
 LIMIT = journal.REWRITES
@@ -38,7 +39,7 @@ def remember(written: Mapping[str, Written], action: Action, kind: OutcomeKind, 
 def _value(action: SetWeight | SetSelector | SetPartition) -> int | str:
     if isinstance(action, SetPartition):
         return action.partition
-    return action.weight if isinstance(action, SetWeight) else action.pod_hash
+    return stored(action.weight, keys_of(action.routes)) if isinstance(action, SetWeight) else action.pod_hash
 
 
 def _overwritten(cycle: Cycle, key: str, value: int | str) -> bool:
@@ -50,27 +51,28 @@ def _overwritten(cycle: Cycle, key: str, value: int | str) -> bool:
     return ours.at > max(since, default=0.0) - GRAIN
 
 
-def _weight_rewritten(cycle: Cycle, desired: int) -> bool:
+def _weight_rewritten(cycle: Cycle, desired: int, keys: tuple[str, ...]) -> bool:
     workload = cycle.snapshot.workload
     if workload is not None and workload.in_place is not None:
         observed = strategies.of(cycle.snapshot.spec).observed(cycle.snapshot, cycle.status)
         key = SetPartition(workload.name, "", 0).key
         return observed != desired and _overwritten(cycle, key, workload.in_place.partition)
     return any(
-        _overwritten(cycle, place_of(route), route.weight)
+        _overwritten(cycle, place_of(route), stored(route.weight, route.managed))
         for route in cycle.snapshot.routes
-        if route.found and not route.problem and route.weight != desired
+        if route.found and not route.problem and (route.weight, route.managed) != (desired, keys)
     )
 
 
-def watch(cycle: Cycle, desired: int) -> bool:
-    """Count a rewrite of a weight, and let running gates begin again: they saw another weight."""
+def watch(cycle: Cycle, desired: int, keys: tuple[str, ...] = ()) -> bool:
+    """Count a rewrite of a weight or a route, and let running gates begin again: they saw another weight."""
     if strategies.of(cycle.snapshot.spec).pooled:
         return False  # Pods come and go by themselves: no number of them tells of somebody's hand.
     weights = cycle.snapshot.status.weights
     observed = strategies.of(cycle.snapshot.spec).observed(cycle.snapshot, cycle.status)
-    was_served = weights.applied and weights.desired == desired and observed != desired
-    if not was_served and not _weight_rewritten(cycle, desired):
+    same = (weights.desired, tuple(weights.routes or ())) == (desired, keys)
+    was_served = weights.applied and same and not (observed == desired and in_step(cycle.snapshot, keys))
+    if not was_served and not _weight_rewritten(cycle, desired, keys):
         return False
     if not count(cycle):
         return False
@@ -100,7 +102,7 @@ def stop(cycle: Cycle, run: GateRun) -> None:
 
 def watch_promotion(cycle: Cycle) -> None:
     """Count a rewrite of the weight while a promotion moves it."""
-    if _weight_rewritten(cycle, 0):
+    if _weight_rewritten(cycle, 0, ()):
         count(cycle)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from headgate.api.common import FINALIZER, to_epoch, to_time
 from headgate.decide import conditions, journal, problems, strategies
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import Goal, available, draining, lowering_fails, replica_set, selected
+from headgate.decide.mover import Goal, available, draining, lowering_fails, place_of, replica_set, selected
 from headgate.decide.types import (
     Action,
     Decision,
@@ -151,12 +151,19 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
     exposed = stable is not None and canary.found and selected(canary) not in ("", stable.pod_hash)
     for route in snapshot.routes:
         helpless = route.problem or lowering_fails(snapshot, route)
-        if stable is not None and exposed and route.found and route.weight > 0 and helpless:
+        leads = route.found and (route.weight > 0 or bool(route.managed))
+        if stable is not None and exposed and leads and helpless:
             # The weight cannot be written, so what is behind it changes, before its pods go.
             return SetSelector(canary.name, canary.resource_version, stable.pod_hash, exposure="lower"), ""
-        if route.found and not route.problem and route.weight > 0:
+        if (
+            leads
+            and (not route.problem or route.managed)
+            and not (route.problem and place_of(route) in snapshot.barred)
+        ):
+            # Where the weight cannot be written, routes of ours can be taken out all the same.
+            weight = route.weight if route.problem else 0
             lower = SetWeight(
-                route.router, route.kind, route.name, route.rule, route.resource_version, 0, exposure="lower"
+                route.router, route.kind, route.name, route.rule, route.resource_version, weight, exposure="lower"
             )
             return lower, ""
     if snapshot.namespace_terminating or not _patient(cycle):

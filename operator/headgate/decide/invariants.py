@@ -17,7 +17,8 @@ from headgate.api.rollout import RolloutStatus
 from headgate.api.values import dataclass
 from headgate.decide.canary import allowance
 from headgate.decide.journal import GATES_LIMIT, is_rejected, number_after, running
-from headgate.decide.mover import need, observed_weight, selected
+from headgate.decide.managed import keys_of, names_of
+from headgate.decide.mover import led, need, observed_weight, selected
 from headgate.decide.pool import Bounds, bounds, split
 from headgate.decide.rolling import CLOSED, opened
 from headgate.decide.rolling import allowance as batches
@@ -109,18 +110,21 @@ class Truth:
     budget: bool = True
     """Every PodDisruptionBudget of its pods allows a disruption."""
     deleting: bool = False
+    routes: tuple[str, ...] = ()
+    """Keys of the routes by header and the mirrors that lead to the canary Service."""
     pool: Bounds | None = None
     """The pods behind one Service are the weight, within these bounds."""
     excused: bool = False
     """It may go without handing back: route and Services are another Rollout's, or the whole namespace goes."""
 
     def share(self, pod_hash: str) -> int:
-        """Percent of the requests that can reach a revision."""
+        """Percent of the requests that can reach a revision; of those of a route by header nobody knows how many."""
         if self.pool is not None:
             there = {h: min(n, self.wanted.get(h, 0)) for h, n in self.ready.items()}
             return round(100 * there.get(pod_hash, 0) / sum(there.values())) if any(there.values()) else 0
         stable = 100 - self.weight if self.selects[0] in ("", pod_hash) else 0
-        return stable + (self.weight if self.selects[1] in ("", pod_hash) else 0)
+        canary = max(self.weight, 1 if self.routes else 0)
+        return min(100, stable + (canary if self.selects[1] in ("", pod_hash) else 0))
 
 
 def seen(snapshot: Snapshot) -> Truth:
@@ -147,6 +151,7 @@ def seen(snapshot: Snapshot) -> Truth:
         pool=bounds(snapshot.spec, canary) if canary is not None and canary.traffic_routing is None else None,
         replicas=snapshot.spec.replicas,
         weight=observed_weight(snapshot),
+        routes=led(snapshot),
         selects=(selected(snapshot.stable_service), selected(snapshot.canary_service)),
         wanted={r.pod_hash: r.replicas for r in owned},
         ready={r.pod_hash: r.available for r in owned if r.settled},
@@ -203,8 +208,9 @@ def _broken_by(
         case SetWeight():
             if not 0 <= action.weight <= 100:  # noqa: PLR2004  percent
                 yield Breach(Rule.WEIGHTS_SUM, f"weight {action.weight}")
-            if action.exposure == "raise" or action.weight > truth.weight:
-                yield from _raise(truth, action.weight, journal, plan, stands=stands)
+            keys = keys_of(action.routes)
+            if action.exposure == "raise" or action.weight > truth.weight or not set(keys) <= set(truth.routes):
+                yield from _raise(truth, action.weight, journal, plan, stands=stands, keys=keys)
         case SetSelector():
             yield from _select(truth, action, journal, plan, stands=stands)
         case SetPartition() | EvictPod():
@@ -224,35 +230,46 @@ def _broken_by(
             yield from _let_go(truth, journal)
 
 
-def _raise(truth: Truth, weight: int, journal: RolloutStatus, plan: Plan | None, *, stands: bool) -> Iterator[Breach]:
+def _raise(
+    truth: Truth,
+    weight: int,
+    journal: RolloutStatus,
+    plan: Plan | None,
+    *,
+    stands: bool,
+    keys: tuple[str, ...] = (),
+) -> Iterator[Breach]:
     canary, run = truth.selects[1], running(journal)
-    there, wanted = truth.ready.get(canary, 0), need(truth.replicas, weight)
+    what = f"weight {weight}" + (f" and the routes {names_of(keys)}" if keys else "")
+    there, wanted = truth.ready.get(canary, 0), max(need(truth.replicas, weight), min(1, truth.replicas) if keys else 0)
     if there < wanted:
-        yield Breach(
-            Rule.CAPACITY_FIRST, f"weight {weight} for {canary or 'no revision'} with {there} of {wanted} pods"
-        )
+        yield Breach(Rule.CAPACITY_FIRST, f"{what} for {canary or 'no revision'} with {there} of {wanted} pods")
     if not stands:
-        yield Breach(Rule.STEPS_IN_ORDER, f"weight {weight} before the journal stands")
+        yield Breach(Rule.STEPS_IN_ORDER, f"{what} before the journal stands")
     if truth.paused or journal.paused is not None:
-        yield Breach(Rule.PAUSE_HOLDS, f"weight {weight} while paused")
+        yield Breach(Rule.PAUSE_HOLDS, f"{what} while paused")
     if journal.step_timer is not None and journal.step_timer.ran_out == "Hold":
-        yield Breach(Rule.PAUSE_HOLDS, f"weight {weight} while a step that took too long is held")
+        yield Breach(Rule.PAUSE_HOLDS, f"{what} while a step that took too long is held")
     if run is None:
-        yield Breach(Rule.LOWER_FIRST, f"weight {weight} while nothing is released")
+        yield Breach(Rule.LOWER_FIRST, f"{what} while nothing is released")
         return
     if run.pod_hash != canary:
-        yield Breach(Rule.NOT_THE_OTHERS, f"weight {weight} for {canary or 'all'} while {run.pod_hash} is released")
+        yield Breach(Rule.NOT_THE_OTHERS, f"{what} for {canary or 'all'} while {run.pod_hash} is released")
     record = is_rejected(journal, run.revision)
     if record is not None and record.attempt >= run.attempt:
-        yield Breach(Rule.LOWER_FIRST, f"weight {weight} for {run.pod_hash}, which was taken back: {record.reason}")
+        yield Breach(Rule.LOWER_FIRST, f"{what} for {run.pod_hash}, which was taken back: {record.reason}")
     if plan is None:
-        yield Breach(Rule.STEP_ALLOWS, f"weight {weight} without a plan")
+        yield Breach(Rule.STEP_ALLOWS, f"{what} without a plan")
     elif not run.fast and plan.steps:
         index = min(journal.current_step_index, len(plan.steps) - 1)
-        allowed = allowance(plan.steps, index, truth.replicas).weight
+        allowed = allowance(plan.steps, index, truth.replicas)
         past = journal.current_step_index >= len(plan.steps)
-        if weight > allowed and not past:
-            yield Breach(Rule.STEP_ALLOWS, f"weight {weight} at step {index + 1}, which allows {allowed}")
+        if weight > allowed.weight and not past:
+            yield Breach(Rule.STEP_ALLOWS, f"{what} at step {index + 1}, which allows {allowed.weight}")
+        strangers = set(keys) - set(keys_of(allowed.routes))
+        if strangers:
+            how = f"the routes {names_of(sorted(strangers))} at step {index + 1}, which does not allow them"
+            yield Breach(Rule.STEP_ALLOWS, how)
 
 
 def _in_place(
@@ -311,8 +328,8 @@ def _select(
             yield Breach(Rule.NOT_THE_OTHERS, f"{action.name} is pointed at {action.pod_hash}, which is not released")
         elif journal.stable is not None and action.pod_hash != journal.stable.pod_hash:
             yield from _raise(truth, 100, journal, plan, stands=stands)
-    elif truth.weight and action.pod_hash != truth.selects[1]:
-        wanted = need(truth.replicas, truth.weight)
+    elif (truth.weight or truth.routes) and action.pod_hash != truth.selects[1]:
+        wanted = max(need(truth.replicas, truth.weight), min(1, truth.replicas))
         if there < wanted:
             how = f"{action.name} is pointed at {action.pod_hash} under {truth.weight}% with {there} of {wanted} pods"
             yield Breach(Rule.CAPACITY_FIRST, how)
@@ -369,6 +386,8 @@ def _let_go(truth: Truth, journal: RolloutStatus) -> Iterator[Breach]:
         return
     if truth.routed and truth.weight:
         yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes with {truth.weight}% on the canary")
+    if truth.routed and truth.routes:
+        yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes with the routes {names_of(truth.routes)}")
     strangers = [h for h in truth.selects if h not in ("", journal.stable.pod_hash)]
     if strangers:
         yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes while a Service selects {strangers[0]}")
@@ -465,6 +484,8 @@ def _unrest(truth: Truth, journal: RolloutStatus, generation: int, *, swept: boo
         return
     if truth.weight:
         yield Breach(Rule.NOTHING_REFERS, f"at rest with {truth.weight}% on the canary")
+    if truth.routes:
+        yield Breach(Rule.NOTHING_REFERS, f"at rest with the routes {names_of(truth.routes)}")
     strangers = [h for h in truth.selects if h != stable.pod_hash and truth.pool is None]
     if strangers:
         yield Breach(
@@ -487,6 +508,8 @@ def gone(truth: Truth, *, selectors_ours: bool, records: int, finalizers: tuple[
     found = []
     if truth.routed and truth.weight:
         found.append(Breach(Rule.HOME_BEFORE_GONE, f"it is gone with {truth.weight}% on the canary"))
+    if truth.routes:
+        found.append(Breach(Rule.NOTHING_LEFT, f"it is gone and leaves the routes {names_of(truth.routes)}"))
     if selectors_ours:
         found.append(Breach(Rule.NOTHING_LEFT, "it is gone and a Service still selects one revision"))
     if records:

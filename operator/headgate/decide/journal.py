@@ -203,6 +203,7 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         status.step_timer,
         status.progress_since,
         status.weights.desired,
+        status.weights.routes,
         status.weights.reasserted,
         # Where somebody rewrites the weight, that it was served again is what lets the next rewrite count.
         bool(status.weights.reasserted) and status.weights.applied,

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from headgate.api.common import LABEL_REVISION
 from headgate.api.values import dataclass
+from headgate.decide.managed import ManagedRoute, keys_of, names_of
 from headgate.decide.types import (
     Action,
     CreateReplicaSet,
@@ -46,6 +47,8 @@ class Goal:
     """Wanted pods by pod hash; every other ReplicaSet is to go to 0."""
     proven: bool
     """`stable` is a revision that was promoted before: pointing the stable Service at it is the way back."""
+    routes: tuple[ManagedRoute, ...] = ()
+    """By header, and mirrors, that lead to the canary besides; no other does."""
     hold: bool = False
     """Only lowering is allowed: paused, held, or something is not as it must be."""
     hold_reason: str = ""
@@ -115,6 +118,21 @@ def observed_weight(snapshot: Snapshot) -> int:
     return max((route.weight for route in snapshot.routes), default=0)
 
 
+def led(snapshot: Snapshot) -> tuple[str, ...]:
+    """The keys of the routes of ours that lead to the canary in any claimed place."""
+    return tuple(sorted({key for route in snapshot.routes for key in route.managed}))
+
+
+def in_step(snapshot: Snapshot, keys: tuple[str, ...]) -> bool:
+    """Every claimed place has just these routes of ours."""
+    return all(route.managed == keys for route in snapshot.routes)
+
+
+def stored(weight: int, keys: tuple[str, ...]) -> int | str:
+    """What a place gives to the canary, as one value."""
+    return " ".join((str(weight), *keys)) if keys else weight
+
+
 def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
     """The next safe write towards the goal."""
     lowering = _lower(snapshot, goal)
@@ -125,7 +143,7 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
     if goal.hold:
         growth = None if goal.frozen else _capacity_up(snapshot, goal, now)
         held = growth if growth and growth.action else Move(waiting=goal.hold_reason)
-        return replace(held, served=unsettled(snapshot, goal.weight, now) is None)
+        return replace(held, served=unsettled(snapshot, goal.weight, keys_of(goal.routes), now) is None)
     for stage in (_capacity_up, _canary_selector, _stable_selector, _raise):
         move = stage(snapshot, goal, now)
         if move is not None:
@@ -138,7 +156,7 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
 def at_home(snapshot: Snapshot, stable: str) -> bool:
     """Both Services lead to what is stable, and no route to anything else."""
     services = (snapshot.stable_service, snapshot.canary_service)
-    return all(selected(s) == stable for s in services) and observed_weight(snapshot) == 0
+    return all(selected(s) == stable for s in services) and observed_weight(snapshot) == 0 and not led(snapshot)
 
 
 def relieves(snapshot: Snapshot, stable: str) -> bool:
@@ -151,15 +169,20 @@ def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
     stable, canary = snapshot.stable_service, snapshot.canary_service
     if goal.proven and _strays(stable, goal.stable) and available(snapshot, goal.stable):
         return Move(SetSelector(stable.name, stable.resource_version, goal.stable, exposure="lower"))
-    weight = goal.weight if selected(canary) == goal.canary else 0
+    weight, routes = (goal.weight, goal.routes) if selected(canary) == goal.canary else (0, ())
     # A place that refuses is tried again and does not keep the others waiting.
     for route in sorted(snapshot.routes, key=lambda r: place_of(r) in snapshot.barred):
-        if not route.found or route.weight <= weight:
+        kept = _kept(route, routes)
+        # Where somebody else rewrites them again and again, the routes stay with a Service that leads home.
+        surplus = len(kept) < len(route.managed) and not (goal.fought and selected(canary) == goal.stable)
+        if not route.found or not (route.weight > weight or surplus):
             continue
         if route.problem:
             # Its weight cannot be written, so what is behind it changes.
             if goal.proven and canary.found and selected(canary) != goal.stable:
                 return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
+            if surplus and place_of(route) not in snapshot.barred:
+                return Move(_set(route, route.weight, (), "lower"))
             continue
         if selected(canary) == goal.stable and not goal.hold:
             # The canary Service serves what is to stay: its share may move only to a stable Service that can take it.
@@ -171,8 +194,13 @@ def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
         helpless = goal.fought or lowering_fails(snapshot, route)
         if helpless and goal.proven and canary.found and selected(canary) != goal.stable:
             return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
-        return Move(_set_weight(route, weight, "lower"))
+        return Move(_set(route, min(route.weight, weight), kept, "lower"))
     return None
+
+
+def _kept(route: RouteView, wanted: tuple[ManagedRoute, ...]) -> tuple[ManagedRoute, ...]:
+    """Those of the wanted routes that the place has."""
+    return tuple(one for one in wanted if one.key in route.managed) if route.managed else ()
 
 
 def _strays(service: ServiceView, pod_hash: str) -> bool:
@@ -182,8 +210,8 @@ def _strays(service: ServiceView, pod_hash: str) -> bool:
 
 
 def place_of(route: RouteView) -> str:
-    """The key of every write of this place's weight."""
-    return _set_weight(route, 0, "neutral").key
+    """The key of every write of this place."""
+    return _set(route, 0, (), "neutral").key
 
 
 def lowering_fails(snapshot: Snapshot, route: RouteView) -> bool:
@@ -197,7 +225,7 @@ def lowering_fails(snapshot: Snapshot, route: RouteView) -> bool:
     )
 
 
-def _set_weight(route: RouteView, weight: int, exposure: Exposure) -> SetWeight:
+def _set(route: RouteView, weight: int, routes: tuple[ManagedRoute, ...], exposure: Exposure) -> SetWeight:
     return SetWeight(
         router=route.router,
         kind=route.kind,
@@ -205,6 +233,7 @@ def _set_weight(route: RouteView, weight: int, exposure: Exposure) -> SetWeight:
         rule=route.rule,
         resource_version=route.resource_version,
         weight=weight,
+        routes=routes,
         exposure=exposure,
     )
 
@@ -255,7 +284,7 @@ def _canary_selector(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     service = snapshot.canary_service
     if selected(service) == goal.canary:
         return None
-    waiting = unsettled(snapshot, 0, now)
+    waiting = unsettled(snapshot, 0, (), now)
     if waiting is not None:
         return waiting
     return Move(SetSelector(service.name, service.resource_version, goal.canary))
@@ -277,19 +306,24 @@ def _stable_selector(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None
 def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     replicas = snapshot.spec.replicas
     stable_waiting = not_serving(snapshot.stable_service, goal.stable, need(replicas, 100 - goal.weight), goal.names[0])
-    short = _short_of(snapshot, goal)
+    keys = keys_of(goal.routes)
+    least = max(need(replicas, goal.weight), min(1, replicas))
+    short = _short_of(snapshot, goal, least)
     for route in snapshot.routes:
-        if route.weight >= goal.weight:
+        new = route.managed != keys
+        if route.weight >= goal.weight and not new:
             continue
-        if short is not None:
-            return short
+        # How many requests a new route takes nobody knows: it waits for all the pods that it is to have.
+        missing = _short_of(snapshot, goal, max(least, goal.replicas.get(goal.canary, 0))) if new else short
+        if missing is not None:
+            return missing
         if stable_waiting:
             return Move(waiting=stable_waiting, short_of=goal.stable)
-        return Move(_set_weight(route, goal.weight, "raise"))
-    waits = unsettled(snapshot, goal.weight, now)
+        return Move(_set(route, goal.weight, goal.routes, "raise"))
+    waits = unsettled(snapshot, goal.weight, keys, now)
     if waits is not None:
         return waits
-    if snapshot.routes and goal.weight and short is not None:
+    if snapshot.routes and (goal.weight or keys) and short is not None:
         # Somebody else wrote the weight before its pods were there, or they went since: it is served, and no more.
         return replace(short, served=True)
     if goal.stable == goal.canary and stable_waiting:
@@ -297,9 +331,8 @@ def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     return None
 
 
-def _short_of(snapshot: Snapshot, goal: Goal) -> Move | None:
-    """What the canary waits for until it can take the goal's weight; None if it can."""
-    wanted = max(need(snapshot.spec.replicas, goal.weight), min(1, snapshot.spec.replicas))
+def _short_of(snapshot: Snapshot, goal: Goal, wanted: int) -> Move | None:
+    """What the canary waits for until it serves with so many pods; None if it does."""
     there = available(snapshot, goal.canary)
     waiting = f"waiting for the pods of {goal.canary}: {there} of {wanted} available" if there < wanted else ""
     waiting = waiting or not_serving(snapshot.canary_service, goal.canary, wanted, goal.names[1])
@@ -316,13 +349,16 @@ def not_serving(service: ServiceView, pod_hash: str, wanted: int, name: str) -> 
     return ""
 
 
-def unsettled(snapshot: Snapshot, weight: int, now: float) -> Move | None:
-    """What is waited for until every router serves this weight; None if all do."""
+def unsettled(snapshot: Snapshot, weight: int, keys: tuple[str, ...], now: float) -> Move | None:
+    """What is waited for until every router serves this weight and these routes; None if all do."""
     settle = snapshot.config.route_settle_seconds
     for route in snapshot.routes:
         label = f"{route.kind} {route.name}"
         if route.weight != weight:
             return Move(waiting=f"waiting for {label} to give the canary {weight}% (now {route.weight}%)")
+        if route.managed != keys:
+            wanted, there = names_of(keys) or "none", names_of(route.managed) or "none"
+            return Move(waiting=f"waiting for {label} to lead to the canary by {wanted} (now {there})")
         if not route.settled or route.settled_since is None:
             return Move(waiting=f"waiting for the gateway to serve {label}: {route.message or 'not reported yet'}")
         if now < route.settled_since + settle:

@@ -55,6 +55,7 @@ def find(snapshot: Snapshot) -> list[Problem]:
     found += _disabled(snapshot) or [*_workload(snapshot), *_in_place(snapshot)]
     found += _services(snapshot)
     found += [Problem("InvalidSpec", route.problem) for route in snapshot.routes if route.problem]
+    found += [Problem("InvalidSpec", r.unable, blocks_running=False) for r in snapshot.routes if r.unable]
     found += _gates(snapshot)
     return found
 

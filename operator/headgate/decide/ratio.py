@@ -54,7 +54,7 @@ class Pooling(Unrouted, OwnPods):
         if status.stable is None:
             return 0
         run, desired = running(status), status.weights.desired
-        if run is not None and self.serves(snapshot, run.pod_hash, desired, 0.0):
+        if run is not None and self.serves(snapshot, run.pod_hash, status.weights, 0.0):
             return desired
         ready = {h: n for h, n in snapshot.stable_service.ready.items() if h and n}
         new = run.pod_hash if run is not None else None
@@ -69,9 +69,9 @@ class Pooling(Unrouted, OwnPods):
         """What the pods are to give to the new revision."""
         return ALL if goal.stable == goal.canary and not goal.proven else goal.weight
 
-    def serves(self, snapshot: Snapshot, pod_hash: str, weight: int, _now: float) -> bool:
+    def serves(self, snapshot: Snapshot, pod_hash: str, weights: Weights, _now: float) -> bool:
         """As many endpoints of either revision are ready as the weight asks for."""
-        old, new = split(snapshot.spec.replicas, weight)
+        old, new = split(snapshot.spec.replicas, weights.desired)
         ready = snapshot.stable_service.ready
         return ready.get(pod_hash, 0) == new and sum(n for h, n in ready.items() if h not in ("", pod_hash)) == old
 

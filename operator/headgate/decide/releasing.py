@@ -12,7 +12,8 @@ from headgate.decide.asking import BACKGROUND
 from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
-from headgate.decide.mover import Goal, observed_weight
+from headgate.decide.managed import ManagedRoute, keys_of
+from headgate.decide.mover import Goal, in_step, led, observed_weight
 from headgate.decide.planning import find_plan, next_attempt, pin
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
@@ -66,10 +67,11 @@ def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
         run = cycle.status.current or run
     first = _strategy(cycle).allowance(_strategy(cycle).steps, 0, cycle.snapshot.spec.replicas)
     desired = 0 if run.fast else first.weight
+    routes = None if run.fast else list(keys_of(first.routes)) or None
     cycle.change(
         phase="Promoting" if run.fast else "Progressing",
         message=f"beginning attempt {run.attempt} of revision {run.pod_hash}",
-        weights=cycle.status.weights.model_copy(update={"desired": desired}),
+        weights=cycle.status.weights.model_copy(update={"desired": desired, "routes": routes}),
     )
     # Traffic of an earlier revision under way leaves at once, whatever the new one still needs.
     goal = _goal(cycle, run, weight=0, replicas=0, hold=True, reason="recording the new attempt")
@@ -96,12 +98,32 @@ def _observed(cycle: Cycle) -> int:
     return _strategy(cycle).observed(cycle.snapshot, cycle.status)
 
 
+def _exposed(cycle: Cycle) -> bool:
+    """Some requests can reach the revision under way."""
+    return _observed(cycle) > 0 or bool(led(cycle.snapshot))
+
+
+def _as_desired(cycle: Cycle) -> bool:
+    """It is exposed just as the journal wants it."""
+    weights = cycle.status.weights
+    return _observed(cycle) == weights.desired and in_step(cycle.snapshot, tuple(weights.routes or ()))
+
+
 def _weight_for(cycle: Cycle, allowed: Allowance, *, hold: bool) -> int:
     """The weight to aim at: what is allowed, or under a hold no more than what is there."""
     return min(allowed.weight, _observed(cycle)) if hold else allowed.weight
 
 
-def _goal(cycle: Cycle, run: RevisionRef, *, weight: int, replicas: int, hold: bool, reason: str) -> Goal:
+def _goal(
+    cycle: Cycle,
+    run: RevisionRef,
+    *,
+    weight: int,
+    replicas: int,
+    hold: bool,
+    reason: str,
+    routes: tuple[ManagedRoute, ...] = (),
+) -> Goal:
     stable = cycle.status.stable.pod_hash if cycle.status.stable else ""
     full = cycle.snapshot.spec.replicas
     goal = Goal(
@@ -109,6 +131,7 @@ def _goal(cycle: Cycle, run: RevisionRef, *, weight: int, replicas: int, hold: b
         canary=run.pod_hash,
         weight=0,
         replicas={stable: full, run.pod_hash: replicas},
+        routes=routes,
         proven=True,
         hold=hold,
         hold_reason=reason,
@@ -118,10 +141,12 @@ def _goal(cycle: Cycle, run: RevisionRef, *, weight: int, replicas: int, hold: b
     return _strategy(cycle).aim(goal, weight)
 
 
-def _promotion_goal(cycle: Cycle, run: RevisionRef, *, weight: int, reason: str) -> Goal:
+def _promotion_goal(
+    cycle: Cycle, run: RevisionRef, *, weight: int, reason: str, routes: tuple[ManagedRoute, ...] = ()
+) -> Goal:
     """The same, with the revision under way as what is stable; a reason holds it."""
     full = cycle.snapshot.spec.replicas
-    goal = _goal(cycle, run, weight=weight, replicas=full, hold=bool(reason), reason=reason)
+    goal = _goal(cycle, run, weight=weight, replicas=full, hold=bool(reason), reason=reason, routes=routes)
     return replace(goal, stable=run.pod_hash, proven=False)
 
 
@@ -145,7 +170,7 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
     if promoting:
         contest.watch_promotion(cycle)
     elif not again:
-        counted = contest.watch(cycle, allowed.weight)
+        counted = contest.watch(cycle, allowed.weight, keys_of(allowed.routes))
     reason = hold_reason(cycle)
     if promoting:
         unproven = "" if run.fast else canary.unproven_background(cycle, plan)
@@ -153,11 +178,13 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
         why = reason or unproven
         if why and not flipped and not run.fast:
             weight = _weight_for(cycle, allowed, hold=True)
-            goal = _goal(cycle, run, weight=weight, replicas=allowed.replicas, hold=True, reason=why)
+            goal = _goal(
+                cycle, run, weight=weight, replicas=allowed.replicas, hold=True, reason=why, routes=allowed.routes
+            )
         else:
             # A hold leaves the canary Service its traffic: by that a gate that could not know can know again.
             weight = observed_weight(cycle.snapshot) if why else 0
-            goal = _promotion_goal(cycle, run, weight=weight, reason=why)
+            goal = _promotion_goal(cycle, run, weight=weight, reason=why, routes=allowed.routes if why else ())
         desired = _strategy(cycle).weight_of(goal)
     else:
         goal = _goal(
@@ -167,11 +194,12 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
             replicas=allowed.replicas,
             hold=bool(reason),
             reason=reason,
+            routes=allowed.routes,
         )
         desired = allowed.weight
-    weights = cycle.status.weights
-    if weights.desired != desired:
-        cycle.change(weights=weights.model_copy(update={"desired": desired}))
+    weights, routes = cycle.status.weights, list(keys_of(goal.routes)) or None
+    if (weights.desired, weights.routes) != (desired, routes):
+        cycle.change(weights=weights.model_copy(update={"desired": desired, "routes": routes}))
     cycle.move = _strategy(cycle).next_move(cycle.snapshot, goal, cycle.now)
     action = cycle.move.action
     # Where the selector is the weight, its rewrite was counted by that.
@@ -346,7 +374,7 @@ def _begin_gates(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     if step is not None and step.gate is not None and not _has(cycle, step.gate.ref.name, index):
         spec = plan.step_gates[step.gate.ref.name]
         _put_new(cycle, step.gate.ref.name, spec, index, run)
-    if over or _observed(cycle) > 0:
+    if over or _exposed(cycle):
         for name in sorted(plan.background_gates):
             if not _has(cycle, name, -1):
                 _put_new(cycle, name, plan.background_gates[name], -1, run)
@@ -369,12 +397,12 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
     for gate in tuple(cycle.status.gates):
         if gate.step not in (-1, index) or gate.verdict == "Fail" or (gate.step >= 0 and gate.verdict == "Pass"):
             continue
-        if over and _strategy(cycle).switched(cycle.snapshot, run.pod_hash) and not _observed(cycle):
+        if over and _strategy(cycle).switched(cycle.snapshot, run.pod_hash) and not _exposed(cycle):
             continue  # It passed, and the promotion has moved the traffic that it measures to the stable Service.
         spec = plan.background_gates.get(gate.name) if gate.step == -1 else plan.step_gates.get(gate.name)
         if spec is None:
             continue
-        if gate.step >= 0 and gate.checks and _observed(cycle) != cycle.status.weights.desired:
+        if gate.step >= 0 and gate.checks and not _as_desired(cycle):
             # The weight may be lower because this very verdict lowered it, and the journal could not be written then:
             # what was answered before still takes the version back, and must not raise it to be judged once more.
             told = _advanced(cycle, plan, run, gate, spec)
@@ -469,7 +497,7 @@ def _advanced(cycle: Cycle, plan: Plan, run: RevisionRef, gate: GateRun, spec: Q
 
 def _serves_desired(cycle: Cycle, run: RevisionRef) -> bool:
     """The weight that the step allows is served."""
-    return _strategy(cycle).serves(cycle.snapshot, run.pod_hash, cycle.status.weights.desired, cycle.now)
+    return _strategy(cycle).serves(cycle.snapshot, run.pod_hash, cycle.status.weights, cycle.now)
 
 
 def _begin_gates_in_place(cycle: Cycle, plan: Plan, run: RevisionRef, index: int) -> None:

@@ -64,8 +64,8 @@ def rest(cycle: Cycle) -> Action | None:
     if stable is None:
         return None
     snapshot = cycle.snapshot
-    if cycle.status.weights.desired != 0:
-        cycle.change(weights=cycle.status.weights.model_copy(update={"desired": 0}))
+    if cycle.status.weights.desired != 0 or cycle.status.weights.routes:
+        cycle.change(weights=cycle.status.weights.model_copy(update={"desired": 0, "routes": None}))
     counted = contest.watch(cycle, 0)
     blocked = [p for p in cycle.problems if p.blocks_running]
     reason = blocked[0].message if blocked else ("paused by spec.paused" if snapshot.spec.paused else "")

@@ -292,8 +292,9 @@ class Replacing(Unrouted):
         """Its pods are all that there are."""
         return False
 
-    def serves(self, snapshot: Snapshot, pod_hash: str, weight: int, _now: float) -> bool:
+    def serves(self, snapshot: Snapshot, pod_hash: str, weights: Weights, _now: float) -> bool:
         """The batches so far are ready."""
+        weight = weights.desired
         workload = snapshot.workload
         place = workload.in_place if workload is not None else None
         if workload is None or place is None or self.observed(snapshot, snapshot.status) != weight:

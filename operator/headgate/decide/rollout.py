@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from headgate.api.common import FINALIZER, to_epoch, to_time
 from headgate.api.rollout import RejectedRevision, RevisionRef, RolloutStatus, Weights, WorkloadStatus
-from headgate.decide import hand_back, journal, people, problems, releasing, resting, strategies
+from headgate.decide import hand_back, journal, mover, people, problems, releasing, resting, strategies
 from headgate.decide.conditions import describe_world
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import available, replica_set
@@ -354,5 +354,6 @@ def _count(cycle: Cycle) -> None:
 
 def _weights(cycle: Cycle, status: RolloutStatus) -> Weights:
     observed = strategies.of(cycle.snapshot.spec).observed(cycle.snapshot, status)
-    applied = cycle.move.served and observed == status.weights.desired
+    in_step = mover.in_step(cycle.snapshot, tuple(status.weights.routes or ()))
+    applied = cycle.move.served and observed == status.weights.desired and in_step
     return status.weights.model_copy(update={"observed": observed, "applied": applied})

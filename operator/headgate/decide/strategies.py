@@ -86,8 +86,8 @@ class Strategy(Protocol):
         """The weight that a goal gives to what is new."""
         ...
 
-    def serves(self, snapshot: Snapshot, pod_hash: str, weight: int, now: float) -> bool:
-        """This revision is exposed as the weight says."""
+    def serves(self, snapshot: Snapshot, pod_hash: str, weights: Weights, now: float) -> bool:
+        """This revision is exposed as the journal wants it."""
         ...
 
     def switched(self, snapshot: Snapshot, pod_hash: str) -> bool:

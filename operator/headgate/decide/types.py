@@ -15,6 +15,7 @@ from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec, RolloutStatus, Step
 from headgate.api.values import dataclass
+from headgate.decide.managed import ManagedRoute
 
 # --------------------------------------------------------------------------------------------------------------------
 # What is observed
@@ -106,6 +107,10 @@ class RouteView:
     """`SetWeight.takes_back` of the write that its rules are from; empty if another write was the last one."""
     blind: bool = False
     """The router reports nothing back: what is stored counts as settled, and as served after the settle time."""
+    managed: tuple[str, ...] = ()
+    """`ManagedRoute.key` of the routes by header and the mirrors that are there for this place, in their order."""
+    unable: str = ""
+    """What of the steps of the spec the router cannot do, naming the step and what to do; empty if it can do all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +282,7 @@ class Written:
     """What this process wrote last to a place that somebody else may write, too."""
 
     value: int | str
-    """The weight of a route, the pod hash that a Service selects."""
+    """What a route gives to the canary (`mover.stored`), the pod hash that a Service selects."""
     at: float
 
 
@@ -428,7 +433,10 @@ class SetSelector(Action):
 
 @dataclass(frozen=True, slots=True)
 class SetWeight(Action):
-    """Set the canary's weight in one claimed place of a router; the stable backend gets the rest of 100."""
+    """Set what one claimed place of a router gives to the canary: its weight, stable gets the rest of 100; its routes.
+
+    The routes by header and the mirrors are these and no others.
+    """
 
     router: str
     kind: str
@@ -436,6 +444,7 @@ class SetWeight(Action):
     rule: str
     resource_version: str
     weight: int
+    routes: tuple[ManagedRoute, ...] = field(default=(), kw_only=True)
     takes_back: str = ""
     """As in `SetSelector`."""
 

@@ -15,9 +15,9 @@ from headgate.act.errors import MAYBE_DONE, ApiError, Conflict, Invalid, NotFoun
 from headgate.act.events import Recorder
 from headgate.act.kube import Kube, Object
 from headgate.act.resources import ROLLOUTS
-from headgate.api.rollout import RolloutStatus
+from headgate.api.rollout import Canary, RolloutStatus
 from headgate.api.values import dataclass
-from headgate.decide import strategies, undecidable
+from headgate.decide import managed, strategies, undecidable
 from headgate.decide.invariants import Breach
 from headgate.decide.types import Action, Decision, EventNote, EvictPod, OutcomeKind, SetFinalizer, Snapshot
 from headgate.engine.cache import Cache
@@ -272,7 +272,7 @@ class Cycle:
             parts.cache,
             parts.routers,
             snapshot.meta,
-            strategies.of(snapshot.spec).routed,
+            _routed(snapshot),
             parts.now(),
         )
         name = str(getattr(action, "name", ""))
@@ -378,6 +378,12 @@ class Cycle:
     def _kinds(action: Action) -> tuple[str, ...]:
         resource, _ = carry.FAMILIES[type(action)]
         return (resource.kind if resource else str(getattr(action, "kind", "")),)
+
+
+def _routed(snapshot: Snapshot) -> Canary | None:
+    """What routers work with, as `observe` has read their objects by it."""
+    canary = strategies.of(snapshot.spec).routed
+    return managed.recorded(canary, snapshot.plans) if canary is not None else None
 
 
 __all__ = ["Cycle", "Decide", "Parts", "Unreadable"]

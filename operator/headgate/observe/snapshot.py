@@ -10,8 +10,9 @@ from typing import Any
 from headgate.api.common import to_epoch
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
-from headgate.api.rollout import RolloutSpec, RolloutStatus
-from headgate.decide import strategies
+from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus
+from headgate.decide import managed, strategies
+from headgate.decide.mover import stored
 from headgate.decide.revision import revision_of
 from headgate.decide.types import (
     ActionView,
@@ -33,7 +34,7 @@ from headgate.observe import views
 from headgate.observe.reading import NOTHING, Models, Once
 from headgate.observe.references import References
 from headgate.observe.store import BY_NAMESPACE, BY_ROLLOUT, BY_SERVICE, Store, owner
-from headgate.traffic.protocol import Router
+from headgate.traffic.protocol import Router, Target
 
 Object = Mapping[str, Any]
 
@@ -97,6 +98,7 @@ class Observer:
         stable_service, canary_service = (*services, *[ServiceView("", found=False)] * 2)[:2]
         gates, broken = self._gates(namespace, spec)
         status = self.models.status(obj)
+        plans = self._plans_of(meta.uid, belonging)
         return Snapshot(
             meta=meta,
             spec=spec,
@@ -105,11 +107,11 @@ class Observer:
             template=template,
             revision=revision,
             replica_sets=sets,
-            plans=self._plans_of(meta.uid, belonging),
+            plans=plans,
             stable_service=stable_service,
             canary_service=canary_service,
             # With a spec that was readable before, traffic can still be lowered.
-            routes=() if spec is NOTHING else self._routes(namespace, meta.uid, spec, status, now),
+            routes=() if spec is NOTHING else self._routes(namespace, meta.uid, spec, status, plans, now),
             workload=workload,
             gates=gates,
             broken_gates=broken,
@@ -225,18 +227,25 @@ class Observer:
         return tuple(sorted(needed.intersection(self._store.missing)))
 
     def _routes(
-        self, namespace: str, uid: str, spec: RolloutSpec, status: RolloutStatus, now: float
+        self,
+        namespace: str,
+        uid: str,
+        spec: RolloutSpec,
+        status: RolloutStatus,
+        plans: tuple[PlanView, ...],
+        now: float,
     ) -> tuple[RouteView, ...]:
         canary = strategies.of(spec).routed
         if canary is None:
             return ()
-        found = []
+        found, recorded = [], managed.recorded(canary, plans)
         for router in self._routers:
             for target in router.targets(canary):
                 obj = self._store.get(router.resource.kind, namespace, target.name)
                 place = (uid, router.key, target.name, target.rule)
                 version = obj["metadata"].get("resourceVersion") if obj is not None else None
-                view = self._places.get(place, (version, canary), partial(router.read, canary, obj, target))
+                read = partial(_read, router, canary, recorded, obj, target)
+                view = self._places.get(place, (version, canary, recorded), read)
                 taken_back = str(obj["metadata"].get("takenBack") or "") if obj is not None else ""
                 since = self._since(place, view, obj, status, now)
                 found.append(replace(view, settled_since=since, taken_back=taken_back))
@@ -254,15 +263,23 @@ class Observer:
             self._settled[place] = (None, now)
             return None
         # Some routers that report nothing back are told by annotations, which change no generation.
-        told = view.weight if view.blind else None
+        told = stored(view.weight, view.managed) if view.blind else None
         version = (obj["metadata"].get("uid"), obj["metadata"].get("generation"), told)
         first_sight = place not in self._settled
         seen, since = self._settled.get(place, (None, now))
         if seen != version:
             since = now
             weights = status.weights
-            if first_sight and weights.applied and weights.desired == view.weight and status.written_at:
+            wanted = stored(weights.desired, tuple(weights.routes or ()))
+            same = wanted == stored(view.weight, view.managed)
+            if first_sight and weights.applied and same and status.written_at:
                 # A restart: the journal says that it was served so already, and it is still the same weight.
                 since = min(now, to_epoch(status.written_at))
             self._settled[place] = (version, since)
         return since
+
+
+def _read(router: Router, canary: Canary, recorded: Canary, obj: Object | None, target: Target) -> RouteView:
+    """A claimed place, and what of the steps of the spec cannot be done there; routes are known by recorded ones."""
+    view, unable = router.read(recorded, obj, target), router.unable(canary, obj, target)
+    return replace(view, unable=unable) if unable else view

@@ -5,26 +5,44 @@ The parents of a route are gateways, or Services where a mesh serves it (GAMMA).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from headgate.api.rollout import Canary
+from headgate.api.routes import PathMatch, RouteMatch, StringMatch
+from headgate.decide.managed import ManagedRoute
 from headgate.traffic.backends import Backends, backend
+from headgate.traffic.matching import cookie_regex, regex_of
 from headgate.traffic.parts import conditions_of, entries, mapping, rule_claim, untrue
 from headgate.traffic.protocol import Resource, Target
-from headgate.traffic.weighted import Served, WeightedRouter, one, service_role
+from headgate.traffic.ruled import Rule, RuledRouter
+from headgate.traffic.weighted import Served, one, service_role
 
 GROUP = "gateway.networking.k8s.io"
 DEFAULT_WEIGHT = 1
 """What the Gateway API takes a backend without a weight for."""
 CORE = (None, "", "core")
 """The group of Services; Linkerd's own examples call it `core`."""
+MIRROR = "RequestMirror"
+REGEX, PREFIX = "RegularExpression", "PathPrefix"
+REFERENCE = ("group", "kind", "name", "namespace", "port")
+"""What names a backend, and is not of its place in the list."""
+MOST_MATCHES = 64
+"""What the API takes in one rule."""
 CONDITIONS = ("Accepted", "ResolvedRefs")
 """What every parent has to say of the stored generation."""
 
 
-class GatewayAPIRouter(WeightedRouter):
+class GatewayAPIRouter(RuledRouter):
     """Routes of one kind whose claimed rule lists the two Services of the Rollout and no other backend."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "path": {"type": PREFIX, "value": "/"},
+        "group": "",
+        "kind": "Service",
+        "weight": DEFAULT_WEIGHT,
+    }
 
     def __init__(self, listed: str = "httpRoutes", kind: str = "HTTPRoute", key: str = "gatewayAPI") -> None:
         self.key = key
@@ -41,13 +59,57 @@ class GatewayAPIRouter(WeightedRouter):
 
     def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
         """By the rule's name or index, as `rule_claim`."""
-        index = None if obj is None else self._find(canary, obj, target)[0]
+        index = None if obj is None else self.find(canary, obj, target)[0]
         return rule_claim(self.resource.kind, target, _rules(obj or {}), index, canary.stable_service)
 
     def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
         """The backends of the claimed rule."""
-        index, problem = self._find(canary, obj, target)
+        index, problem = self.find(canary, obj, target)
         return problem if index is None else _backends(canary, obj, index)
+
+    def rules_at(self, canary: Canary, target: Target) -> tuple[str, ...]:
+        """The same for all."""
+        del canary, target
+        return "spec", "rules"
+
+    def cannot(self, route: ManagedRoute) -> str:
+        """An HTTPRoute knows everything that a match asks for; a GRPCRoute has no paths, queries and HTTP methods."""
+        asked = [m for m in route.match if m.path or m.query_name or m.method]
+        if self.resource.kind == "HTTPRoute" or not asked:
+            return ""
+        return "asks for a path, query or method, and a GRPCRoute can match headers only; match a header or cookie"
+
+    def rendered(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> dict[str, Any] | str:
+        """The claimed rule for fewer requests: all to the canary, or shared out as before and copied besides."""
+        narrowed = _narrowed_http if self.resource.kind == "HTTPRoute" else _narrowed
+        bases: list[Mapping[str, Any]] = list(entries(rule, "matches")) or [{}]
+        found = [narrowed(base, item) for item in route.match for base in bases]
+        matches = [match for match in found if match is not None]
+        if not matches:
+            return "matches nothing that the claimed rule does; correct its match"
+        if len(matches) > MOST_MATCHES:
+            return f"would need {len(matches)} matches, and a rule has {MOST_MATCHES} at most; ask for less"
+        made = copy.deepcopy({k: v for k, v in rule.items() if k not in ("name", "matches")} | {"matches": matches})
+        refs = list(entries(made, "backendRefs"))
+        to_canary = next(ref for ref in refs if _role(canary, ref, namespace) == "canary")
+        if route.percentage is None:
+            return made | {"backendRefs": [{**to_canary, "weight": 1}]}
+        reference = {k: v for k, v in to_canary.items() if k in REFERENCE}
+        mirror = {"backendRef": reference, "percent": route.percentage}
+        filters = [*entries(made, "filters"), {"type": MIRROR, "requestMirror": mirror}]
+        return made | {"filters": filters}
+
+    def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
+        """It leads to the canary alone, or mirrors to it, and one of its matches asks for what the route does."""
+        if route.percentage is None:
+            roles = {_role(canary, ref, namespace) for ref in entries(rule, "backendRefs")}
+        else:
+            refs = [mapping(mapping(f, "requestMirror"), "backendRef") for f in entries(rule, "filters")]
+            roles = {_role(canary, ref, namespace) for ref in refs if ref}
+        narrowed = _narrowed_http if self.resource.kind == "HTTPRoute" else _narrowed
+        return roles == {"canary"} and any(
+            narrowed(match, item) == match for match in entries(rule, "matches") for item in route.match
+        )
 
     def served(self, obj: Mapping[str, Any]) -> Served:
         """What the parents say; an entry for one that the spec does not name any more does not count.
@@ -77,16 +139,16 @@ class GatewayAPIRouter(WeightedRouter):
                 blind = blind or mute
         return Served(blind=blind)
 
-    def _find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
+    def find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
         """The index of the claimed rule, or None and why there is none."""
-        rules = _rules(obj)
+        rules = list(self.foreign(canary, obj, target))
         if target.rule:
-            found = [index for index, rule in enumerate(rules) if rule.get("name") == target.rule]
+            found = [index for index, rule in rules if rule.get("name") == target.rule]
             what = f'named "{target.rule}"'
             none = f"give the rule that is meant this name, or correct {self.field}"
             many = "give them different names"
         else:
-            found = [index for index in range(len(rules)) if _backends(canary, obj, index).has("stable")]
+            found = [index for index, _ in rules if _backends(canary, obj, index).has("stable")]
             what = f'with the stable Service "{canary.stable_service}" in its backendRefs'
             none = "add the Service to the rule that is meant"
             many = f"give the one that is meant a name, and put it in {self.field}[name={target.name}].rule"
@@ -95,6 +157,58 @@ class GatewayAPIRouter(WeightedRouter):
 
 HTTP_ROUTES = GatewayAPIRouter()
 GRPC_ROUTES = GatewayAPIRouter("grpcRoutes", "GRPCRoute", "gatewayAPI.grpcRoutes")
+
+
+def _narrowed(base: Mapping[str, Any], item: RouteMatch) -> dict[str, Any] | None:
+    """A match with the headers and cookies of another one besides; None if no request could have both."""
+    wanted = [] if item.header_name is None else [_asked(item.header_name, item.header_value)]
+    if item.cookie_name is not None:
+        wanted.append({"name": "Cookie", "type": REGEX, "value": cookie_regex(item.cookie_name, item.cookie_value)})
+    return _joined(base, "headers", wanted)
+
+
+def _narrowed_http(base: Mapping[str, Any], item: RouteMatch) -> dict[str, Any] | None:
+    """The same with what only HTTP has."""
+    match = _narrowed(base, item)
+    if match is not None and item.query_name is not None:
+        match = _joined(match, "queryParams", [_asked(item.query_name, item.query_value)])
+    if match is not None and item.method is not None:
+        match = match | {"method": item.method} if match.get("method") in (None, item.method) else None
+    if match is not None and item.path is not None:
+        path = _inner_path(mapping(match, "path"), item.path)
+        match = match | {"path": path} if path is not None else None
+    return match
+
+
+def _asked(name: str, value: StringMatch | None) -> dict[str, Any]:
+    if value is not None and value.exact is not None:
+        return {"name": name, "type": "Exact", "value": value.exact}
+    return {"name": name, "type": REGEX, "value": regex_of(value)}
+
+
+def _joined(base: Mapping[str, Any], key: str, wanted: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """A list of conditions with some more; the API takes one for each name only."""
+    found = [dict(entry) for entry in entries(base, key)]
+    for one_more in wanted:
+        same = [entry for entry in found if str(entry.get("name")).lower() == one_more["name"].lower()]
+        if same and same != [one_more]:
+            return None
+        if not same:
+            found.append(one_more)
+    return dict(base) | ({key: found} if found else {})
+
+
+def _inner_path(base: Mapping[str, Any], wanted: PathMatch) -> dict[str, Any] | None:
+    """The paths that both ask for, as far as one condition can say that."""
+    kind, value = base.get("type") or PREFIX, str(base.get("value") or "/")
+    text = wanted.exact or wanted.prefix
+    if text is None:
+        # Nobody can tell whether an expression stays within a prefix, but for the one of everything.
+        return {"type": REGEX, "value": wanted.regex} if (kind, value) == (PREFIX, "/") else None
+    if kind == PREFIX and (value in ("/", text) or text.startswith(value.rstrip("/") + "/")):
+        return {"type": "Exact" if wanted.exact else PREFIX, "value": text}
+    inside = value == text or (wanted.prefix is not None and value.startswith(text.rstrip("/") + "/"))
+    return {"type": kind, "value": value} if inside and kind != REGEX and (wanted.prefix or kind == "Exact") else None
 
 
 def _rules(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:

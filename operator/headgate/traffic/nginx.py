@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from headgate.api.rollout import Canary
+from headgate.decide.managed import ManagedRoute
 from headgate.decide.types import RouteView
 from headgate.traffic.backends import FULL, percentage
 from headgate.traffic.parts import entries, mapping
 from headgate.traffic.protocol import JSONPatch, Resource, Target
-from headgate.traffic.weighted import missing
+from headgate.traffic.weighted import missing, unable
 
 PREFIX = "nginx.ingress.kubernetes.io"
 ENABLED = f"{PREFIX}/canary"
@@ -62,13 +63,27 @@ class NginxRouter:
             blind=True,
         )
 
-    def set_weight(self, canary: Canary, obj: Mapping[str, Any], target: Target, weight: int) -> JSONPatch:
+    def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
+        """It knows no routes of ours."""
+        del obj, target
+        return unable(canary, lambda _: "is not known to the operator for ingress-nginx; use setWeight")
+
+    def set_weight(
+        self,
+        canary: Canary,
+        obj: Mapping[str, Any],
+        target: Target,
+        weight: int,
+        routes: Sequence[ManagedRoute] = (),
+    ) -> JSONPatch:
         """A test that it is a canary Ingress still, and the annotation; ingress-nginx gives stable the rest.
 
         Raises:
             ValueError: if the Ingress cannot be worked with, or the weight is no percentage.
         """
         percentage(weight)
+        if routes:
+            raise ValueError(f"{self.resource.kind} {target.name}: it has no routes of ours")
         problem = _problem(canary, obj, writing=True)
         if problem:
             raise ValueError(f"{self.resource.kind} {target.name}: {problem}")

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from headgate.api.rollout import Canary
 from headgate.api.values import dataclass
+from headgate.decide.managed import ManagedRoute
 from headgate.decide.types import RouteView
 
 JSONPatch = list[dict[str, Any]]
@@ -46,17 +47,36 @@ class Router(Protocol):
         ...
 
     def read(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> RouteView:
-        """The place as it stands: weight, problem, and whether the router serves it (`settled_since` left None).
+        """The place as it stands: weight, routes of ours, problem, and whether the router serves it.
+
+        `settled_since` and `unable` are left to others.
 
         Where the router reports nothing that could be read back, the view is `settled` and `blind`.
         """
         ...
 
-    def set_weight(self, canary: Canary, obj: Mapping[str, Any], target: Target, weight: int) -> JSONPatch:
-        """The patch that gives the canary `weight` and stable the rest of 100, touching nothing else.
+    def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
+        """What of the steps of the spec cannot be done in this place, naming the step and what to do; empty if all can.
+
+        For `claims` and this, the steps of `canary` are those of the spec; for the others, of all recorded attempts,
+        too: by them a route of ours is known.
+        """
+        ...
+
+    def set_weight(
+        self,
+        canary: Canary,
+        obj: Mapping[str, Any],
+        target: Target,
+        weight: int,
+        routes: Sequence[ManagedRoute] = (),
+    ) -> JSONPatch:
+        """The patch that gives the canary `weight` and these routes of ours and no others, and stable the rest of 100.
+
+        Nothing else is touched. In a place that cannot be worked with, routes of ours are taken out all the same.
 
         Raises:
-            ValueError: if the place cannot be worked with; the message names the field.
+            ValueError: if the place cannot be worked with, or a route cannot be made; the message names the field.
         """
         ...
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headgate.api.rollout import Canary
 from headgate.api.values import dataclass
+from headgate.decide.managed import ManagedRoute, set_by
 from headgate.decide.types import RouteView
 from headgate.traffic.backends import Backends, percentage
 from headgate.traffic.parts import mapping
@@ -73,13 +74,33 @@ class WeightedRouter(ABC):
             blind=served.blind,
         )
 
-    def set_weight(self, canary: Canary, obj: Mapping[str, Any], target: Target, weight: int) -> JSONPatch:
+    def cannot(self, route: ManagedRoute) -> str:
+        """What of a route the router does not know, and what to do; empty if it knows all of it."""
+        del route
+        return f"cannot be made of a {self.resource.kind}, which knows weights only; use setWeight, or another router"
+
+    def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
+        """What of the steps of the spec the router cannot do, naming the step; empty if it can do all."""
+        del obj, target
+        return unable(canary, self.cannot)
+
+    def set_weight(
+        self,
+        canary: Canary,
+        obj: Mapping[str, Any],
+        target: Target,
+        weight: int,
+        routes: Sequence[ManagedRoute] = (),
+    ) -> JSONPatch:
         """The patch that gives the canary `weight` and stable the rest of 100, touching nothing else.
 
         Raises:
-            ValueError: if the place cannot be worked with, or the weight is no percentage.
+            ValueError: if the place cannot be worked with, or the weight is no percentage, or there are routes.
         """
         percentage(weight)
+        why = next(filter(None, map(self.cannot, routes)), "")
+        if why:
+            raise ValueError(f'{self.resource.kind} {target.name}: the route "{routes[0].name}" {why}')
         found = self.backends(canary, obj, target)
         problem = found if isinstance(found, str) else found.problem(canary, writing=True)
         if problem or isinstance(found, str):
@@ -90,6 +111,17 @@ class WeightedRouter(ABC):
         """The patch that leaves everything on stable; empty if it is so already, or nothing of ours is there."""
         found = self.backends(canary, obj, target)
         return [] if isinstance(found, str) else found.hand_back(canary)
+
+
+def unable(canary: Canary, cannot: Callable[[ManagedRoute], str]) -> str:
+    """The first step whose route cannot be made, and why."""
+    for number, step in enumerate(canary.steps):
+        route = set_by(step)
+        why = cannot(route) if route is not None else ""
+        if route is not None and why:
+            field = "setHeaderRoute" if route.percentage is None else "setMirrorRoute"
+            return f'spec.strategy.canary.steps[{number}].{field}: the route "{route.name}" {why}'
+    return ""
 
 
 def missing(field: str, resource: Resource, target: Target) -> str:

@@ -9,6 +9,7 @@ from headgate.api.rollout import RolloutStatus
 from headgate.decide.invariants import at_rest
 from headgate.decide.revision import revision_of
 from tests.simulation.shell.scenario import CANARY, FOREIGN, NAME, NAMESPACE, template
+from tests.simulation.shell.traffic import routes_of
 from tests.simulation.shell.truth import selector, truth
 
 if TYPE_CHECKING:
@@ -186,6 +187,9 @@ class End:
             history.fail(f"25: after the deletion there are {plans + sets}")
         if self._store.get("Namespace", "", NAMESPACE) is None:
             return
+        route = self._store.get("HTTPRoute", NAMESPACE, NAME)
+        if route is not None and routes_of(route):
+            history.fail(f"25: after the deletion requests are led by {sorted(routes_of(route))}")
         for name in (NAME, CANARY):
             chosen = selector(self._store, name)
             # Before anything was stable, the first revision may serve already.

@@ -80,6 +80,17 @@ class Journal:
             weight = step.get("setWeight", weight)
         return weight
 
+    def routes(self, run: Object, index: int) -> set[str]:
+        """The names of the routes by header and mirrors that the steps up to this one have set and not taken out."""
+        plan, found = self.plan(run), set[str]()
+        for step in plan["plan"]["steps"][: index + 1] if plan else ():
+            route = step.get("setHeaderRoute") or step.get("setMirrorRoute") or {}
+            if route.get("match"):
+                found.add(route["name"])
+            elif route:
+                found.discard(route["name"])
+        return found
+
     def written(self, before: Object, after: Object) -> None:
         """Look at one change of the status."""
         if before == after:

@@ -6,7 +6,7 @@ The numbers in the findings are those of the table of invariants.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -19,7 +19,7 @@ from tests.simulation.shell.journal import Journal
 from tests.simulation.shell.pods import is_ready
 from tests.simulation.shell.process import DRAIN
 from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE
-from tests.simulation.shell.traffic import NOWHERE, Span, Traffic, weights_of
+from tests.simulation.shell.traffic import NOWHERE, Span, Traffic, is_own, routes_of, weights_of
 from tests.simulation.shell.truth import selector
 
 Object = dict[str, Any]
@@ -103,6 +103,10 @@ class Oracle:
         route = self._store.get("HTTPRoute", NAMESPACE, NAME)
         return dict(weights_of(route)).get(CANARY, 0) if route else 0
 
+    def _routes(self) -> dict[str, bool]:
+        route = self._store.get("HTTPRoute", NAMESPACE, NAME)
+        return routes_of(route) if route else {}
+
     def _stored_share(self, pod_hash: str) -> int:
         """Percent of the requests that the stored objects give to a revision."""
         weight = self._canary_weight()
@@ -110,7 +114,8 @@ class Oracle:
         found = self._store.get("ReplicaSet", NAMESPACE, f"{NAME}-{pod_hash}")
         leading = ("", pod_hash) if found is not None and found["spec"]["replicas"] else (pod_hash,)
         stable = 100 - weight if self._selector(NAME) in leading else 0
-        return stable + (weight if self._selector(CANARY) in leading else 0)
+        # How many requests a route by header takes nobody knows.
+        return stable + ((weight or (1 if self._routes() else 0)) if self._selector(CANARY) in leading else 0)
 
     def _ready(self, pod_hash: str) -> int:
         return sum(
@@ -229,6 +234,8 @@ class Oracle:
             return
         if self._canary_weight():
             self.fail(f"29: the finalizer goes while the canary has {self._canary_weight()}%")
+        if self._routes():
+            self.fail(f"29: the finalizer goes while requests are led by {sorted(self._routes())}")
         for service in (NAME, CANARY):
             if self._selector(service) not in ("", stable):
                 self.fail(f"29: the finalizer goes while {service} selects {self._selector(service)}")
@@ -240,18 +247,33 @@ class Oracle:
         weights = [weight for _, weight in weights_of(after)]
         for breach in weights_add_up(tuple(weights)):
             self.fail(str(breach))
-        if _without_weights(before) != _without_weights(after):
-            self.fail("16: more of the route was changed than weights")
+        if _foreign(before) != _foreign(after):
+            self.fail("16: more of the route was changed than weights and the operator's own rules")
+        self._own(after)
         old, new = (dict(weights_of(o))[CANARY] for o in (before, after))
         self._exposed()
-        if new > old:
-            self._raised(new)
+        added = sorted(routes_of(after).keys() - routes_of(before).keys())
+        if new > old or added:
+            self._raised(new, added=added)
             run = self.journal.running(self._status()) or {}
             taken = [str(m["manager"]) for m in before["metadata"].get("managedFields") or ()]
             if any(m.endswith(f":{run.get('podHash')}:{run.get('attempt')}") for m in taken):
                 self.fail(f"6: the weight is raised to {new} for an attempt that a verdict took back")
 
-    def _raised(self, weight: int, *, by_switch: str = "") -> None:
+    def _own(self, route: Object) -> None:
+        """The operator's own rules come first, lead to the canary, and share out as the claimed rule does."""
+        own = [is_own(rule) for rule in route["spec"]["rules"]]
+        if own != sorted(own, reverse=True):
+            self.fail("16: a rule of the operator's stands behind the claimed one")
+        for rule in route["spec"]["rules"]:
+            backends = {b["name"] for b in rule["backendRefs"]}
+            if is_own(rule) and backends != {CANARY}:
+                mirrors = [f["requestMirror"]["backendRef"]["name"] for f in rule["filters"] if "requestMirror" in f]
+                shared = [(b["name"], b["weight"]) for b in rule["backendRefs"]]
+                if mirrors != [CANARY] or shared != weights_of(route):
+                    self.fail(f"1: the mirror {rule['name']} leads to {shared} and copies to {mirrors}")
+
+    def _raised(self, weight: int, *, by_switch: str = "", added: Sequence[str] = ()) -> None:
         status, target = self._status(), by_switch or self._selector(CANARY)
         run = self.journal.running(status)
         if run is None:
@@ -267,7 +289,12 @@ class Oracle:
         allowed = self.journal.allowed(run, int(status.get("currentStepIndex") or 0))
         if (allowed is None or weight > allowed) and not (by_switch and run.get("fast")):
             self.fail(f"2: weight {weight}, the step allows {allowed}")
+        strangers = set(added) - self.journal.routes(run, int(status.get("currentStepIndex") or 0))
+        if strangers:
+            self.fail(f"2: requests are led by {sorted(strangers)}, which the step does not allow")
         replicas = self._replicas()
+        if added and replicas and not self._ready(target) and not self._disturbed():
+            self.fail(f"3: requests are led by {added} to {target}, which has no ready pod")
         for pod_hash, share in ((target, weight), (self._selector(NAME), 100 - weight)):
             need = math.ceil(replicas * share / 100)
             if self._ready(pod_hash) < need and not self._disturbed():
@@ -311,6 +338,8 @@ class Oracle:
                 self._raised(100, by_switch=is_)
         if change.key[1] == CANARY and is_ != stable and self._canary_weight() and not self._disturbed():
             self.fail(f"3: the canary Service is switched to {is_} under {self._canary_weight()}%")
+        if change.key[1] == CANARY and is_ != stable and self._routes() and not self._disturbed():
+            self.fail(f"3: the canary Service is switched to {is_} while requests are led by {sorted(self._routes())}")
 
     def _replica_set(self, change: Change) -> None:
         before, after = change.before, change.after
@@ -353,9 +382,12 @@ class Oracle:
             self.fail("4: the Deployment is scaled down while the stable Service selects its pods")
 
 
-def _without_weights(route: Object) -> Object:
+def _foreign(route: Object) -> Object:
+    """All but weights and the operator's own rules."""
     rules = [
-        {**rule, "backendRefs": [{**b, "weight": 0} for b in rule["backendRefs"]]} for rule in route["spec"]["rules"]
+        {**rule, "backendRefs": [{**b, "weight": 0} for b in rule["backendRefs"]]}
+        for rule in route["spec"]["rules"]
+        if not is_own(rule)
     ]
     kept = {k: v for k, v in route["metadata"].items() if k not in ("resourceVersion", "generation", "managedFields")}
     return {**route, "metadata": kept, "spec": {**route["spec"], "rules": rules}}

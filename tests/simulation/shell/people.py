@@ -14,6 +14,7 @@ from headgate.traffic.protocol import Resource
 from tests.simulation.shell import process, scenario
 from tests.simulation.shell.kinds import BY_NAME
 from tests.simulation.shell.scenario import CANARY, GATE, NAME, NAMESPACE, Event
+from tests.simulation.shell.traffic import claimed
 
 if TYPE_CHECKING:
     from tests.simulation.shell.history import History
@@ -127,8 +128,8 @@ class People:
 
     def _disturb(self, event: Event) -> None:
         match event.what:
-            case "foreign weight":
-                self._weights(int(event.arg))
+            case "foreign weight" | "foreign rules":
+                self._route(event)
             case "foreign selector":
                 self.patch("Service", {"spec": {"selector": {LABEL_REVISION: None}}})
             case "pod dies":
@@ -158,12 +159,15 @@ class People:
         for kind, obj in scenario.surroundings(self._history.scenario):
             self.request("POST", kind, body=obj)
 
-    def _weights(self, weight: int) -> None:
+    def _route(self, event: Event) -> None:
+        """Somebody writes other weights, or applies the file anew, in which the rules are his own alone."""
         route = copy.deepcopy(self._store.get("HTTPRoute", NAMESPACE, NAME))
         if route is None:
             return
-        for backend in route["spec"]["rules"][0]["backendRefs"]:
-            backend["weight"] = weight if backend["name"] == CANARY else 100 - weight
+        if event.what == "foreign rules":
+            route["spec"]["rules"] = [claimed(route)]
+        for backend in claimed(route)["backendRefs"] if event.arg else ():
+            backend["weight"] = int(event.arg) if backend["name"] == CANARY else 100 - int(event.arg)
         self.patch("HTTPRoute", {"spec": route["spec"]})
 
     def _mine(self, kind: str, which: str) -> list[dict[str, Any]]:

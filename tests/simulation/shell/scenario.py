@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +28,15 @@ FOREIGN = (
     "create again",
 )
 """What others do to the objects that a release stands on."""
-DISTURBING = ("foreign weight", "foreign selector", "pod dies", "set deleted", "route gone", "route back")
+DISTURBING = (
+    "foreign weight",
+    "foreign rules",
+    "foreign selector",
+    "pod dies",
+    "set deleted",
+    "route gone",
+    "route back",
+)
 """After these the truth may not be as the invariants want it, whoever is to blame; nothing may be raised then."""
 BLUE_GREEN = 10_000_000
 """From this seed on the Rollout is a blue-green one; the seeds before it are what they always were."""
@@ -123,7 +132,40 @@ def _with_options(of: Scenario) -> Scenario:
     """The same with more of what a canary may say."""
     chance = random.Random(f"{of.seed}/options")
     window = chance.choice([None, None, 0, 1, 2, 8])
-    return replace(of, steps=tuple(timed(chance, step) for step in of.steps), window=window)
+    found = replace(of, steps=tuple(timed(chance, step) for step in of.steps), window=window)
+    return _with_routes(found) if routed(of.seed) else found
+
+
+def routed(seed: int) -> bool:
+    """Half of these canaries lead requests by header, or mirror some, too."""
+    return seed >= OPTIONS and random.Random(f"{seed}/routed").random() < 0.5
+
+
+def _with_routes(of: Scenario) -> Scenario:
+    chance = random.Random(f"{of.seed}/routes")
+    events = [
+        replace(e, what="foreign rules", arg="") if e.what == "foreign weight" and chance.random() < 0.5 else e
+        for e in of.events
+    ]
+    return replace(of, steps=tuple(led(chance, of.steps)), events=tuple(events))
+
+
+def led(chance: random.Random, steps: Sequence[Object]) -> list[Object]:
+    """The steps with one to three among them that set a route by header or a mirror, set it anew, or take it out."""
+    found, known = list(steps), dict[str, str]()
+    at = sorted(chance.randint(0, len(steps)) for _ in range(chance.randint(1, 3)))
+    for added, place in enumerate(at):
+        name = chance.choice(["beta", "shadow"])
+        kind = known.get(name) or chance.choice(["setHeaderRoute", "setHeaderRoute", "setMirrorRoute"])
+        route: Object = {"name": name}
+        if name not in known or chance.random() < 0.5:
+            value = {"exact": str(chance.randint(1, 3))}
+            route["match"] = [{"headerName": "x-version", "headerValue": value}]
+            if kind == "setMirrorRoute" and chance.random() < 0.5:
+                route["percentage"] = chance.choice([10, 50])
+        known[name] = kind
+        found.insert(place + added, {kind: route})
+    return found
 
 
 def timed(chance: random.Random, step: Object) -> Object:

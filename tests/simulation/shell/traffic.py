@@ -13,11 +13,16 @@ from headgate.api.common import LABEL_REVISION
 from headgate.decide.types import Answer, Question
 from tests.simulation.shell.cluster import Cluster
 from tests.simulation.shell.controllers import service_of
+from tests.simulation.shell.scenario import CANARY
 from tests.simulation.shell.store import Change, Key, Object
 
 GATEWAY = "gateway"
 SETTLE = 2.0
 """What the operator is configured to give a gateway that reported a route as accepted."""
+OWN = f"headgate.{CANARY}."
+"""How the operator calls its own rules."""
+SPECIAL = 0.05
+"""The part of the requests that a route by header takes, or a mirror copies."""
 NOWHERE = "!"
 """In the place of a revision: requests that no pod answered."""
 
@@ -28,6 +33,8 @@ class Span:
 
     since: float
     shares: dict[str, float]
+    weighed: dict[str, float]
+    """Of those that no route by header leads, and without copies."""
 
 
 class Gateway:
@@ -39,12 +46,15 @@ class Gateway:
         self._delay = cluster.chance.uniform(0.05, 1.5)
         self.served: dict[Key, list[tuple[str, int]]] = {}
         """By route: Service and weight, as it is served."""
+        self.led: dict[Key, dict[str, bool]] = {}
+        """By route: the operator's own rules in it that are served, and whether they copy only."""
         self.on_served: list[Callable[[], None]] = []
         cluster.store.listen(self._heard, "HTTPRoute")
 
     def _heard(self, change: Change) -> None:
         if change.type == "DELETED":
             self.served.pop(change.key, None)
+            self.led.pop(change.key, None)
             return
         generation = change.after["metadata"]["generation"]
         if change.before is not None and change.before["metadata"]["generation"] == generation:
@@ -77,13 +87,31 @@ class Gateway:
         if found["metadata"]["generation"] > route["metadata"]["generation"]:
             return  # A newer one is on its way.
         self.served[key] = weights_of(route)
+        self.led[key] = routes_of(route)
         for callback in self.on_served:
             callback()
 
 
 def weights_of(route: Object) -> list[tuple[str, int]]:
-    """Service and weight of the one rule."""
-    return [(b["name"], int(b.get("weight", 1))) for b in route["spec"]["rules"][0]["backendRefs"]]
+    """Service and weight of the claimed rule."""
+    return [(b["name"], int(b.get("weight", 1))) for b in claimed(route)["backendRefs"]]
+
+
+def claimed(route: Object) -> Object:
+    """The rule that is not the operator's own."""
+    found: Object = next(rule for rule in route["spec"]["rules"] if not is_own(rule))
+    return found
+
+
+def is_own(rule: Object) -> bool:
+    """The operator has put this rule in, and takes it out."""
+    return str(rule.get("name") or "").startswith(OWN)
+
+
+def routes_of(route: Object) -> dict[str, bool]:
+    """The operator's own rules by their name in the steps, and whether they only copy."""
+    own = [rule for rule in route["spec"]["rules"] if is_own(rule)]
+    return {str(rule["name"]).removeprefix(OWN): len(rule["backendRefs"]) > 1 for rule in own}
 
 
 class Traffic:
@@ -103,9 +131,10 @@ class Traffic:
         cluster.store.listen(lambda _: self._look(), "EndpointSlice")
 
     def _look(self) -> None:
-        shares = self._shares()
-        if not self.spans or self.spans[-1].shares != shares:
-            self.spans.append(Span(self._cluster.loop.time(), shares))
+        weighed = self._shares()
+        shares = self._with_routes(weighed)
+        if not self.spans or (self.spans[-1].shares, self.spans[-1].weighed) != (shares, weighed):
+            self.spans.append(Span(self._cluster.loop.time(), shares, weighed))
             for callback in self.on_change:
                 callback(self.spans[-1])
 
@@ -122,6 +151,20 @@ class Traffic:
             count = sum(ready.values())
             for pod_hash, pods in ready.items():
                 found[pod_hash] = found.get(pod_hash, 0.0) + weight / whole * pods / count
+        return found
+
+    def _with_routes(self, weighed: dict[str, float]) -> dict[str, float]:
+        """The same with what the operator's own rules lead to the canary; nobody waits for an answer to a copy."""
+        routes = {} if self._service else self._gateway.led.get(self._route, {})
+        if not routes:
+            return weighed
+        ready = self.endpoints(CANARY)
+        part = SPECIAL * sum(not copies for copies in routes.values())
+        found = {pod_hash: share * (1 - part) for pod_hash, share in weighed.items()}
+        if part and not ready:
+            found[NOWHERE] = found.get(NOWHERE, 0.0) + part
+        for pod_hash, pods in ready.items():
+            found[pod_hash] = found.get(pod_hash, 0.0) + SPECIAL * len(routes) * pods / sum(ready.values())
         return found
 
     def endpoints(self, service: str) -> dict[str, int]:
@@ -153,10 +196,10 @@ class Traffic:
         return -math.inf
 
     def lately(self, pod_hash: str, since: float) -> list[float]:
-        """The parts that a revision got since a moment, the newest first."""
+        """The parts that a revision got by weight since a moment, the newest first."""
         found = []
         for span in reversed(self.spans):
-            found.append(span.shares.get(pod_hash, 0.0))
+            found.append(span.weighed.get(pod_hash, 0.0))
             if span.since <= since:
                 break
         return found

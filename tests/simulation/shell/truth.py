@@ -12,7 +12,7 @@ from headgate.decide.types import Plan
 from tests.simulation.shell.pods import is_ready
 from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE
 from tests.simulation.shell.store import Store
-from tests.simulation.shell.traffic import weights_of
+from tests.simulation.shell.traffic import routes_of, weights_of
 
 Object = dict[str, Any]
 
@@ -33,6 +33,7 @@ def truth(store: Store, rollout: Object) -> Truth:
     return Truth(
         replicas=rollout["spec"]["replicas"],
         weight=dict(weights_of(route)).get(CANARY, 0) if route else 0,
+        routes=tuple(f"{name}@" for name in routes_of(route)) if route else (),
         selects=(selector(store, NAME), selector(store, CANARY)),
         wanted={s["metadata"]["labels"][LABEL_REVISION]: s["spec"]["replicas"] for s in sets},
         ready=ready,

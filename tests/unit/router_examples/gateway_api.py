@@ -11,6 +11,7 @@ from tests.unit.router_example import Broken, Example, adding, at, put, removing
 BACKENDS = ("spec", "rules", 1, "backendRefs")
 CONDITIONS = ("status", "parents", 0, "conditions")
 FILTER = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x"]}}
+OTHER = {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"remove": ["y"]}}
 PARENT = {"name": "edge", "namespace": "infra", "sectionName": "https"}
 
 
@@ -105,6 +106,8 @@ def example(kind: str, router: str, listed: str, match: dict[str, Any], other: d
             "no parents": setting(("spec", "parentRefs"), []),
             "a second controller": adding(("status", "parents"), {"parentRef": PARENT, "controllerName": "two"}),
         },
+        routes=frozenset({"setHeaderRoute", "setMirrorRoute"}),
+        owner=lambda o: next(r for r in o["spec"]["rules"] if r.get("name") == "main")["filters"].append(OTHER),
         same=(routing({"name": "checkout"}),),
         different=(
             routing({"name": "checkout", "rule": "other"}),

@@ -66,6 +66,28 @@ def referring(name: str, **_: Any) -> Json:
     return _rollout(name, [{"setWeight": 50}], {"workloadRef": reference})
 
 
+def led(name: str, version: int) -> Json:
+    """A Rollout whose canary gets requests by header, and copies of others, in every way there is to ask for them."""
+    matches = [
+        {f"{what}Name": "x", f"{what}Value": {how: "a"}}
+        for what in ("header", "cookie", "query")
+        for how in ("exact", "prefix", "regex")
+    ][:6]
+    paths: list[Json] = [
+        {"queryName": "x", "queryValue": {how: "a"}, "path": {how: "/a"}, "method": "GET"}
+        for how in ("exact", "prefix", "regex")
+    ]
+    steps: list[Json] = [
+        {"setHeaderRoute": {"name": "beta", "match": matches}},
+        {"setHeaderRoute": {"name": "inner", "match": paths}},
+        {"setMirrorRoute": {"name": "shadow", "percentage": 50, "match": matches}},
+        {"setMirrorRoute": {"name": "copy", "percentage": 50, "match": paths}},
+        {"setHeaderRoute": {"name": "beta"}},
+        {"setMirrorRoute": {"name": "shadow"}},
+    ]
+    return _rollout(name, steps, {"template": template(name, version)})
+
+
 def routed(name: str, version: int) -> Json:
     """A Rollout behind routers that the cluster of the trials does not have."""
     made = _rollout(name, [{"setWeight": 50}], {"template": template(name, version)})
@@ -229,7 +251,14 @@ def journal(name: str, version: int) -> Json:
         "stepTimer": {"since": TIME, "ranOut": "Hold"},
         "progressSince": TIME,
         "holdMessage": "",
-        "weights": {"desired": 0, "observed": 0, "applied": True, "reasserted": 0, "reassertedAt": TIME},
+        "weights": {
+            "desired": 0,
+            "observed": 0,
+            "applied": True,
+            "routes": ["beta@0"],
+            "reasserted": 0,
+            "reassertedAt": TIME,
+        },
         "paused": {"by": "carol", "reason": "a reason", "since": TIME},
         "replicas": 2,
         "readyReplicas": 2,
@@ -254,6 +283,7 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
         "good": good,
         "waiting": waiting,
         "referring": referring,
+        "led": led,
         "routed": routed,
         "switching": switching,
         "pooled": pooled,

@@ -1,0 +1,220 @@
+"""Routers whose claimed place is one rule of several: routes of ours are rules of their own, put before it.
+
+A rule of ours is the claimed rule again, for fewer requests: filters, timeouts and all else of it are the same. Where
+rules have names ours have one by which they are known; where they have none, or an older definition drops them, a rule
+is known by what it does: it leads to the canary Service by what a recorded step asks for.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from headgate.api.rollout import Canary
+from headgate.decide.managed import ManagedRoute, all_of, unknown
+from headgate.decide.types import RouteView
+from headgate.traffic.backends import FULL, Backends, percentage
+from headgate.traffic.parts import entries, mapping
+from headgate.traffic.protocol import JSONPatch, Target
+from headgate.traffic.weighted import WeightedRouter
+
+OURS = "headgate"
+"""How the names of our rules begin."""
+Rule = Mapping[str, Any]
+
+
+class RuledRouter(WeightedRouter):
+    """A router that says where the rules are, and what a route of ours looks like among them."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """What the server's definition puts where nothing is said, by key."""
+
+    @abstractmethod
+    def rules_at(self, canary: Canary, target: Target) -> tuple[str, ...]:
+        """Where the list of rules stands in the object, e.g. `spec`, `rules`."""
+
+    @abstractmethod
+    def find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
+        """The index of the claimed rule, which is none of ours, or None and why there is none."""
+
+    @abstractmethod
+    def rendered(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> dict[str, Any] | str:
+        """A route of ours, without its name, made of the claimed rule; or what keeps it from being made.
+
+        The rule lists both Services, as a place must that can be worked with.
+        """
+
+    @abstractmethod
+    def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
+        """Whether a rule without a name leads to the canary by what this route asks for."""
+
+    def called(self, canary: Canary, target: Target) -> str:
+        """How the names of our rules for this place begin; empty where rules have no names."""
+        del target
+        return f"{OURS}.{canary.canary_service}"
+
+    def rules(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> list[Rule]:
+        """All of them."""
+        *parents, last = self.rules_at(canary, target)
+        for key in parents:
+            obj = mapping(obj, key)
+        return list(entries(obj, last))
+
+    def foreign(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Iterator[tuple[int, Rule]]:
+        """Those that are not ours, by index."""
+        for index, rule in enumerate(self.rules(canary, obj, target)):
+            if not self._ours(canary, obj, target, rule):
+                yield index, rule
+
+    def read(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> RouteView:
+        """The place as it stands, with the routes of ours."""
+        view = super().read(canary, obj, target)
+        mine = self._mine(canary, obj, target) if obj is not None else ()
+        if obj is None or not mine:
+            return view
+        rules, index = self.rules(canary, obj, target), self._sound(canary, obj, target)
+        keys = []
+        for place, name in mine:
+            known = [r for r in all_of(canary.steps) if r.name == name] if index is not None and place < index else []
+            made = [(r, self._made(canary, obj, target, rules[index or 0], r)) for r in known]
+            same = [r.key for r, rule in made if not isinstance(rule, str) and self._same(rule, rules[place])]
+            keys.append(same[0] if same else unknown(name))
+        return replace(view, managed=tuple(keys))
+
+    def set_weight(
+        self,
+        canary: Canary,
+        obj: Mapping[str, Any],
+        target: Target,
+        weight: int,
+        routes: Sequence[ManagedRoute] = (),
+    ) -> JSONPatch:
+        """The patch that gives the canary `weight` and these routes, and stable the rest, touching nothing else.
+
+        A place that cannot be worked with loses our routes all the same, and nothing else in it is changed.
+
+        Raises:
+            ValueError: if the place cannot be worked with, or the weight is no percentage, or a route cannot be made.
+        """
+        percentage(weight)
+        mine = self._mine(canary, obj, target)
+        index, found = self._sound(canary, obj, target), self.backends(canary, obj, target)
+        if mine and not routes and index is None:
+            return self._arranged(canary, obj, target, mine, [], 0)
+        patch = super().set_weight(canary, obj, target, weight, routes)
+        if index is None or isinstance(found, str) or not (mine or routes):
+            return patch
+        rule = _weighted(self.rules(canary, obj, target)[index], found, weight)
+        made = [self._named(canary, obj, target, rule, route) for route in routes]
+        rules = self.rules(canary, obj, target)
+        there = [rules[place] for place, _ in mine if place < index]
+        if len(mine) == len(there) == len(made) and all(map(self._same, made, there)):
+            return patch
+        tests = [op for op in patch if op["op"] == "test"]
+        moves = self._arranged(canary, obj, target, mine, made, index)
+        before = [op for op in moves if op["op"] == "test"]
+        return [*tests, *before, *(op for op in (*patch, *moves) if op["op"] != "test")]
+
+    def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
+        """What of the steps cannot be done here; also what the claimed rule leaves no room for."""
+        why = super().unable(canary, obj, target)
+        if why or obj is None or not all_of(canary.steps):
+            return why
+        index = self._sound(canary, obj, target)
+        if index is None:
+            return ""  # What is wrong with the place is said by `read`.
+        rule = self.rules(canary, obj, target)[index]
+        for number, step in enumerate(canary.steps):
+            for route in all_of([step]):
+                made = self._made(canary, obj, target, rule, route)
+                if isinstance(made, str):
+                    return f'spec.strategy.canary.steps[{number}]: the route "{route.name}" {made}'
+        return ""
+
+    # ------------------------------------------------------------------------------------------------ ours
+
+    def _ours(self, canary: Canary, obj: Mapping[str, Any], target: Target, rule: Rule) -> str:
+        """The name of the route that a rule is; empty if it is none of ours."""
+        head, name = self.called(canary, target), rule.get("name")
+        if head and isinstance(name, str) and name:
+            before, _, route = name.rpartition(".")
+            return route if before == head else ""
+        namespace = mapping(obj, "metadata").get("namespace")
+        return next((r.name for r in all_of(canary.steps) if self.does(canary, rule, r, namespace)), "")
+
+    def _sound(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> int | None:
+        """The index of the claimed rule, if weights can be written to it."""
+        found = self.backends(canary, obj, target)
+        if isinstance(found, str) or found.problem(canary, writing=True):
+            return None
+        return self.find(canary, obj, target)[0]
+
+    def _mine(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> list[tuple[int, str]]:
+        """Index and name of our routes."""
+        found = [
+            (index, self._ours(canary, obj, target, rule)) for index, rule in enumerate(self.rules(canary, obj, target))
+        ]
+        return [(index, name) for index, name in found if name]
+
+    def _made(
+        self, canary: Canary, obj: Mapping[str, Any], target: Target, rule: Rule, route: ManagedRoute
+    ) -> dict[str, Any] | str:
+        made = self.rendered(canary, rule, route, mapping(obj, "metadata").get("namespace"))
+        head = self.called(canary, target)
+        return made if isinstance(made, str) or not head else {"name": f"{head}.{route.name}", **made}
+
+    def _named(
+        self, canary: Canary, obj: Mapping[str, Any], target: Target, rule: Rule, route: ManagedRoute
+    ) -> dict[str, Any]:
+        made = self._made(canary, obj, target, rule, route)
+        if isinstance(made, str):
+            raise ValueError(f'{self.resource.kind} {target.name}: the route "{route.name}" {made}')  # noqa: TRY004  of the object
+        return made
+
+    def _same(self, made: Rule, there: Rule) -> bool:
+        """Whether a stored rule is what was made, whether the server keeps names or not."""
+        named = there.get("name") is not None
+        return equal({k: v for k, v in made.items() if named or k != "name"}, there, self.defaults)
+
+    def _arranged(
+        self,
+        canary: Canary,
+        obj: Mapping[str, Any],
+        target: Target,
+        mine: Sequence[tuple[int, str]],
+        made: Sequence[Rule],
+        index: int,
+    ) -> JSONPatch:
+        """Our rules taken out, each tested to be what was read, and these put before the claimed one."""
+        where, rules = "/" + "/".join(self.rules_at(canary, target)), self.rules(canary, obj, target)
+        places = [place for place, _ in mine]
+        patch: JSONPatch = [{"op": "test", "path": f"{where}/{place}", "value": rules[place]} for place in places]
+        patch += [{"op": "remove", "path": f"{where}/{place}"} for place in reversed(places)]
+        first = index - sum(place < index for place in places)
+        return patch + [{"op": "add", "path": f"{where}/{first + i}", "value": rule} for i, rule in enumerate(made)]
+
+
+def _weighted(rule: Rule, backends: Backends, weight: int) -> Rule:
+    """The claimed rule as it will be."""
+    after = copy.deepcopy(dict(rule))
+    listed: Any = after
+    for key in backends.path[3:]:
+        listed = listed[key]
+    for entry in backends.entries:
+        listed[entry.index]["weight"] = weight if entry.role == "canary" else FULL - weight
+    return after
+
+
+def equal(made: Any, there: Any, defaults: Mapping[str, Any]) -> bool:
+    """Whether a stored value is what was made; what the server's definition adds by itself makes no difference."""
+    if isinstance(made, Mapping) and isinstance(there, Mapping):
+        added = there.keys() - made.keys()
+        return all(key in defaults and defaults[key] == there[key] for key in added) and all(
+            key in there and equal(value, there[key], defaults) for key, value in made.items()
+        )
+    if isinstance(made, list | tuple) and isinstance(there, list | tuple):
+        return len(made) == len(there) and all(equal(*pair, defaults) for pair in zip(made, there, strict=True))
+    return bool(made == there)
