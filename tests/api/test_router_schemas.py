@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import jsonpatch
 import pytest
 
+from headgate.api.rollout import Step
+from headgate.decide.managed import all_of, keys_of
 from headgate.decide.types import RouteView
 from headgate.traffic.protocol import JSONPatch
 from headgate.traffic.registry import ROUTERS
 from tests.api.cluster import LightCluster, until
 from tests.api.kube import Kube
 from tests.api.router_definitions import definition, established
-from tests.unit.router_example import Example, Object, at, examples, leaves, put
+from tests.unit.router_example import Example, Object, at, examples, leaves, put, step, with_routes
 
 NAMESPACE = f"router-schemas-{secrets.token_hex(2)}"
 """On a cluster that was kept, that of the run before may still be going."""
@@ -123,6 +125,23 @@ def test_weights_are_accepted_and_stored(place: Place) -> None:
         assert (place.read().weight, place.read().problem) == (weight, "")
         assert bare(after) == bare(jsonpatch.apply_patch(before, patch))
     assert bare(place.example.without_weights(place.stored())) == bare(place.example.without_weights(start))
+
+
+def test_routes_are_accepted_and_stored(place: Place) -> None:
+    """By header and mirrored: the server holds what the patch says, it is read back, and nothing is left behind."""
+    example, strategy = place.example, with_routes(place.example)
+    for kind in sorted(example.routes):
+        routes = all_of([Step.model_validate(step(kind))])
+        assert place.send(place.stored(), example.set_weight(place.stored(), 20))[0] == 200
+        start = place.stored()
+        patch = example.subject.set_weight(strategy, start, example.target, 20, routes)
+        code, answer = place.send(start, patch)
+        assert code == 200, answer.get("message")
+        view = example.subject.read(strategy, place.stored(), example.target)
+        assert (view.weight, view.managed, view.problem) == (20, keys_of(routes), "")
+        code, answer = place.send(place.stored(), example.subject.set_weight(strategy, answer, example.target, 20))
+        assert code == 200, answer.get("message")
+        assert bare(place.stored()) == bare(start)
 
 
 def test_handing_back_is_accepted_and_stored(place: Place) -> None:

@@ -189,3 +189,19 @@ def examples() -> list[Example]:
     for path in sorted((Path(__file__).parent / "router_examples").glob("*.py")):
         found += importlib.import_module(f"tests.unit.router_examples.{path.stem}").EXAMPLES
     return found
+
+
+KINDS = ("setHeaderRoute", "setMirrorRoute")
+
+
+def step(kind: str, value: str = "next", name: str = "") -> Object:
+    """A step that sets a route for requests with a header of this value."""
+    route: Object = {"name": name or kind.lower()}
+    route["match"] = [{"headerName": "x-version", "headerValue": {"exact": value}}]
+    return {kind: route | ({"percentage": 20} if kind == "setMirrorRoute" else {})}
+
+
+def with_routes(example: Example) -> Canary:
+    """A strategy whose steps set every route that this router can do, so that it knows them."""
+    steps = [step(kind, value) for kind in KINDS if kind in example.routes for value in ("next", "later")]
+    return example.strategy(steps=steps or [{"setWeight": 5}])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headgate.api.rollout import Canary
-from headgate.traffic.backends import Backends, backend
+from headgate.api.routes import StringMatch
+from headgate.decide.managed import ManagedRoute
+from headgate.traffic.backends import FULL, Backends, backend
+from headgate.traffic.matching import regex_of
 from headgate.traffic.parts import conditions_of, entries, mapping, rule_claim, untrue
 from headgate.traffic.protocol import Resource, Target
-from headgate.traffic.weighted import Served, WeightedRouter, one, service_role
+from headgate.traffic.ruled import Rule, RuledRouter
+from headgate.traffic.weighted import Served, one, service_role
 
 DEFAULT_WEIGHT = 100
 """What APISIX takes a backend without a weight for."""
@@ -17,7 +22,7 @@ CONDITIONS = ("ResourcesAvailable", "Available", "Accepted")
 """What the versions of the ingress controller call the condition of a route that it has synchronised."""
 
 
-class ApisixRouter(WeightedRouter):
+class ApisixRouter(RuledRouter):
     """ApisixRoutes whose claimed HTTP rule lists the two Services of the Rollout and no other backend or upstream."""
 
     key = "apisix"
@@ -33,12 +38,12 @@ class ApisixRouter(WeightedRouter):
 
     def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
         """By the rule's name or index, as `rule_claim`."""
-        index = None if obj is None else self._find(canary, obj, target)[0]
+        index = None if obj is None else self.find(canary, obj, target)[0]
         return rule_claim(self.resource.kind, target, _rules(obj or {}), index, canary.stable_service)
 
     def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
         """The backends of the claimed rule."""
-        index, problem = self._find(canary, obj, target)
+        index, problem = self.find(canary, obj, target)
         if index is None:
             return problem
         flaw = ""
@@ -55,6 +60,62 @@ class ApisixRouter(WeightedRouter):
             flaw=flaw,
         )
 
+    def rules_at(self, canary: Canary, target: Target) -> tuple[str, ...]:
+        """The same for all."""
+        del canary, target
+        return "spec", "http"
+
+    def called(self, canary: Canary, target: Target) -> str:
+        """With the name of the claimed rule, because a Rollout may claim several."""
+        return super().called(canary, target) + (f".{target.rule}" if target.rule else "")
+
+    def cannot(self, route: ManagedRoute) -> str:
+        """All expressions of a rule must hold; its paths have a language of their own."""
+        if route.percentage is not None:
+            return (
+                "copies requests, which Headgate does not do by an ApisixRoute; use setHeaderRoute, or another router"
+            )
+        if len(route.match) > 1:
+            return f"has {len(route.match)} matches, and a rule of an ApisixRoute has one; set a route for each"
+        if route.match[0].path is not None:
+            return "asks for a path, which is not done by an ApisixRoute; match a header, cookie, query or method"
+        return ""
+
+    def rendered(
+        self, canary: Canary, target: Target, rule: Rule, route: ManagedRoute, namespace: Any
+    ) -> dict[str, Any] | str:
+        """The claimed rule for fewer requests, which all go to the canary; a greater priority puts it first."""
+        del target, namespace
+        why = self.cannot(route)
+        if why:
+            return why
+        item, match = route.match[0], dict(mapping(rule, "match"))
+        asked = [
+            _expression(scope, name, value)
+            for scope, name, value in (
+                ("Header", item.header_name, item.header_value),
+                ("Cookie", item.cookie_name, item.cookie_value),
+                ("Query", item.query_name, item.query_value),
+            )
+            if name is not None
+        ]
+        if item.method is not None:
+            if item.method not in (match.get("methods") or [item.method]):
+                return "matches nothing that the claimed rule does; correct its match"
+            match["methods"] = [item.method]
+        if asked:
+            match["exprs"] = [*entries(match, "exprs"), *asked]
+        made = copy.deepcopy({k: v for k, v in rule.items() if k != "name"} | {"match": match})
+        to_canary = next(entry for entry in entries(made, "backends") if _role(canary, entry) == "canary")
+        priority = rule.get("priority")
+        made["priority"] = (priority if isinstance(priority, int) else 0) + 1
+        return made | {"backends": [{**to_canary, "weight": FULL}]}
+
+    def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
+        """A rule has to have a name."""
+        del canary, rule, route, namespace
+        return False
+
     def served(self, obj: Mapping[str, Any]) -> Served:
         """The condition of the ingress controller; it may be told not to write any, and then nothing is known."""
         answers = conditions_of(mapping(obj, "status"))
@@ -66,24 +127,31 @@ class ApisixRouter(WeightedRouter):
         present = [name for name in known if answers[name].get("observedGeneration") == generation] or known
         return Served(next((why for name in present if (why := untrue(answers, name, generation))), ""))
 
-    def _find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
+    def find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
         """The index of the claimed rule, or None and why there is none."""
-        rules = _rules(obj)
+        rules = list(self.foreign(canary, obj, target))
         if target.rule:
-            found = [index for index, rule in enumerate(rules) if rule.get("name") == target.rule]
+            found = [index for index, rule in rules if rule.get("name") == target.rule]
             what = f'named "{target.rule}"'
             none = f"give the rule that is meant this name, or correct {self.field}.rules"
             many = "give them different names"
         else:
             found = [
                 index
-                for index, rule in enumerate(rules)
+                for index, rule in rules
                 if any(_role(canary, entry) == "stable" for entry in entries(rule, "backends"))
             ]
             what = f'with the stable Service "{canary.stable_service}" in its backends'
             none = "add the Service to the rule that is meant"
             many = f"put the name of the one that is meant in {self.field}.rules"
         return one(found, "spec.http", "rule", what, none=none, many=many)
+
+
+def _expression(scope: str, name: str, value: StringMatch | None) -> dict[str, Any]:
+    subject = {"scope": scope, "name": name}
+    if value is not None and value.exact is not None:
+        return {"subject": subject, "op": "Equal", "value": value.exact}
+    return {"subject": subject, "op": "RegexMatch", "value": regex_of(value)}
 
 
 def _rules(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from headgate.api.rollout import Canary
-from headgate.traffic.backends import Backends, backend
+from headgate.api.routes import RouteMatch, StringMatch
+from headgate.decide.managed import ManagedRoute
+from headgate.traffic.backends import FULL, Backends, backend
+from headgate.traffic.matching import cookie_regex, inner_path, regex_of
 from headgate.traffic.parts import conditions_of, entries, mapping, untrue
 from headgate.traffic.protocol import Resource, Target
-from headgate.traffic.weighted import Served, WeightedRouter
+from headgate.traffic.ruled import Rule, RuledRouter
+from headgate.traffic.weighted import Served
 
 KIND = "HTTPProxy"
 FIELD = "spec.strategy.canary.trafficRouting.contour.httpProxies"
+PATHS = frozenset({"prefix", "exact", "regex"})
+"""The conditions on the path, of which a route has one."""
 EVERYTHING = "/"
 """The prefix of a route without a condition on the path."""
 
 
-class ContourRouter(WeightedRouter):
+class ContourRouter(RuledRouter):
     """HTTPProxies whose claimed route lists the two Services of the Rollout and no other, mirrors aside."""
 
     key = "contour"
@@ -35,14 +42,87 @@ class ContourRouter(WeightedRouter):
 
         A route that is not found is told apart by the Service that looks for it, so that nobody contends for nothing.
         """
-        index = None if obj is None else _find(canary, obj, target)[0]
+        index = None if obj is None else self.find(canary, obj, target)[0]
         route = f"?{canary.stable_service}" if index is None else f"#{index}"
         return f"{KIND}/{target.name}/{route}"
 
     def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
         """The Services of the claimed route, mirrors aside."""
-        index, problem = _find(canary, obj, target)
+        index, problem = self.find(canary, obj, target)
         return problem if index is None else _services(canary, obj, index)
+
+    def find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
+        """The index of the claimed route, or None and why there is none."""
+        routes = self.foreign(canary, obj, target)
+        found = [i for i, route in routes if not target.rule or target.rule in _prefixes(route)]
+        what = f'for the prefix "{target.rule}"' if target.rule else ""
+        if target.rule and not found:
+            return None, f"spec.routes has no route {what}; correct {FIELD}[name={target.name}].route"
+        if target.rule and len(found) == 1:
+            return found[0], ""
+        ours = [i for i in found if _services(canary, obj, i).has("stable")]
+        if len(ours) == 1:
+            return ours[0], ""
+        what = f'{what} with the stable Service "{canary.stable_service}" in its services'.strip()
+        if not ours:
+            return None, f"spec.routes has no route {what}; add the Service to the route that is meant"
+        numbers = ", ".join(map(str, ours))
+        if target.rule:
+            return (
+                None,
+                f"spec.routes has {len(ours)} routes {what} ({numbers}); give the others a Service of their own",
+            )
+        return None, (
+            f"spec.routes has {len(ours)} routes {what} ({numbers}); "
+            f"put the prefix of the one that is meant in {FIELD}[name={target.name}].route"
+        )
+
+    def rules_at(self, canary: Canary, target: Target) -> tuple[str, ...]:
+        """The same for all."""
+        del canary, target
+        return "spec", "routes"
+
+    def called(self, canary: Canary, target: Target) -> str:
+        """Routes have no names."""
+        del canary, target
+        return ""
+
+    def cannot(self, route: ManagedRoute) -> str:
+        """A route has one list of conditions, all of which must hold, and none of them is on the method."""
+        if len(route.match) > 1:
+            return f"has {len(route.match)} matches, and a route of an HTTPProxy has one; set a route for each"
+        if route.match[0].method is not None:
+            return "asks for a method, which an HTTPProxy does not know; match a header, cookie, query or path"
+        return ""
+
+    def rendered(
+        self, canary: Canary, target: Target, rule: Rule, route: ManagedRoute, namespace: Any
+    ) -> dict[str, Any] | str:
+        """The claimed route for fewer requests: all to the canary, or shared out as before and copied besides."""
+        del target, namespace
+        conditions = _narrowed(list(entries(rule, "conditions")), route.match[0])
+        if conditions is None:
+            return "matches nothing that the claimed route does; correct its match"
+        made = copy.deepcopy({k: v for k, v in rule.items() if k != "conditions"} | {"conditions": conditions})
+        services = list(entries(made, "services"))
+        to_canary = next(entry for entry in services if _role(canary, entry) == "canary")
+        mirrors = [entry for entry in services if _role(canary, entry) == "mirror"]
+        if route.percentage is None:
+            return made | {"services": [{**to_canary, "weight": FULL}, *mirrors]}
+        if mirrors:
+            return "cannot stand beside the mirror of the claimed route, because a route has one; remove one of them"
+        return made | {"services": [*services, {**to_canary, "weight": route.percentage, "mirror": True}]}
+
+    def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
+        """It leads to the canary alone, or mirrors to it, and asks for what the route does."""
+        del namespace
+        services = list(entries(rule, "services"))
+        if route.percentage is None:
+            leads = {_role(canary, s) for s in services if not s.get("mirror")} == {"canary"}
+        else:
+            leads = any(s.get("mirror") and s.get("name") == canary.canary_service for s in services)
+        conditions = list(entries(rule, "conditions"))
+        return leads and all(_narrowed(conditions, item) == conditions for item in route.match)
 
     def served(self, obj: Mapping[str, Any]) -> Served:
         """Whether Contour has found this generation of the HTTPProxy valid."""
@@ -50,28 +130,43 @@ class ContourRouter(WeightedRouter):
         return Served(untrue(conditions_of(mapping(obj, "status")), "Valid", generation))
 
 
-def _find(canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
-    """The index of the claimed route, or None and why there is none."""
-    routes = list(entries(mapping(obj, "spec"), "routes"))
-    found = [i for i, route in enumerate(routes) if not target.rule or target.rule in _prefixes(route)]
-    what = f'for the prefix "{target.rule}"' if target.rule else ""
-    if target.rule and not found:
-        return None, f"spec.routes has no route {what}; correct {FIELD}[name={target.name}].route"
-    if target.rule and len(found) == 1:
-        return found[0], ""
-    ours = [i for i in found if _services(canary, obj, i).has("stable")]
-    if len(ours) == 1:
-        return ours[0], ""
-    what = f'{what} with the stable Service "{canary.stable_service}" in its services'.strip()
-    if not ours:
-        return None, f"spec.routes has no route {what}; add the Service to the route that is meant"
-    numbers = ", ".join(map(str, ours))
-    if target.rule:
-        return None, f"spec.routes has {len(ours)} routes {what} ({numbers}); give the others a Service of their own"
-    return None, (
-        f"spec.routes has {len(ours)} routes {what} ({numbers}); "
-        f"put the prefix of the one that is meant in {FIELD}[name={target.name}].route"
-    )
+def _narrowed(base: Sequence[Mapping[str, Any]], item: RouteMatch) -> list[dict[str, Any]] | None:
+    """The conditions of the claimed route and those of a match; None if no request could have both."""
+    found = [dict(condition) for condition in base]
+    wanted: list[dict[str, Any]] = []
+    if item.header_name is not None:
+        wanted.append({"header": _asked(item.header_name, item.header_value, prefix=False)})
+    if item.cookie_name is not None:
+        wanted.append({"header": {"name": "Cookie", "regex": cookie_regex(item.cookie_name, item.cookie_value)}})
+    if item.query_name is not None:
+        wanted.append({"queryParameter": _asked(item.query_name, item.query_value, prefix=True)})
+    for condition in wanted:
+        if any(_excludes(other, condition) for other in found):
+            return None
+        if condition not in found:
+            found.append(condition)
+    if item.path is None:
+        return found
+    paths = [condition for condition in found if PATHS & condition.keys()]
+    kind, value = next(iter(paths[0].items())) if paths else ("prefix", EVERYTHING)
+    path = inner_path(str(kind), str(value), item.path) if len(paths) <= 1 else None
+    return None if path is None else [{path[0]: path[1]}, *(c for c in found if c not in paths)]
+
+
+def _excludes(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Both ask for one header or parameter, and for another text."""
+    kind = next(iter(other))
+    theirs, ours = mapping(one, kind), mapping(other, kind)
+    texts = {str(asked["exact"]) for asked in (theirs, ours) if "exact" in asked}
+    return str(theirs.get("name")).lower() == str(ours.get("name")).lower() and len(texts) > 1
+
+
+def _asked(name: str, value: StringMatch | None, *, prefix: bool) -> dict[str, Any]:
+    if value is not None and value.exact is not None:
+        return {"name": name, "exact": value.exact}
+    if value is not None and value.prefix is not None and prefix:
+        return {"name": name, "prefix": value.prefix}
+    return {"name": name, "regex": regex_of(value)}
 
 
 def _prefixes(route: Mapping[str, Any]) -> list[str]:

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from headgate.api.rollout import Canary
-from headgate.api.routes import PathMatch, RouteMatch, StringMatch
+from headgate.api.routes import RouteMatch, StringMatch
 from headgate.decide.managed import ManagedRoute
 from headgate.traffic.backends import Backends, backend
-from headgate.traffic.matching import cookie_regex, regex_of
+from headgate.traffic.matching import cookie_regex, inner_path, regex_of
 from headgate.traffic.parts import conditions_of, entries, mapping, rule_claim, untrue
 from headgate.traffic.protocol import Resource, Target
 from headgate.traffic.ruled import Rule, RuledRouter
@@ -26,6 +26,8 @@ CORE = (None, "", "core")
 """The group of Services; Linkerd's own examples call it `core`."""
 MIRROR = "RequestMirror"
 REGEX, PREFIX = "RegularExpression", "PathPrefix"
+KINDS = {"exact": "Exact", "prefix": PREFIX, "regex": REGEX}
+PATHS = {kind: how for how, kind in KINDS.items()}
 REFERENCE = ("group", "kind", "name", "namespace", "port")
 """What names a backend, and is not of its place in the list."""
 MOST_MATCHES = 64
@@ -79,8 +81,11 @@ class GatewayAPIRouter(RuledRouter):
             return ""
         return "asks for a path, query or method, and a GRPCRoute can match headers only; match a header or cookie"
 
-    def rendered(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> dict[str, Any] | str:
+    def rendered(
+        self, canary: Canary, target: Target, rule: Rule, route: ManagedRoute, namespace: Any
+    ) -> dict[str, Any] | str:
         """The claimed rule for fewer requests: all to the canary, or shared out as before and copied besides."""
+        del target
         narrowed = _narrowed_http if self.resource.kind == "HTTPRoute" else _narrowed
         bases: list[Mapping[str, Any]] = list(entries(rule, "matches")) or [{}]
         found = [narrowed(base, item) for item in route.match for base in bases]
@@ -167,16 +172,17 @@ def _narrowed(base: Mapping[str, Any], item: RouteMatch) -> dict[str, Any] | Non
     return _joined(base, "headers", wanted)
 
 
-def _narrowed_http(base: Mapping[str, Any], item: RouteMatch) -> dict[str, Any] | None:
+def _narrowed_http(rule: Mapping[str, Any], item: RouteMatch) -> dict[str, Any] | None:
     """The same with what only HTTP has."""
-    match = _narrowed(base, item)
+    match = _narrowed(rule, item)
     if match is not None and item.query_name is not None:
         match = _joined(match, "queryParams", [_asked(item.query_name, item.query_value)])
     if match is not None and item.method is not None:
         match = match | {"method": item.method} if match.get("method") in (None, item.method) else None
     if match is not None and item.path is not None:
-        path = _inner_path(mapping(match, "path"), item.path)
-        match = match | {"path": path} if path is not None else None
+        base = mapping(match, "path")
+        path = inner_path(PATHS.get(base.get("type", PREFIX), ""), str(base.get("value") or "/"), item.path)
+        match = match | {"path": {"type": KINDS[path[0]], "value": path[1]}} if path is not None else None
     return match
 
 
@@ -196,19 +202,6 @@ def _joined(base: Mapping[str, Any], key: str, wanted: list[dict[str, Any]]) -> 
         if not same:
             found.append(one_more)
     return dict(base) | ({key: found} if found else {})
-
-
-def _inner_path(base: Mapping[str, Any], wanted: PathMatch) -> dict[str, Any] | None:
-    """The paths that both ask for, as far as one condition can say that."""
-    kind, value = base.get("type") or PREFIX, str(base.get("value") or "/")
-    text = wanted.exact or wanted.prefix
-    if text is None:
-        # Nobody can tell whether an expression stays within a prefix, but for the one of everything.
-        return {"type": REGEX, "value": wanted.regex} if (kind, value) == (PREFIX, "/") else None
-    if kind == PREFIX and (value in ("/", text) or text.startswith(value.rstrip("/") + "/")):
-        return {"type": "Exact" if wanted.exact else PREFIX, "value": text}
-    inside = value == text or (wanted.prefix is not None and value.startswith(text.rstrip("/") + "/"))
-    return {"type": kind, "value": value} if inside and kind != REGEX and (wanted.prefix or kind == "Exact") else None
 
 
 def _rules(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from headgate.api.rollout import Canary, IstioVirtualService
+from headgate.api.routes import RouteMatch, StringMatch
 from headgate.api.values import dataclass
-from headgate.traffic.backends import Backends, backend
+from headgate.decide.managed import ManagedRoute
+from headgate.traffic.backends import FULL, Backends, backend
+from headgate.traffic.matching import cookie_regex, inner_path
 from headgate.traffic.parts import conditions_of, entries, mapping, untrue
 from headgate.traffic.protocol import Resource, Target
-from headgate.traffic.weighted import Served, WeightedRouter, one, service_role
+from headgate.traffic.ruled import Rule, RuledRouter
+from headgate.traffic.weighted import Served, one, service_role
 
 CLUSTER_DOMAIN = "cluster.local"
 RECONCILED = "Reconciled"
@@ -57,7 +62,7 @@ class _Route:
         return " and ".join(found)
 
 
-class IstioRouter(WeightedRouter):
+class IstioRouter(RuledRouter):
     """VirtualServices whose claimed route has the two Services as its destinations and no other.
 
     A destination may name a subset of its Service's host, for a policy. Two subsets of *one* host are refused: which
@@ -81,7 +86,7 @@ class IstioRouter(WeightedRouter):
         wanted = _wanted(canary, target)
         place = wanted.name
         if not place:
-            index = None if obj is None else self._find(canary, obj, target)[0]
+            index = None if obj is None else self.find(canary, obj, target)[0]
             if obj is None or index is None:
                 place = f"{wanted.rule}?{canary.stable_service}"
             else:
@@ -92,7 +97,7 @@ class IstioRouter(WeightedRouter):
 
     def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
         """The destinations of the claimed route."""
-        index, problem = self._find(canary, obj, target)
+        index, problem = self.find(canary, obj, target)
         if index is None:
             return problem
         protocol = _wanted(canary, target).protocol
@@ -111,6 +116,48 @@ class IstioRouter(WeightedRouter):
         )
         return replace(found, flaw=_subsets(canary, found, [to for to, _ in destinations]))
 
+    def rules_at(self, canary: Canary, target: Target) -> tuple[str, ...]:
+        """The list of the protocol."""
+        return "spec", _wanted(canary, target).protocol
+
+    def called(self, canary: Canary, target: Target) -> str:
+        """With the name of the claimed route, because a Rollout may claim several."""
+        name = _wanted(canary, target).name
+        return super().called(canary, target) + (f".{name}" if name else "")
+
+    def cannot(self, route: ManagedRoute) -> str:
+        """An HTTP route knows everything that a match asks for."""
+        del route
+        return ""
+
+    def rendered(
+        self, canary: Canary, target: Target, rule: Rule, route: ManagedRoute, namespace: Any
+    ) -> dict[str, Any] | str:
+        """The claimed route for fewer requests: all to the canary, or shared out as before and copied besides."""
+        if _wanted(canary, target).protocol != "http":
+            return "cannot be made of a TLS or TCP route, which knows no headers; use setWeight, or claim an HTTP route"
+        bases: list[Mapping[str, Any]] = list(entries(rule, "match")) or [{}]
+        found = [_narrowed(base, item) for item in route.match for base in bases]
+        matches = [match for match in found if match is not None]
+        if not matches:
+            return "matches nothing that the claimed route does; correct its match"
+        made = copy.deepcopy({k: v for k, v in rule.items() if k not in ("name", "match")} | {"match": matches})
+        listed = list(entries(made, "route"))
+        to_canary = next(
+            to for to in listed if _role(canary, mapping(to, "destination").get("host"), namespace) == "canary"
+        )
+        if route.percentage is None:
+            return made | {"route": [{**to_canary, "weight": FULL}]}
+        if "mirror" in made:
+            return "cannot stand beside the field mirror of the claimed route; write that as an entry of its mirrors"
+        mirror = {"destination": to_canary["destination"], "percentage": {"value": route.percentage}}
+        return made | {"mirrors": [*entries(made, "mirrors"), mirror]}
+
+    def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
+        """Istio keeps the names of HTTP routes, and the others are none of ours."""
+        del canary, rule, route, namespace
+        return False
+
     def served(self, obj: Mapping[str, Any]) -> Served:
         """The condition `Reconciled` where istiod writes it; without one, nothing is known."""
         status = mapping(obj, "status")
@@ -121,15 +168,11 @@ class IstioRouter(WeightedRouter):
         generation = str(mapping(obj, "metadata").get("generation"))  # An int64 may be a string in Istio's JSON.
         return Served(untrue({RECONCILED: {**answer, "observedGeneration": str(seen)}}, RECONCILED, generation))
 
-    def _find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
+    def find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
         """The index of the claimed route in the list of its protocol, or None and why there is none."""
         wanted = _wanted(canary, target)
         namespace = mapping(obj, "metadata").get("namespace")
-        routes = [
-            (index, route)
-            for index, route in enumerate(entries(mapping(obj, "spec"), wanted.protocol))
-            if wanted.means(route)
-        ]
+        routes = [(index, route) for index, route in self.foreign(canary, obj, target) if wanted.means(route)]
         where, here = f"spec.{wanted.protocol}", f"{self.field}[name={target.name}]"
         what = str(wanted)
         if what:
@@ -142,6 +185,36 @@ class IstioRouter(WeightedRouter):
             none = "add the Service to the route that is meant"
             many = f"say in {here} which one is meant"
         return one(found, where, "route", what, none=none, many=many)
+
+
+def _narrowed(base: Mapping[str, Any], item: RouteMatch) -> dict[str, Any] | None:
+    """A match that asks for what another one does besides; None if no request could have both."""
+    match: dict[str, Any] | None = dict(base)
+    headers = {} if item.header_name is None else {item.header_name.lower(): _text(item.header_value)}
+    if item.cookie_name is not None:
+        headers["cookie"] = {"regex": cookie_regex(item.cookie_name, item.cookie_value)}
+    match = _joined(match or {}, "headers", headers)
+    if match is not None and item.query_name is not None:
+        match = _joined(match, "queryParams", {item.query_name: _text(item.query_value)})
+    if match is not None and item.method is not None:
+        method = {"exact": item.method}
+        match = match | {"method": method} if match.get("method") in (None, method) else None
+    if match is not None and item.path is not None:
+        kind, value = next(iter(mapping(match, "uri").items()), ("prefix", "/"))
+        path = inner_path(str(kind), str(value), item.path)
+        match = match | {"uri": {path[0]: path[1]}} if path is not None else None
+    return match
+
+
+def _text(value: StringMatch | None) -> dict[str, Any]:
+    return value.model_dump(exclude_none=True) if value is not None else {}
+
+
+def _joined(base: Mapping[str, Any], key: str, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+    found = mapping(base, key)
+    if any(name in found and found[name] != value for name, value in wanted.items()):
+        return None
+    return dict(base) | ({key: {**found, **wanted}} if found or wanted else {})
 
 
 def _routes(canary: Canary) -> Iterator[tuple[str, _Route]]:

@@ -1,4 +1,4 @@
-"""Matches as regular expressions (RE2), for routers that know no other form of them."""
+"""Matches in the forms of routers: regular expressions (RE2), and paths within the paths of a claimed rule."""
 
 from __future__ import annotations
 
@@ -21,3 +21,20 @@ def cookie_regex(name: str, value: StringMatch | None) -> str:
     else:
         inner = re.escape(value.exact) if value.exact is not None else f"{re.escape(value.prefix or '')}[^;]*"
     return f"^(.*; ?)?{re.escape(name)}={inner}(;.*)?$"
+
+
+def inner_path(kind: str, value: str, wanted: PathMatch) -> tuple[str, str] | None:
+    """The paths that a rule and a match both ask for, as kind (`exact`, `prefix`, `regex`) and text.
+
+    None if there are none, or one condition cannot say it: whether an expression stays within a prefix nobody can tell,
+    but for the prefix of everything.
+    """
+    if wanted.regex is not None:
+        return ("regex", wanted.regex) if (kind, value) == ("prefix", "/") else None
+    how, text = ("exact", wanted.exact) if wanted.exact is not None else ("prefix", str(wanted.prefix))
+    text = str(text)
+    if kind == "prefix" and (value in ("/", text) or text.startswith(value.rstrip("/") + "/")):
+        return how, text
+    if kind == "regex" or (how == "exact" and kind == "prefix"):
+        return None
+    return (kind, value) if value == text or (how == "prefix" and value.startswith(text.rstrip("/") + "/")) else None

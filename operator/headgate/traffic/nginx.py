@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from headgate.api.rollout import Canary
-from headgate.decide.managed import ManagedRoute
+from headgate.decide.managed import ManagedRoute, after, all_of
 from headgate.decide.types import RouteView
 from headgate.traffic.backends import FULL, percentage
+from headgate.traffic.matching import regex_of
 from headgate.traffic.parts import entries, mapping
 from headgate.traffic.protocol import JSONPatch, Resource, Target
 from headgate.traffic.weighted import missing, unable
@@ -59,14 +60,24 @@ class NginxRouter:
             resource_version=str(mapping(obj, "metadata").get("resourceVersion", "")),
             problem=f"{kind} {target.name}: {problem}" if problem else "",
             weight=_share(obj),
+            managed=(found.key,) if (found := _ours(canary, obj)) else (),
             settled=True,
             blind=True,
         )
 
     def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
-        """It knows no routes of ours."""
+        """It knows one header at a time, and mirrors only for the Ingress of stable, which is not touched."""
         del obj, target
-        return unable(canary, lambda _: "is not known to the operator for ingress-nginx; use setWeight")
+        why = unable(canary, _cannot)
+        if why:
+            return why
+        for number in range(len(canary.steps)):
+            if len(after(canary.steps[: number + 1])) > 1:
+                return (
+                    f"spec.strategy.canary.steps[{number}].setHeaderRoute: an Ingress of ingress-nginx has one route "
+                    "by header at a time; take the one before out first"
+                )
+        return ""
 
     def set_weight(
         self,
@@ -76,18 +87,30 @@ class NginxRouter:
         weight: int,
         routes: Sequence[ManagedRoute] = (),
     ) -> JSONPatch:
-        """A test that it is a canary Ingress still, and the annotation; ingress-nginx gives stable the rest.
+        """A test that it is a canary Ingress still, and the annotations; ingress-nginx gives stable the rest.
 
         Raises:
             ValueError: if the Ingress cannot be worked with, or the weight is no percentage.
         """
         percentage(weight)
-        if routes:
-            raise ValueError(f"{self.resource.kind} {target.name}: it has no routes of ours")
+        here = f"{self.resource.kind} {target.name}"
+        why = next(filter(None, map(_cannot, routes)), "")
+        if why or len(routes) > 1:
+            raise ValueError(f'{here}: the route "{routes[0].name}" {why or "is not the only one; take the other out"}')
+        wanted = _bypass(routes[0]) if routes else {}
+        ours = _bypass(found) if (found := _ours(canary, obj)) else {}
+        changes = [
+            {"op": "replace" if key in ours else "add", "path": _pointer(key), "value": value}
+            for key, value in wanted.items()
+            if ours.get(key) != value
+        ]
+        changes += [{"op": "remove", "path": _pointer(key)} for key in ours.keys() - wanted.keys()]
         problem = _problem(canary, obj, writing=True)
+        if problem and ours and not routes:
+            return changes
         if problem:
-            raise ValueError(f"{self.resource.kind} {target.name}: {problem}")
-        return [{"op": "test", "path": _pointer(ENABLED), "value": "true"}, _write(obj, weight)]
+            raise ValueError(f"{here}: {problem}")
+        return [{"op": "test", "path": _pointer(ENABLED), "value": "true"}, _write(obj, weight), *changes]
 
     def hand_back(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> JSONPatch:
         """Weight 0, also for an Ingress that could not be worked with otherwise; nothing if it has none."""
@@ -101,7 +124,9 @@ def _problem(canary: Canary, obj: Mapping[str, Any], *, writing: bool = False) -
     found = _annotations(obj)
     if found.get(ENABLED) != "true":
         return f'{ANNOTATIONS}["{ENABLED}"] is not "true"; set it, or name a canary Ingress of ingress-nginx'
-    bypass = next((key for key in sorted(map(str, found)) if key.startswith(BYPASSES)), "")
+    ours = _ours(canary, obj)
+    known = _bypass(ours) if ours else {}
+    bypass = next((key for key in sorted(map(str, found)) if key.startswith(BYPASSES) and key not in known), "")
     if bypass:
         return f'{ANNOTATIONS}["{bypass}"] lets requests reach the canary whatever its weight is; remove it'
     if found.get(TOTAL) not in (None, str(FULL)):
@@ -118,6 +143,34 @@ def _problem(canary: Canary, obj: Mapping[str, Any], *, writing: bool = False) -
     if not writing and (number is None or number > FULL):
         return f'{ANNOTATIONS}["{WEIGHT}"] is not a whole number from 0 to {FULL} in quotes; set it to one'
     return ""
+
+
+def _cannot(route: ManagedRoute) -> str:
+    """What of a route ingress-nginx does not know, and what to do; empty if it knows all of it."""
+    item = route.match[0]
+    if route.percentage is not None:
+        return "copies requests, which a canary Ingress cannot; use setHeaderRoute, or another router"
+    if len(route.match) > 1 or item.header_name is None or item.cookie_name or item.query_name or item.path:
+        return "asks for more than one header, and a canary Ingress knows one; match one header and nothing else"
+    if item.method is not None:
+        return "asks for a method, and a canary Ingress knows one header; match that and nothing else"
+    return ""
+
+
+def _bypass(route: ManagedRoute) -> dict[str, str]:
+    """The annotations by which the requests of a route reach the canary."""
+    item = route.match[0]
+    exact = item.header_value.exact if item.header_value is not None else None
+    said = (f"{BYPASSES}header-value", exact) if exact else (f"{BYPASSES}header-pattern", regex_of(item.header_value))
+    return {f"{BYPASSES}header": str(item.header_name), said[0]: said[1]}
+
+
+def _ours(canary: Canary, obj: Mapping[str, Any]) -> ManagedRoute | None:
+    """The recorded route that the annotations are; an Ingress has no names for them."""
+    found = _annotations(obj)
+    there = {key: value for key, value in found.items() if str(key).startswith(f"{BYPASSES}header")}
+    known = [route for route in all_of(canary.steps) if not _cannot(route)] if there else []
+    return next((route for route in known if _bypass(route) == there), None)
 
 
 def _share(obj: Mapping[str, Any]) -> int:

@@ -19,7 +19,7 @@ from headgate.decide.types import RouteView
 from headgate.traffic.backends import FULL, Backends, percentage
 from headgate.traffic.parts import entries, mapping
 from headgate.traffic.protocol import JSONPatch, Target
-from headgate.traffic.weighted import WeightedRouter
+from headgate.traffic.weighted import WeightedRouter, unable
 
 OURS = "headgate"
 """How the names of our rules begin."""
@@ -41,7 +41,9 @@ class RuledRouter(WeightedRouter):
         """The index of the claimed rule, which is none of ours, or None and why there is none."""
 
     @abstractmethod
-    def rendered(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> dict[str, Any] | str:
+    def rendered(
+        self, canary: Canary, target: Target, rule: Rule, route: ManagedRoute, namespace: Any
+    ) -> dict[str, Any] | str:
         """A route of ours, without its name, made of the claimed rule; or what keeps it from being made.
 
         The rule lists both Services, as a place must that can be worked with.
@@ -127,12 +129,7 @@ class RuledRouter(WeightedRouter):
         if index is None:
             return ""  # What is wrong with the place is said by `read`.
         rule = self.rules(canary, obj, target)[index]
-        for number, step in enumerate(canary.steps):
-            for route in all_of([step]):
-                made = self._made(canary, obj, target, rule, route)
-                if isinstance(made, str):
-                    return f'spec.strategy.canary.steps[{number}]: the route "{route.name}" {made}'
-        return ""
+        return unable(canary, lambda route: _why(self._made(canary, obj, target, rule, route)))
 
     # ------------------------------------------------------------------------------------------------ ours
 
@@ -162,7 +159,7 @@ class RuledRouter(WeightedRouter):
     def _made(
         self, canary: Canary, obj: Mapping[str, Any], target: Target, rule: Rule, route: ManagedRoute
     ) -> dict[str, Any] | str:
-        made = self.rendered(canary, rule, route, mapping(obj, "metadata").get("namespace"))
+        made = self.rendered(canary, target, rule, route, mapping(obj, "metadata").get("namespace"))
         head = self.called(canary, target)
         return made if isinstance(made, str) or not head else {"name": f"{head}.{route.name}", **made}
 
@@ -195,6 +192,10 @@ class RuledRouter(WeightedRouter):
         patch += [{"op": "remove", "path": f"{where}/{place}"} for place in reversed(places)]
         first = index - sum(place < index for place in places)
         return patch + [{"op": "add", "path": f"{where}/{first + i}", "value": rule} for i, rule in enumerate(made)]
+
+
+def _why(made: dict[str, Any] | str) -> str:
+    return made if isinstance(made, str) else ""
 
 
 def _weighted(rule: Rule, backends: Backends, weight: int) -> Rule:

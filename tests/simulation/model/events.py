@@ -111,8 +111,9 @@ class Surroundings:
                 yield from self._changed(f"the endpoints of the {name} Service follow", state, after, "ends")
         route, limits = state.route, self._world.budget
         if not route.settled:
-            after = state._replace(route=route._replace(least=route.weight, most=route.weight, age=self._objects.young))
-            yield from self._changed(f"the gateway serves weight {route.weight}", state, after, "route")
+            served = route._replace(least=route.weight, most=route.weight, serves=route.led, age=self._objects.young)
+            label = " ".join((f"the gateway serves weight {route.weight}", *route.led))
+            yield from self._changed(label, state, state._replace(route=served), "route")
         if (
             "rewrite" in limits
             and not self._world.adopts

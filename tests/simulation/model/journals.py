@@ -137,6 +137,7 @@ class Journals:
                 self._since(status.step_timer.since, matters=status.step_timer.ran_out is None),
             ),
             (status.weights.desired, status.weights.observed, status.weights.applied, status.weights.reasserted),
+            tuple(status.weights.routes or ()),
             status.paused is not None,
             status.collision_count,
             status.workload and (status.workload.adopted, status.workload.reasserted),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headgate.decide import types as t
+from headgate.decide.managed import keys_of
 from tests.simulation.model.journals import OLD, Journals
 from tests.simulation.model.state import (
     CLAIMED,
@@ -41,7 +42,7 @@ class Objects:
         """An action for people."""
         match action:
             case t.SetWeight():
-                return f"weight {action.weight}"
+                return f"weight {action.weight}" + "".join(f", {key}" for key in keys_of(action.routes))
             case t.SetSelector():
                 return f"{action.name} selects {self._views.version_of[action.pod_hash] or 'all'}"
             case t.CreateReplicaSet() | t.ScaleReplicaSet():
@@ -173,18 +174,19 @@ class Objects:
             case t.SetSelector():
                 return self.selects(state, NAMES.index(action.name), self._views.version_of[action.pod_hash])
             case t.SetWeight():
-                return self.weighted(state, action.weight)
+                return self.weighted(state, action.weight, keys_of(action.routes))
             case t.ScaleWorkload() if state.deployment is not None:
                 return state._replace(deployment=state.deployment._replace(replicas=action.replicas, settled=False))
             case t.AnswerAction():
                 return state._replace(acts=tuple(a for a in state.acts if uid_of(a) != action.name))
         raise TypeError(action)
 
-    def weighted(self, state: State, weight: int) -> State:
-        """The route with another weight, which the gateway does not serve yet."""
+    def weighted(self, state: State, weight: int, led: tuple[str, ...] = ()) -> State:
+        """The route with another weight and other routes of ours, which the gateway does not serve yet."""
         route = state.route
-        least, most = min(route.least, weight), max(route.most, weight)
-        return state._replace(route=route._replace(weight=weight, least=least, most=most, age=self.young))
+        least, most, serves = min(route.least, weight), max(route.most, weight), {*route.serves, *led}
+        after = route._replace(weight=weight, least=least, most=most, age=self.young, led=led)
+        return state._replace(route=after._replace(serves=led if serves == set(led) else tuple(sorted(serves))))
 
     @staticmethod
     def selects(state: State, which: int, version: str) -> State:

@@ -15,6 +15,7 @@ from headgate.decide import invariants
 from headgate.decide import types as t
 from headgate.decide.invariants import Truth
 from headgate.decide.journal import is_rejected, running
+from headgate.decide.managed import keys_of
 from headgate.decide.mover import need, selected
 from tests.simulation.model.journals import AGES, OLD, Journals
 from tests.simulation.model.state import CLAIMED, DELETING, GONE, Sets, State, ends_of, selected_of, set_of, share
@@ -61,8 +62,10 @@ class Rules:
         counted = status.decision - snapshot.status.decision
         demand(counted in (0, 1), 26, f"decision {snapshot.status.decision} is followed by {status.decision}")
         if isinstance(action, t.SetWeight) and action.exposure == "lower":
-            now = max(r.weight for r in snapshot.routes)
-            demand(action.weight < now, 6, f"weight {action.weight} after {now} is called lowering")
+            now, there = max(r.weight for r in snapshot.routes), {key for r in snapshot.routes for key in r.managed}
+            left = set(keys_of(action.routes))
+            less = action.weight <= now and left <= there and (action.weight < now or left < there)
+            demand(less, 6, f"weight {action.weight} {left} after {now} {there} is called lowering")
         if isinstance(action, t.SetSelector) and action.exposure == "lower":
             stable = status.stable.pod_hash if status.stable else ""
             demand(action.pod_hash == stable, 6, "what is not stable gets a Service, and that is called lowering")
@@ -76,7 +79,7 @@ class Rules:
     def _taken_back(snapshot: t.Snapshot, decision: t.Decision) -> None:
         """After a failing verdict or an abort, the next write to the data plane lowers the weight."""
         status, action = decision.status, decision.action
-        exposed = any(r.weight > 0 for r in snapshot.routes) or not snapshot.routes
+        exposed = any(r.weight > 0 or r.managed for r in snapshot.routes) or not snapshot.routes
         if status.stable is None or running(status) is not None or not exposed or not status.rejected:
             return
         bad = {r.pod_hash for r in status.rejected} - {status.stable.pod_hash}
@@ -99,7 +102,8 @@ class Rules:
             return  # Of a gate that was just overridden: nobody will look at the answer.
         demand(step == status.current_step_index, 9, f"{question.key} is asked at step {status.current_step_index}")
         for route in snapshot.routes:
-            served = route.settled and route.weight == status.weights.desired
+            wanted = (status.weights.desired, tuple(status.weights.routes or ()))
+            served = route.settled and (route.weight, route.managed) == wanted
             demand(served, 9, f"{question.key} is asked before the weight {status.weights.desired} is served")
         if not snapshot.routes:
             service = snapshot.stable_service if status.weights.desired else snapshot.canary_service
@@ -237,6 +241,7 @@ class Rules:
         return Truth(
             replicas=spec.replicas,
             weight=seen.route.weight if self._blind else state.route.weight,
+            routes=seen.route.led if self._blind else state.route.led,
             selects=(stable, canary),
             wanted={hashes[s.version]: s.replicas for s in sets},
             ready={hashes[s.version]: s.ready for s in sets},
@@ -260,7 +265,10 @@ class Rules:
             demand(run is not None and not run.fast, 2, "a way back needs no weight")
             demand(ready >= wanted, 3, f"{100 - action.weight}% for {stable} with {ready} of {wanted} pods")
             return
-        demand(action.weight < seen.route.weight, 6, f"weight {action.weight} after {seen.route.weight} is no lowering")
+        left, there = len(action.routes), len(seen.route.led)
+        less = action.weight <= seen.route.weight and left <= there
+        less = less and (action.weight, left) != (seen.route.weight, there)
+        demand(less, 6, f"weight {action.weight} after {seen.route.weight} is no lowering")
         promoting = run is not None and stable == canary == self._views.version_of[run.pod_hash]
         held = status.paused is not None or status.phase in ("Held", "Paused")
         if promoting and not held and seen.wanted.life == CLAIMED:
@@ -272,7 +280,7 @@ class Rules:
         if action.exposure == "lower":
             return
         if action.name == NAMES[1]:
-            served = 0 if self._blind or not _patient(seen, status) else state.route.most
+            served = 0 if self._blind or not _patient(seen, status) else state.route.reach
             demand(not served, 4, f"the canary Service turns to {version} with {served}% of the requests")
             return
         if not version:
@@ -343,7 +351,7 @@ class Rules:
         rejected = is_rejected(status, self._views.revisions[state.wanted.template])
         if state.wanted.template != stable and rejected is None:
             return f"18: {state.wanted.template} is wanted and {stable} serves"
-        if state.route.most or any(s.held != stable for s in state.services):
+        if state.route.reach or any(s.held != stable for s in state.services):
             return f"7: requests may still reach something else than {stable}"
         if state.deployment is not None and state.deployment != (0, 0, True):
             return f"25: the Deployment has pods beside {stable}"

@@ -251,7 +251,7 @@ class Search:
             f"gates {[(g.name, g.step, g.window, g.verdict) for g in status.gates]}",
             f"pods {[(s.version, f'{s.ready}/{s.replicas}') for s in state.sets]}",
             f"selectors {state.services[0].selected or 'all'}, {state.services[1].selected or 'all'}",
-            f"weight {state.route.weight} (served {state.route.least} to {state.route.most})",
+            f"weight {state.route.weight} (served {state.route.least} to {state.route.most}) {state.route.serves}",
         ]
         if state.deployment is not None:
             parts.append(f"Deployment {state.deployment.ready}/{state.deployment.replicas}")

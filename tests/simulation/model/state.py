@@ -43,11 +43,20 @@ class Route(NamedTuple):
     age: int
     """Ticks since it is served."""
     refuses: bool
+    led: tuple[str, ...] = ()
+    """The keys of the routes by header and of the mirrors, as stored."""
+    serves: tuple[str, ...] = ()
+    """And of those that the gateway may be serving."""
 
     @property
     def settled(self) -> bool:
         """The gateway serves what is stored."""
-        return self.least == self.most
+        return self.least == self.most and self.serves == self.led
+
+    @property
+    def reach(self) -> int:
+        """The greatest percent that may reach the canary Service; how many a route by header leads nobody knows."""
+        return max(self.most, 1 if self.serves else 0)
 
 
 class Act(NamedTuple):
@@ -151,7 +160,7 @@ def selected_of(state: State) -> tuple[str, str]:
 def share(route: Route, selected: tuple[str, str], ends: Ends, version: str) -> int:
     """The greatest percent of the requests that may reach a version: its Service selects it, or still holds it."""
     reached = [chosen == version or version in dict(ready) for chosen, ready in zip(selected, ends, strict=True)]
-    return min(100, (100 - route.least if reached[0] else 0) + (route.most if reached[1] else 0))
+    return min(100, (100 - route.least if reached[0] else 0) + (route.reach if reached[1] else 0))
 
 
 def set_of(sets: tuple[Sets, ...], version: str) -> Sets | None:

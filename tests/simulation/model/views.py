@@ -240,6 +240,7 @@ class Views:
                 found=True,
                 resource_version="1",
                 weight=route.weight,
+                managed=route.led,
                 settled=route.settled,
                 settled_since=NOW - route.age * TICK if route.settled else None,
             ),

@@ -155,6 +155,16 @@ LATE: list[dict[str, Any]] = [
     {"gate": {"ref": {"name": "golden"}, "count": 1}, "timeout": "30s"},
     {"pause": {}, "timeout": "30s", "onTimeout": "Notify"},
 ]
+BY_HEADER: dict[str, Any] = {
+    "setHeaderRoute": {"name": "beta", "match": [{"headerName": "x", "headerValue": {"exact": "1"}}]}
+}
+LED: list[dict[str, Any]] = [
+    BY_HEADER,
+    {"gate": {"ref": {"name": "golden"}, "count": 1}},
+    {"setWeight": 40},
+    {"setHeaderRoute": {"name": "beta"}},
+    {"setWeight": 70},
+]
 FEW: list[dict[str, Any]] = [{"setWeight": 40}, {"gate": {"ref": {"name": "golden"}}}]
 JUDGED: list[dict[str, Any]] = [{"ref": {"name": "golden"}}]
 SWITCHED: dict[str, Any] = {"prePromotionGates": JUDGED, "postPromotionGates": JUDGED}
@@ -313,6 +323,22 @@ WORLDS: tuple[World, ...] = (
         budget={"release": 1, "delete": 1, "crash": 1, "lost": 1, "rewrite": 1},
         slice={"release": 1, "delete": 1, "crash": 1},
         specs=(spec(FEW, adopts=True),),
+    ),
+    World(
+        name="header",
+        tells="requests are led by header before a gate, besides a weight, and then no more",
+        budget={"release": 2, "bad": 1, "crash": 1, "lost": 1, "delete": 1, "person": 1},
+        slice={"release": 1, "bad": 1, "lost": 1},
+        specs=(spec(LED),),
+        versions=("v1", "v2", "v3"),
+        verbs=("abort",),
+    ),
+    World(
+        name="header-stale",
+        tells="decisions on routes by header that have changed since, and writes of them that conflict or are refused",
+        budget={"release": 1, "stale": 2, "conflict": 1, "outage": 1, "bad": 1},
+        slice={"release": 1, "stale": 1, "bad": 1},
+        specs=(spec(LED),),
     ),
     World(
         name="contract",

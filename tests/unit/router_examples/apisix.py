@@ -97,6 +97,8 @@ def example(name: str, *, reports: bool) -> Example:
         }
         if reports
         else {},
+        routes=frozenset({"setHeaderRoute"}),
+        owner=lambda o: next(r for r in o["spec"]["http"] if r["name"] == "main")["plugins"].append({"name": "gzip"}),
         same=(routing("checkout"),),
         different=(routing("checkout", "late"), routing("cart", "main")),
         moved=lambda o: put(o, BACKENDS, [backend("first", 1), *copy.deepcopy(at(o, BACKENDS))]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 from headgate.traffic.protocol import Target
@@ -69,8 +70,10 @@ PROXY: dict[str, Any] = {
     },
 }
 
-EXAMPLES = [
-    Example(
+
+def example() -> Example:
+    """The example with a mirror of somebody else's."""
+    return Example(
         id="HTTPProxy",
         router="contour",
         routing=routing({"name": "checkout"}),
@@ -98,6 +101,10 @@ EXAMPLES = [
             "invalid": setting((*VALID, "status"), "False"),
             "no such condition": setting((*VALID, "type"), "Warned"),
         },
+        routes=frozenset({"setHeaderRoute"}),  # It has a mirror, and a route has one.
+        owner=lambda o: next(r for r in o["spec"]["routes"] if len(r["services"]) == 3)["timeoutPolicy"].update(
+            idle="1s"
+        ),
         same=(routing({"name": "checkout", "route": "/checkout"}),),
         different=(
             routing({"name": "checkout", "route": "/health"}),
@@ -105,5 +112,23 @@ EXAMPLES = [
             routing({"name": "cart"}),
         ),
         moved=lambda o: put(o, SERVICES, [service("first", 1), *copy.deepcopy(at(o, SERVICES))]),
-    ),
-]
+    )
+
+
+def without_mirror(of: Example) -> Example:
+    """The same without it: then the route can have one of ours."""
+    there = {k: v for k, v in of.broken.items() if k not in ("foreign Service", "a mirror to the canary")}
+    obj = of.after(removing((*SERVICES, 2)))
+    return dataclasses.replace(
+        of,
+        id="HTTPProxy without a mirror",
+        obj=obj,
+        broken=there,
+        routes=frozenset({"setHeaderRoute", "setMirrorRoute"}),
+        owner=lambda o: next(
+            r for r in o["spec"]["routes"] if r["services"][0]["name"] == "checkout" and len(r["services"]) == 2
+        )["timeoutPolicy"].update(idle="1s"),
+    )
+
+
+EXAMPLES = [example(), without_mirror(example())]

@@ -142,6 +142,10 @@ def example(name: str, route: Pointer, rule: str, named: dict[str, Any], *, repo
         if reports
         else {},
         moved=_shifted(route[:2]),
+        routes=frozenset({"setHeaderRoute", "setMirrorRoute"} if listed == "http" else ()),
+        owner=(lambda o: next(r for r in o["spec"]["http"] if r["name"] == "primary").update(timeout="5s"))
+        if listed == "http"
+        else None,
         same={"http": (routing(),), "tls": (routing(tlsRoutes=[{}]),), "tcp": (routing(tcpRoutes=[{}]),)}[listed],
         different=tuple(
             way

@@ -80,6 +80,7 @@ EXAMPLES = [
         },
         gone=removing(ANNOTATIONS),
         odd=("five", "-1", "1.5", "", "101", " 5", "\u0665", "9" * 5000, -1, True, [], {}),
+        routes=frozenset({"setHeaderRoute"}),
         different=(routing("cart-canary"),),
         moved=setting((*ANNOTATIONS, f"{PREFIX}/canary"), "false"),
     )
