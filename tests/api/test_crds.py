@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from headgate.api import RESOURCES
 from tests.api.cluster import ROOT, LightCluster, until
@@ -320,6 +321,16 @@ def test_neighbour_of_what_is_refused_is_taken(light_cluster: LightCluster, stra
     """What the sentences ask for is right."""
     services = {"activeService": "checkout", "previewService": "checkout-preview"}
     assert answer(light_cluster, changed(BLUE_GREEN, "spec.strategy", {"blueGreen": services | strategy})) == ""
+
+
+def test_example_of_routes_is_taken(light_cluster: LightCluster) -> None:
+    """The Rollout and the gate of examples/header; `tests/simulation/test_routes.py` releases by them."""
+    found = yaml.safe_load_all((ROOT / "examples" / "header" / "header.yaml").read_text(encoding="utf-8"))
+    ours = [obj for obj in found if obj["apiVersion"].startswith("headgate.dev/")]
+    assert [obj["kind"] for obj in ours] == ["QualityGate", "Rollout"]
+    for obj in ours:
+        obj["metadata"]["namespace"] = NAMESPACE
+        assert answer(light_cluster, obj) == ""
 
 
 @pytest.mark.parametrize(

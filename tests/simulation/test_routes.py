@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonpatch
 import pytest
+import yaml
 
+from hack.lib.hgprove.campaign import ROOT
 from headgate.api.common import to_epoch
+from headgate.api.rollout import RolloutSpec
 from headgate.decide import types as t
 from headgate.decide.invariants import Rule, before_write
-from headgate.decide.managed import after, keys_of
+from headgate.decide.managed import after, all_of, keys_of
 from headgate.decide.planning import find_plan
+from headgate.traffic.protocol import Target
+from headgate.traffic.registry import ROUTERS
 from tests.simulation.recorded import Recorded, at_every_moment, settled
 from tests.simulation.world import CONFIG
 
@@ -55,6 +61,11 @@ def led(world: Recorded) -> list[tuple[int, str]]:
     return list(dict.fromkeys(found))
 
 
+def take_out(world: Recorded) -> None:
+    """Somebody applies the route anew, as he has it."""
+    world.routes, world.route_version, world.route_written = (), world.route_version + 1, world.now
+
+
 def version_of(world: Recorded) -> str:
     """The revision that is released."""
     assert world.status.current is not None
@@ -80,6 +91,37 @@ def test_route_waits_for_all_the_pods_that_it_is_to_have(step: dict[str, Any]) -
             world.moment()
         ready = sum(world.ready(s) for s in world.sets.values() if s.pod_hash == version_of(world))
         assert ready == wanted, f"the route was set with {ready} of {wanted} pods"
+
+
+def test_route_waits_for_pods_that_went_since() -> None:
+    """They were there when their step was over, and are not when the route could be set."""
+    world = releasing([{"setCanaryScale": {"replicas": 3}}, header()])
+    world.fails = lambda key: key.startswith("SetWeight")
+    while world.status.current_step_index < 1:
+        world.moment()
+    found = next(s for s in world.sets.values() if s.pod_hash == version_of(world))
+    found.pods = sorted([*found.pods[1:], world.now + 20])
+    world.fails = lambda _key: False
+    while not world.routes:
+        world.moment()
+    assert world.ready(found) == 3, f"the route was set with {world.ready(found)} of 3 pods"
+
+
+def test_gate_begins_anew_when_its_route_was_taken_out() -> None:
+    """What it measured then was something else: its window begins when the route is back and has settled."""
+    world = releasing([header(), {"gate": {"ref": {"name": "golden"}, "count": 5}}])
+    while not world.status.gates:
+        world.moment()
+    world.run_for(6)
+    take_out(world)
+    refused_until = world.now + 20
+    world.fails = lambda key: key.startswith("SetWeight") and world.now < refused_until
+    world.run_slowly(30)
+    while not world.routes or world.status.gates[0].verdict != "Pass":
+        world.moment()
+    gate, back = world.status.gates[0], world.route_written
+    assert gate.window > 1
+    assert to_epoch(gate.started_at) >= back + CONFIG.route_settle_seconds, "the gate began before its route was back"
 
 
 def test_gate_measures_what_a_route_leads_only_once_it_is_served() -> None:
@@ -109,6 +151,7 @@ def test_abort_takes_weight_and_routes_with_one_write_before_any_pod() -> None:
         world.run_for(60)
         shaping = [w.action for w in world.acts[began:] if isinstance(w.action, (t.SetWeight, t.SetSelector))]
         if exposed and not promoted:
+            assert shaping, f"{world.routes} is left, aborted at: {where}"
             first = shaping[0]
             assert isinstance(first, t.SetWeight), f"{first.key} comes first, aborted at: {where}"
             assert (first.weight, first.routes) == (0, ()), f"{first} is left, aborted at: {where}"
@@ -182,7 +225,7 @@ def test_route_that_somebody_takes_out_is_put_back_three_times() -> None:
     world = releasing([header(), {"pause": {}}])
     world.settle(120, until=("Paused",))
     for number in range(5):
-        world.routes, world.route_version, world.route_written = (), world.route_version + 1, world.now
+        take_out(world)
         world.run_for(60)
         assert bool(world.routes) == (number < 3), f"after rewrite {number + 1}: {world.status.message}"
     assert world.condition("Stalled")[1] == "TrafficContested"
@@ -226,3 +269,23 @@ def test_routes_are_guarded_like_weights() -> None:
     down = t.ScaleReplicaSet(f"shop-{run.pod_hash}", "1", 0, 0)
     assert Rule.WEIGHT_FIRST_DOWN in broken(action=down, weight=0, routes=keys_of(after(view.plan.steps)))
     assert Rule.HOME_BEFORE_GONE in broken(action=t.SetFinalizer("shop", "1", present=False), weight=0, routes=("b@1",))
+
+
+def test_example_is_released_as_its_comments_say() -> None:
+    """examples/header: its router can do every step, and what leads to the canary comes and goes in this order."""
+    objects = list(yaml.safe_load_all((ROOT / "examples" / "header" / "header.yaml").read_text(encoding="utf-8")))
+    route, rollout = (next(o for o in objects if o["kind"] == kind) for kind in ("HTTPRoute", "Rollout"))
+    spec = RolloutSpec.model_validate(rollout["spec"])
+    canary = spec.strategy.canary
+    assert canary is not None
+    router, target = ROUTERS["gatewayAPI"], Target("checkout", "main")
+    assert router.read(canary, route, target).problem == ""
+    assert router.unable(canary, route, target) == ""
+    steps = [s.model_dump(mode="json", by_alias=True, exclude_none=True) for s in canary.steps]
+    world = releasing([{"gate": {"ref": {"name": "golden"}, "count": 1}} if "gate" in s else s for s in steps])
+    world.settle(1200)
+    assert led(world) == [(0, "beta"), (0, "beta shadow"), (20, "beta"), (20, ""), (50, ""), (0, "")]
+    for routes in ([], ["beta"], ["beta", "shadow"]):
+        wanted = [r for r in all_of(canary.steps) if r.name in routes]
+        after_it = jsonpatch.apply_patch(route, router.set_weight(canary, route, target, 0, wanted))
+        assert router.read(canary, after_it, target).managed == keys_of(wanted)

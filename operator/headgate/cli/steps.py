@@ -6,6 +6,7 @@ from rich.text import Text
 
 from headgate.api.gate import CheckRun, GateRun, QualityGateSpec
 from headgate.api.rollout import Step
+from headgate.api.routes import RouteMatch
 from headgate.cli.text import Marks, age, clean, number, plural
 from headgate.decide.strategies import Strategy
 
@@ -38,7 +39,29 @@ def _what(step: Step, strategy: Strategy | None) -> str:
         if scale.weight is not None:
             return f"scale the canary for {scale.weight}% of the requests"
         return "scale the canary as its weight asks"
+    if (header := step.set_header_route) is not None:
+        return f"lead {_asked(header.match)} to the canary ({header.name})" if header.match else f"end {header.name}"
+    if (mirror := step.set_mirror_route) is not None:
+        part = f"{mirror.percentage or 100}% of {_asked(mirror.match)}"
+        return f"copy {part} to the canary ({mirror.name})" if mirror.match else f"end {mirror.name}"
     return "a step that this version of the command does not know"
+
+
+def _asked(matches: list[RouteMatch] | None) -> str:
+    """What a request must have, as far as it is said in few words; the values are in the spec."""
+    named = [
+        [
+            *(f"{what} {clean(name)}" for what, name in _names(one) if name is not None),
+            *(["path"] if one.path is not None else []),
+            *([f"method {one.method}"] if one.method is not None else []),
+        ]
+        for one in matches or ()
+    ]
+    return "requests by " + " or ".join(" and ".join(parts) for parts in named)
+
+
+def _names(one: RouteMatch) -> tuple[tuple[str, str | None], ...]:
+    return ("header", one.header_name), ("cookie", one.cookie_name), ("query", one.query_name)
 
 
 def time_left(step: Step, started_at: str | None, now: float) -> str:

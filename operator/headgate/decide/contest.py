@@ -139,7 +139,8 @@ def contested(cycle: Cycle) -> str:
     if count <= LIMIT:
         return ""
     names = ", ".join(f"{r.kind} {r.name}" for r in cycle.snapshot.routes)
-    what = f"the weights of {names}, or a Service's selector," if names else "a Service's selector"
+    things = "weights or the rules of the operator's" if cycle.status.weights.routes else "weights"
+    what = f"the {things} of {names}, or a Service's selector," if names else "a Service's selector"
     owned = "weights and selectors"
     if strategies.of(cycle.snapshot.spec).in_place and cycle.snapshot.workload is not None:
         what, owned = f"the partition of {cycle.snapshot.workload.name}", "the partition"

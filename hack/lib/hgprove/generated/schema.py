@@ -20,14 +20,22 @@ CHOICES: tuple[tuple[str, ...], ...] = (
     ("template", "workloadRef"),
     ("canary", "blueGreen", "rolling"),
     ("template", "raw"),
-    ("setWeight", "setBatch", "pause", "gate", "setCanaryScale"),
+    ("setWeight", "setBatch", "pause", "gate", "setCanaryScale", "setHeaderRoute", "setMirrorRoute"),
     ("replicas", "weight", "matchTrafficWeight"),
     ("gatewayAPI", "contour", "istio", "traefik", "smi", "apisix", "nginx"),
     ("httpRoutes", "grpcRoutes"),
+    ("headerName", "cookieName", "queryName", "path", "method"),
+    ("exact", "prefix", "regex"),
     ("max", "min", "equals"),
 )
 """Fields of which one must be there although each is optional by itself; the first one if nothing is asked for."""
-TOGETHER: tuple[tuple[str, ...], ...] = (("canaryService", "trafficRouting"), ("apiVersion", "kind", "name"))
+TOGETHER: tuple[tuple[str, ...], ...] = (
+    ("canaryService", "trafficRouting"),
+    ("apiVersion", "kind", "name"),
+    ("headerName", "headerValue"),
+    ("cookieName", "cookieValue"),
+    ("queryName", "queryValue"),
+)
 """Optional fields of which the rules want all or none; what the example has of them stays."""
 LEADS = "setBatch"
 """A step that must be among a list's, whatever else is."""

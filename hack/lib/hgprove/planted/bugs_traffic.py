@@ -10,6 +10,8 @@ RULES = "tests/simulation/test_rules.py"
 REVIEW = "tests/simulation/test_review.py"
 STORIES = "tests/simulation/test_stories.py"
 SWITCHES = "tests/simulation/test_blue_green.py"
+LED = "tests/simulation/test_routes.py"
+CONFORMS = "tests/unit/test_router_conformance.py"
 
 TRAFFIC = (
     Mutation(
@@ -491,5 +493,68 @@ ENDINGS = (
         new="weight = 0",
         tests=(f"{FIELD}::test_b25_a_gate_that_knows_nothing_in_mid_promotion_holds_it_until_it_knows",),
         says="stuck in",
+    ),
+)
+
+ROUTES = (
+    Mutation(
+        id="route-before-its-pods",
+        breaks="A route by header leads to the first pod that is ready, whatever setCanaryScale asks for.",
+        belongs="3 B5",
+        file="decide/mover.py",
+        old="missing = _short_of(snapshot, goal, max(least, goal.replicas.get(goal.canary, 0))) if new else short",
+        new="missing = short",
+        tests=(f"{LED}::test_route_waits_for_pods_that_went_since",),
+        says="pods",
+    ),
+    Mutation(
+        id="routes-outlive-an-abort",
+        breaks="An abort takes the weight back, and leaves what leads by header.",
+        belongs="7 25",
+        file="decide/mover.py",
+        old="surplus = len(kept) < len(route.managed) and not",
+        new="surplus = False and not",
+        tests=(f"{LED}::test_abort_takes_weight_and_routes_with_one_write_before_any_pod",),
+        says="is left",
+    ),
+    Mutation(
+        id="routes-outlive-a-deletion",
+        breaks="A Rollout that is deleted looks at the weight only, and goes with its routes in place.",
+        belongs="29",
+        file="decide/hand_back.py",
+        old="leads = route.found and (route.weight > 0 or bool(route.managed))",
+        new="leads = route.found and route.weight > 0",
+        tests=(f"{LED}::test_deletion_leaves_no_route_behind",),
+        says="requests can reach it",
+    ),
+    Mutation(
+        id="background-waits-for-a-weight",
+        breaks="What is led by header is judged by no background gate, because its weight is 0.",
+        belongs="8",
+        file="decide/releasing.py",
+        old="    return _observed(cycle) > 0 or bool(led(cycle.snapshot))",
+        new="    return _observed(cycle) > 0",
+        tests=(f"{LED}::test_first_route_begins_the_background_gates",),
+        says="Pass",
+    ),
+    Mutation(
+        id="a-fight-over-routes",
+        breaks="A route that somebody takes out again and again is put back for ever.",
+        belongs="14",
+        file="decide/contest.py",
+        old="    was_served = weights.applied and same and not (observed == desired and in_step(cycle.snapshot, keys))",
+        new="    was_served = weights.applied and same and observed != desired",
+        tests=(f"{LED}::test_route_that_somebody_takes_out_is_put_back_three_times",),
+        says="after rewrite",
+    ),
+    Mutation(
+        id="foreign-rule-taken-out",
+        breaks="The rule beside ours is taken out, because what stands before the claimed one is counted wrongly.",
+        belongs="16 25",
+        file="traffic/ruled.py",
+        old='        patch += [{"op": "remove", "path": f"{where}/{place}"} for place in reversed(places)]',
+        new='        patch += [{"op": "remove", "path": f"{where}/{place + 1}"} for place in reversed(places)]',
+        tests=(f"{CONFORMS}::test_routes_leave_nothing_behind",),
+        says="assert ",
     ),
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from hack.lib.hgprove.planted.bugs_engine import HEARING, LEADING, WRITES
 from hack.lib.hgprove.planted.bugs_evidence import EVIDENCE, STEPS
 from hack.lib.hgprove.planted.bugs_rolling import IN_PLACE
-from hack.lib.hgprove.planted.bugs_traffic import ENDINGS, PEOPLE, TRAFFIC
+from hack.lib.hgprove.planted.bugs_traffic import ENDINGS, PEOPLE, ROUTES, TRAFFIC
 from hack.lib.hgprove.planted.mutation import Mutation
 
 MUTATIONS: tuple[Mutation, ...] = (
     *TRAFFIC,
+    *ROUTES,
     *PEOPLE,
     *ENDINGS,
     *EVIDENCE,
