@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jsonpatch
@@ -232,6 +233,29 @@ def test_route_that_somebody_takes_out_is_put_back_three_times() -> None:
     world.person("resume")
     world.run_for(60)
     assert world.routes
+
+
+def test_step_that_the_router_cannot_do_bars_the_next_attempt_only() -> None:
+    """`Ready` says which and what to do; what is under way has pinned its steps, and goes on."""
+    why = "spec.strategy.canary.steps[0].setHeaderRoute: cannot; use setWeight"
+
+    def unable(seen: t.Snapshot) -> t.Snapshot:
+        return replace(seen, routes=tuple(replace(route, unable=why) for route in seen.routes))
+
+    world = settled([header()])
+    world.lens = unable
+    world.release("v2")
+    world.run_for(60)
+    assert world.condition("Ready") == ("False", "InvalidSpec", why)
+    assert world.weight == 0
+    assert not world.routes
+    assert len(world.sets) == 1, "an attempt began"
+    world.lens = lambda seen: seen
+    while not world.routes:
+        world.moment()
+    world.lens = unable
+    world.settle(120)
+    assert [h.outcome for h in world.status.history] == ["Promoted", "Promoted"]
 
 
 def test_way_back_takes_no_steps_and_leads_nothing() -> None:
