@@ -363,8 +363,10 @@ class Oracle:
         replicas = self._replicas()
         if pod_hash == self._stable() and new < replicas:
             self.fail(f"5: stable is scaled to {new} of {replicas}")
-        stored, served = self._stored_share(pod_hash), self._traffic.share(pod_hash) * 100
+        stored, served = self._stored_share(pod_hash), self._traffic.by_weight(pod_hash) * 100
         need = math.ceil(replicas * max(stored, served - 1e-6) / 100)
+        # How many pods those need that come by header the steps have to say, because nobody knows how many they are.
+        need = max(need, 1 if replicas and self._traffic.share(pod_hash) else 0)
         if new < need:
             self.fail(f"4: {pod_hash} is scaled to {new} with {max(stored, served):.0f}% of the requests")
         if new == 0:

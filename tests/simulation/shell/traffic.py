@@ -186,6 +186,10 @@ class Traffic:
         """The part of the requests that a revision gets now, 0 to 1."""
         return self.spans[-1].shares.get(pod_hash, 0.0) if self.spans else 0.0
 
+    def by_weight(self, pod_hash: str) -> float:
+        """The part that a revision gets now by weight of those requests that no route by header leads."""
+        return self.spans[-1].weighed.get(pod_hash, 0.0) if self.spans else 0.0
+
     def without_since(self, pod_hash: str) -> float:
         """Since when a revision has got no request; infinity if it gets some, minus infinity if it never got one."""
         since = math.inf
