@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -330,6 +331,21 @@ def contains(whole: Any, part: Any) -> bool:
         rest = iter(whole)
         return all(any(contains(entry, wanted) for entry in rest) for wanted in part)
     return bool(whole == part)
+
+
+@cases(can())
+def test_a_patch_tests_nothing_that_users_write(case: Case) -> None:
+    """The API server compares what is tested as it is escaped: `<` is not what it has stored, and nothing would go."""
+    example = case.example
+    odd = step(case.name, "<&>")
+    strategy = example.strategy(steps=[odd])
+    routes = all_of([Step.model_validate(odd)])
+    led = patched(example.obj, example.subject.set_weight(strategy, example.obj, example.target, 20, routes))
+    assert "<&>" in canonical(led) or re.escape("<&>") in canonical(led)
+    patch = example.subject.set_weight(strategy, led, example.target, 0)
+    assert canonical(patched(led, patch)) == canonical(lead(example, example.obj, 0))
+    for op in [op for op in patch if op["op"] == "test"]:
+        assert re.fullmatch(r"[\w.-]+", op["value"]), op
 
 
 @cases(can())

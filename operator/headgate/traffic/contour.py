@@ -113,6 +113,10 @@ class ContourRouter(RuledRouter):
             return "cannot stand beside the mirror of the claimed route, because a route has one; remove one of them"
         return made | {"services": [*services, {**to_canary, "weight": route.percentage, "mirror": True}]}
 
+    def mark(self, rule: Rule) -> tuple[str | int, ...]:
+        """The last Service, of which the claimed route has others in that place."""
+        return "services", len(list(entries(rule, "services"))) - 1, "name"
+
     def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
         """It leads to the canary alone, or mirrors to it, and asks for what the route does."""
         del namespace

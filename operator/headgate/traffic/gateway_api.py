@@ -104,6 +104,13 @@ class GatewayAPIRouter(RuledRouter):
         filters = [*entries(made, "filters"), {"type": MIRROR, "requestMirror": mirror}]
         return made | {"filters": filters}
 
+    def mark(self, rule: Rule) -> tuple[str | int, ...]:
+        """What it copies to, or leads to."""
+        mirrors = [i for i, found in enumerate(entries(rule, "filters")) if "requestMirror" in found]
+        return (
+            ("filters", mirrors[-1], "requestMirror", "backendRef", "name") if mirrors else ("backendRefs", 0, "name")
+        )
+
     def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
         """It leads to the canary alone, or mirrors to it, and one of its matches asks for what the route does."""
         if route.percentage is None:

@@ -53,6 +53,11 @@ class RuledRouter(WeightedRouter):
     def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
         """Whether a rule without a name leads to the canary by what this route asks for."""
 
+    def mark(self, rule: Rule) -> tuple[str | int, ...]:
+        """Where in one of our rules without a name the name of a Service stands, by which it is tested."""
+        del rule
+        return ("name",)
+
     def called(self, canary: Canary, target: Target) -> str:
         """How the names of our rules for this place begin; empty where rules have no names."""
         del target
@@ -185,13 +190,26 @@ class RuledRouter(WeightedRouter):
         made: Sequence[Rule],
         index: int,
     ) -> JSONPatch:
-        """Our rules taken out, each tested to be what was read, and these put before the claimed one."""
+        """Our rules taken out, each tested by its name to be what was read, and these put before the claimed one.
+
+        By nothing that users may write: the API server compares texts as they are escaped, and `<` in two ways differs.
+        """
         where, rules = "/" + "/".join(self.rules_at(canary, target)), self.rules(canary, obj, target)
         places = [place for place, _ in mine]
-        patch: JSONPatch = [{"op": "test", "path": f"{where}/{place}", "value": rules[place]} for place in places]
+        marks = [(place, ("name",) if rules[place].get("name") else self.mark(rules[place])) for place in places]
+        patch: JSONPatch = [
+            {"op": "test", "path": "/".join((where, str(place), *map(str, mark))), "value": _at(rules[place], mark)}
+            for place, mark in marks
+        ]
         patch += [{"op": "remove", "path": f"{where}/{place}"} for place in reversed(places)]
         first = index - sum(place < index for place in places)
         return patch + [{"op": "add", "path": f"{where}/{first + i}", "value": rule} for i, rule in enumerate(made)]
+
+
+def _at(value: Any, path: Sequence[str | int]) -> Any:
+    for key in path:
+        value = value[key]
+    return value
 
 
 def _why(made: dict[str, Any] | str) -> str:
