@@ -21,7 +21,7 @@ from headgate.traffic.registry import ROUTERS
 from tests.api.cluster import LightCluster, until
 from tests.api.kube import Kube
 from tests.api.router_definitions import definition, established
-from tests.unit.router_example import Example, Object, at, examples, leaves, put, step, with_routes
+from tests.unit.router_example import Example, Object, at, examples, leaves, put, step
 
 NAMESPACE = f"router-schemas-{secrets.token_hex(2)}"
 """On a cluster that was kept, that of the run before may still be going."""
@@ -129,9 +129,10 @@ def test_weights_are_accepted_and_stored(place: Place) -> None:
 
 def test_routes_are_accepted_and_stored(place: Place) -> None:
     """By header and mirrored: the server holds what the patch says, it is read back, and nothing is left behind."""
-    example, strategy = place.example, with_routes(place.example)
+    example = place.example
     for kind in sorted(example.routes):
-        routes = all_of([Step.model_validate(step(kind))])
+        asked = step(kind, "<&>")  # The server stores these escaped.
+        strategy, routes = example.strategy(steps=[asked]), all_of([Step.model_validate(asked)])
         assert place.send(place.stored(), example.set_weight(place.stored(), 20))[0] == 200
         start = place.stored()
         patch = example.subject.set_weight(strategy, start, example.target, 20, routes)
