@@ -67,11 +67,12 @@ def operating(
     folder: Path,
     routers: Sequence[str] = ("gatewayAPI",),
     rolling_kinds: Sequence[str] = (),
+    snapshot_kinds: Sequence[str] = (),
 ) -> Iterator[OperatorProcess]:
-    """Run an operator that is set up for these routers, and to release these kinds in place."""
+    """Run an operator that is set up for these routers, and to release or to copy these kinds."""
     if light_cluster.name is None:
         pytest.skip("the operator's user is known by a token, which an existing cluster does not have")
-    given = {"routers": list(routers), "rollingKinds": list(rolling_kinds)}
+    given = {"routers": list(routers), "rollingKinds": list(rolling_kinds), "snapshotKinds": list(snapshot_kinds)}
     operator_process.install(light_cluster, *(f"config.{k}={{{','.join(v)}}}" for k, v in given.items() if v))
     config = given | {
         "routeSettleSeconds": 0.1,

@@ -156,6 +156,13 @@ def test_release_in_place_brings_its_rights(light_cluster: LightCluster, release
     assert rights(light_cluster, TEAM) == sorted([*golden("rights-cluster.txt"), *more])
 
 
+def test_config_snapshots_bring_their_rights(light_cluster: LightCluster, release: str) -> None:
+    """Only the kinds that the admin names, and not one of them may be listed or changed."""
+    install(light_cluster, release, "--set", "config.snapshotKinds={ConfigMap}")
+    more = ["configmaps: create, delete, get"]
+    assert rights(light_cluster, TEAM) == sorted([*golden("rights-cluster.txt"), *more])
+
+
 def test_rights_are_these_and_no_more(light_cluster: LightCluster, release: str) -> None:
     """The operator may do what the golden file says; a new line in it is a decision, not an accident."""
     install(light_cluster, release)

@@ -281,6 +281,8 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(
             ROLLING, "spec.rollbackWindow", {"revisions": 1}, "remove rollbackWindow", id="rollback window of rolling"
         ),
+        pytest.param(ROLLING, "spec.configSnapshots", {}, "give a changed ConfigMap a new name", id="its copies"),
+        pytest.param(ROLLOUT, "spec.configSnapshots", {"secrets": "yes"}, "must be of type boolean", id="copies"),
         pytest.param(
             ROLLING, "spec.strategy.rolling.steps.0", {"pause": {}, "setBatch": 1}, "split it", id="two batch"
         ),
@@ -376,6 +378,8 @@ def test_example_of_routes_is_taken(light_cluster: LightCluster) -> None:
         ),
         pytest.param("spec.rollbackWindow", {"revisions": 0}, id="no way back without steps"),
         pytest.param("spec.rollbackWindow", {"revisions": 8}, id="wide window"),
+        pytest.param("spec.configSnapshots", {}, id="copies of ConfigMaps"),
+        pytest.param("spec.configSnapshots", {"secrets": True, "configChangeTriggers": True}, id="copies of all"),
         pytest.param("spec.onNewRevision", "Supersede", id="supersede"),
         pytest.param("spec.onNewRevision", "Queue", id="queue"),
         pytest.param("spec.onNewRevision", "Reject", id="reject"),

@@ -330,6 +330,10 @@ class World:
         self.tell("the operator is killed and starts again")
         self.memory, self.outcome, self.settled_seen, self.pending = {}, None, None, {}
         self.written = {}
+        self.forget_more()
+
+    def forget_more(self) -> None:
+        """Lose with a process what only another kind of world remembers."""
 
     def _write_status(self, decision: t.Decision) -> bool:
         if self.random.random() < self.faults.status_fails:
@@ -397,6 +401,8 @@ class World:
                     action.attempt,
                     action.template,
                     action.plan,
+                    action.copies,
+                    self.now,
                 )
             case t.DeletePlan():
                 del self.plans[action.name]

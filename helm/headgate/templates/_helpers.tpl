@@ -91,9 +91,19 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
 {{- end }}
 {{- end }}
 
+{{/* What copies the configuration of a revision, only for the kinds in `config.snapshotKinds`. */}}
+{{- define "headgate.snapshotRules" -}}
+{{- with .Values.config.snapshotKinds }}
+# What pods read: it is read by name and copied, never listed, watched or changed.
+- apiGroups: [""]
+  resources: [{{ range $i, $kind := . }}{{ if $i }}, {{ end }}{{ lower $kind }}s{{ end }}]
+  verbs: [get, create, delete]
+{{- end }}
+{{- end }}
+
 {{/*
-What the operator may do in a namespace that it manages. Each rule says what it is for; nothing else is granted: no secrets,
-no exec, no pods to create, no rights to give away, no wildcards.
+What the operator may do in a namespace that it manages. Each rule says what it is for; nothing else is granted: no secrets
+unless they are named in `config.snapshotKinds`, no exec, no pods to create, no rights to give away, no wildcards.
 */}}
 {{- define "headgate.operatorRules" -}}
 # Its own kinds. Specs belong to people: `patch` on the main resource is for the finalizer.
@@ -132,6 +142,7 @@ no exec, no pods to create, no rights to give away, no wildcards.
   verbs: [get, list, watch]
 {{- include "headgate.routerRules" . }}
 {{- include "headgate.rollingRules" . }}
+{{- include "headgate.snapshotRules" . }}
 # What it tells people.
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from headgate.act import in_place, own_kinds, records, replica_sets, shifting, workload
+from headgate.act import config_copies, in_place, own_kinds, records, replica_sets, shifting, workload
 from headgate.act.context import Context, Effect, Refusal, Stale
 from headgate.act.errors import (
     MAYBE_DONE,
@@ -20,6 +20,7 @@ from headgate.act.errors import (
 )
 from headgate.act.kube import Kube, Object
 from headgate.act.resources import (
+    CONFIG_KINDS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
     PODS,
@@ -42,6 +43,8 @@ FAMILIES: Mapping[type[Action], tuple[Resource | None, Carrier]] = {
     types.AnswerAction: (ROLLOUT_ACTIONS, own_kinds.answer),
     types.CreatePlan: (CONTROLLER_REVISIONS, records.create),
     types.DeletePlan: (CONTROLLER_REVISIONS, records.delete),
+    types.CreateConfigCopy: (None, config_copies.create),
+    types.DeleteConfigCopy: (None, config_copies.delete),
     types.CreateReplicaSet: (REPLICA_SETS, replica_sets.create),
     types.ScaleReplicaSet: (REPLICA_SETS, replica_sets.scale),
     types.DeleteReplicaSet: (REPLICA_SETS, replica_sets.delete),
@@ -51,9 +54,11 @@ FAMILIES: Mapping[type[Action], tuple[Resource | None, Carrier]] = {
     types.EvictPod: (PODS, in_place.evict),
     types.ScaleWorkload: (DEPLOYMENTS, workload.scale),
 }
-"""By type of action: the kind that it writes (None: the router's) and who carries it out. A new action is one line."""
-CREATES = (types.CreatePlan, types.CreateReplicaSet)
-DELETES = (types.DeletePlan, types.DeleteReplicaSet, types.EvictPod)
+"""By type of action: the kind that it writes (None: it says) and who carries it out. A new action is one line."""
+CREATES = (types.CreatePlan, types.CreateReplicaSet, types.CreateConfigCopy)
+DELETES = (types.DeletePlan, types.DeleteReplicaSet, types.DeleteConfigCopy, types.EvictPod)
+UNKEPT = (PODS, *CONFIG_KINDS.values())
+"""What the cache does not keep one by one; of the latter not even what they hold is to be anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Result:
     """Kind and name of what is not there any more."""
     retry_after: float = 0.0
     namespace_terminating: bool = False
+    view: Object | None = None
+    """The object as the server answered, where the cache does not keep it."""
     doubt: Resource | None = None
     """The kind of the target, where it could not be read afterwards: what the cache holds may be what it was."""
 
@@ -95,6 +102,8 @@ async def carry_out(context: Context, action: Action) -> Result:
         return await _after(context, resource, name, OutcomeKind.CONFLICT, Conflict("it changed meanwhile"))
     except ApiError as error:
         return await _failed(context, action, resource, name, error)
+    if resource.kind in CONFIG_KINDS:
+        return Result(OutcomeKind.DONE, view=effect.obj)
     if effect.obj is None:
         return Result(OutcomeKind.DONE, gone=((resource.kind, name),))
     return Result(OutcomeKind.DONE, learned=((effect.resource.kind, effect.obj),))
@@ -121,8 +130,8 @@ async def _failed(context: Context, action: Action, resource: Resource, name: st
 
 
 async def _after(context: Context, resource: Resource, name: str, kind: OutcomeKind, error: ApiError) -> Result:
-    """Read the object once: what is there now is what the next decision needs. Nobody keeps pods one by one."""
-    if resource is PODS:
+    """Read the object once, if it is kept: what is there now is what the next decision needs."""
+    if resource in UNKEPT:
         return Result(kind, error.reason, error.message)
     reading = await read(context.kube, resource, context.namespace, name)
     if reading.learned and isinstance(error, AlreadyExists) and _foreign(context, reading.learned[0][1]):
@@ -153,6 +162,6 @@ def _foreign(context: Context, obj: Object) -> bool:
 def _family(context: Context, action: Action) -> tuple[Resource, Carrier]:
     resource, carrier = FAMILIES[type(action)]
     if resource is None:
-        router = context.routers.get(str(getattr(action, "router", "")))
-        resource = router.resource if router else Resource("", "", "", str(getattr(action, "kind", "")))
+        router, kind = context.routers.get(str(getattr(action, "router", ""))), str(getattr(action, "kind", ""))
+        resource = router.resource if router else CONFIG_KINDS.get(kind, Resource("", "", "", kind))
     return resource, carrier

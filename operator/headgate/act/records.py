@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ async def create(context: Context, action: CreatePlan) -> Effect:
             "podHash": action.pod_hash,
             "attempt": action.attempt,
             "template": action.template,
+            **({"copies": [dataclasses.asdict(c) for c in action.copies]} if action.copies else {}),
             "plan": {
                 "steps": [_dump(step) for step in action.plan.steps],
                 "stepGates": _dump_all(action.plan.step_gates),

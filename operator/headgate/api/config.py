@@ -44,6 +44,9 @@ class OperatorConfig(Model):
     rolling_kinds: tuple[Literal["StatefulSet"], ...] = ()
     """The kinds of workloads that the strategy rolling may release in place; the operator needs the rights to them, to
     evict pods, and to read PodDisruptionBudgets."""
+    snapshot_kinds: tuple[Literal["ConfigMap", "Secret"], ...] = ()
+    """The kinds of which Rollouts may have copies made for each revision; the operator needs the rights to get, create
+    and delete objects of them in every namespace that it manages."""
     route_settle_seconds: Annotated[float, Field(ge=0, le=300)] = 2.0
     """Seconds after the gateway reported a route change as accepted until it counts as applied."""
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 5.0

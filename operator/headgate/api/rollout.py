@@ -623,6 +623,15 @@ class RollbackWindow(Model):
     """So many of those that were stable last, besides the present one; with 0 every way back takes the steps."""
 
 
+class ConfigSnapshots(Model):
+    """Give each revision copies of its own of the ConfigMaps that its template refers to, as they were at its start."""
+
+    secrets: bool = False
+    """Of the Secrets, too."""
+    config_change_triggers: bool = False
+    """What they hold is part of the revision: a change of it alone is released like a change of the template."""
+
+
 def _without_default(schema: dict[str, Any]) -> None:
     """The rules say who must name it; nobody gets 0 by leaving it out."""
     schema.pop("default", None)
@@ -651,6 +660,8 @@ class RolloutSpec(Model):
     """What a template change does while a release is under way: replace it, wait for its end, or be rejected."""
     rollback_window: RollbackWindow | None = None
     """Without it the steps are skipped for what was stable before and still has all its pods."""
+    config_snapshots: ConfigSnapshots | None = None
+    """Without it the pods of all revisions read the same ConfigMaps, as they are at the time."""
 
     model_config = Model.model_config | {
         "json_schema_extra": {
@@ -693,6 +704,11 @@ class RolloutSpec(Model):
                     "message": "remove rollbackWindow: pods that are replaced in place have no others beside them, so "
                     "the way back takes the steps, too",
                 },
+                {
+                    "rule": "!has(self.strategy.rolling) || !has(self.configSnapshots)",
+                    "message": "remove configSnapshots: the pods of a workload that is replaced in place are made from "
+                    "its own template, which is not rewritten; give a changed ConfigMap a new name there",
+                },
             ]
         }
     }
@@ -707,6 +723,8 @@ class RolloutSpec(Model):
             raise ValueError("rolling is for a StatefulSet in workloadRef, and a StatefulSet for rolling")
         if rolling and self.rollback_window is not None:
             raise ValueError("remove rollbackWindow, because rolling takes the steps on the way back, too")
+        if rolling and self.config_snapshots is not None:
+            raise ValueError("remove configSnapshots, because rolling does not rewrite the template of its workload")
         return self
 
 

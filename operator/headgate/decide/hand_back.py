@@ -7,7 +7,7 @@ get traffic that nobody has judged: then the stable ReplicaSet stays, and an Eve
 from __future__ import annotations
 
 from headgate.api.common import FINALIZER, to_epoch, to_time
-from headgate.decide import conditions, journal, problems, strategies
+from headgate.decide import conditions, configuration, journal, problems, strategies
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import Goal, available, draining, lowering_fails, place_of, replica_set, selected
 from headgate.decide.types import (
@@ -55,7 +55,7 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
         status=status,
         write=write and not snapshot.namespace_terminating,
         action=action,
-        reads=cycle.move.reads,
+        reads=(*cycle.reads, *cycle.move.reads),
         wake_at=now + 5 if waiting else None,
         events=tuple(cycle.events),
         waiting=waiting,
@@ -84,17 +84,29 @@ def _next(cycle: Cycle) -> tuple[Action | None, str]:
     if snapshot.contenders:
         # Route and Services are an older Rollout's: only what is our own goes.
         return _records(cycle) or (_let_go(cycle), "")
+    reading = _reading(cycle)
     lowered = _traffic_home(cycle)
     if lowered is not None and not (snapshot.namespace_terminating and _forbidden(snapshot, lowered[0])):
         return lowered
     if snapshot.namespace_terminating:
         return _let_go(cycle), ""
+    if reading:
+        return None, reading
     in_place = strategies.of(snapshot.spec).in_place
     for part in (_pods, _records) if in_place else (_ratio, _canaries, _workload, _selectors, _records):
         found = part(cycle)
         if found is not None:
             return found
     return _let_go(cycle), ""
+
+
+def _reading(cycle: Cycle) -> str:
+    """What must be read before it is known whether the Deployment would run what is stable."""
+    snapshot = cycle.snapshot
+    if not snapshot.unread or not _patient(cycle):
+        return ""
+    cycle.reads += configuration.watched(snapshot, cycle.now)[0]
+    return f"reading {snapshot.unread.replace('/', ' ')}"
 
 
 def _pods(cycle: Cycle) -> tuple[Action | None, str] | None:
@@ -279,8 +291,9 @@ def _records(cycle: Cycle) -> tuple[Action | None, str] | None:
     if stable is None and _orphaned(snapshot):
         return None  # The first revision may serve already, although the journal does not say so yet.
     kept = stable.revision if stable is not None and _stays(snapshot) else ""
+    users = [p for p in snapshot.plans if p.revision == kept]
     for plan in sorted(snapshot.plans, key=lambda p: p.name):
-        if plan.revision == kept:
+        if plan in users or configuration.holds(plan, snapshot.plans, users):
             continue
         return DeletePlan(plan.name, plan.uid, plan.resource_version), ""
     return None

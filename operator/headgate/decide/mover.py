@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from headgate.api.common import LABEL_REVISION
 from headgate.api.values import dataclass
+from headgate.decide import configuration
 from headgate.decide.managed import ManagedRoute, keys_of, names_of
 from headgate.decide.types import (
     Action,
@@ -142,7 +143,8 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
         return growth if growth is not None and growth.action is not None else lowering
     if goal.hold:
         growth = None if goal.frozen else _capacity_up(snapshot, goal, now)
-        held = growth if growth and growth.action else Move(waiting=goal.hold_reason)
+        reads = growth.reads if growth else ()
+        held = growth if growth and growth.action else Move(waiting=goal.hold_reason, reads=reads)
         return replace(held, served=unsettled(snapshot, goal.weight, keys_of(goal.routes), now) is None)
     for stage in (_capacity_up, _canary_selector, _stable_selector, _raise):
         move = stage(snapshot, goal, now)
@@ -264,6 +266,9 @@ def create(snapshot: Snapshot, pod_hash: str, replicas: int) -> Move:
     blocker = next((r for r in snapshot.replica_sets if r.name == name and r.pod_hash), None)
     if blocker is not None:
         return Move(waiting=f"waiting for ReplicaSet {name} of an earlier owner to go")
+    making = configuration.make(snapshot, plan)
+    if making is not None:
+        return Move(making.action, waiting=making.waiting, reads=making.reads)
     return Move(
         CreateReplicaSet(
             name=name,
@@ -272,7 +277,7 @@ def create(snapshot: Snapshot, pod_hash: str, replicas: int) -> Move:
             collision=snapshot.status.collision_count,
             replicas=replicas,
             min_ready_seconds=snapshot.spec.min_ready_seconds,
-            template=plan.template,
+            template=configuration.rewritten(plan.template, plan.copies),
             anchor_name=first.name,
             anchor_uid=first.uid,
         ),

@@ -22,7 +22,9 @@ def consume(cycle: Cycle) -> AnswerAction | None:
     An action that the journal knows already is answered again and has no second effect. An answer that cannot be
     written keeps nobody from being heard: the next abort is taken all the same.
     """
-    pending = sorted(cycle.snapshot.actions, key=lambda a: (a.verb != "abort", a.created_at, a.uid))
+    # Whether there is something to retry is not known before it is known what is wanted.
+    heard = [a for a in cycle.snapshot.actions if not (cycle.snapshot.unread and a.verb == "retry")]
+    pending = sorted(heard, key=lambda a: (a.verb != "abort", a.created_at, a.uid))
     taken = {a.uid for a in cycle.status.actions}
     fresh = next((a for a in pending if a.uid not in taken), None)
     # The journal remembers only so many; what is still without an answer must not be forgotten, or it counts twice.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headgate.api.rollout import RevisionRef, RolloutStatus
 from headgate.decide import strategies
+from headgate.decide.mover import anchor
 from headgate.decide.types import CreatePlan, Plan, PlanView, Snapshot
 
 
@@ -42,9 +43,11 @@ def plan_of_spec(snapshot: Snapshot) -> Plan:
 
 def pin(snapshot: Snapshot, run: RevisionRef) -> CreatePlan | None:
     """The record to create for an attempt; None if its template is not to be had any more."""
+    # Each attempt of a revision has the pods of the first one, and so what those read.
+    first = anchor(snapshot, run.revision)
     template = snapshot.template if snapshot.revision == run.revision else None
     if template is None:
-        template = next((p.template for p in snapshot.plans if p.revision == run.revision), None)
+        template = first.template if first is not None else None
     if template is None:
         return None
     return CreatePlan(
@@ -54,4 +57,5 @@ def pin(snapshot: Snapshot, run: RevisionRef) -> CreatePlan | None:
         attempt=run.attempt,
         template=template,
         plan=plan_of_spec(snapshot),
+        copies=first.copies if first is not None else (),
     )

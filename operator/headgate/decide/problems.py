@@ -7,7 +7,7 @@ from typing import Any
 
 from headgate.api.common import GROUP, LABEL_REVISION
 from headgate.api.values import dataclass
-from headgate.decide import strategies
+from headgate.decide import configuration, strategies
 from headgate.decide.mover import selected
 from headgate.decide.queries import problems_of, undivided
 from headgate.decide.types import Outcome, OutcomeKind, ServiceView, Snapshot
@@ -56,6 +56,7 @@ def find(snapshot: Snapshot) -> list[Problem]:
     found += _services(snapshot)
     found += [Problem("InvalidSpec", route.problem) for route in snapshot.routes if route.problem]
     found += [Problem("InvalidSpec", r.unable, blocks_running=False) for r in snapshot.routes if r.unable]
+    found += _configuration(snapshot)
     found += _gates(snapshot)
     return found
 
@@ -91,6 +92,19 @@ def _disabled(snapshot: Snapshot) -> list[Problem]:
         f"{ref.kind} to rollingKinds in the operator's configuration"
     )
     return [Problem("KindDisabled", text)]
+
+
+def _configuration(snapshot: Snapshot) -> list[Problem]:
+    """What keeps copies of the configuration from being made; what runs has its own."""
+    kind = configuration.not_set_up(snapshot)
+    if kind:
+        text = (
+            f"spec.configSnapshots: this operator is not set up to copy a {kind}; let an admin add {kind} to "
+            "snapshotKinds in the operator's configuration"
+        )
+        return [Problem("KindDisabled", text, blocks_running=False)]
+    reason, text = configuration.trouble(snapshot)
+    return [Problem(reason, text, blocks_running=False)] if text else []
 
 
 def _in_place(snapshot: Snapshot) -> list[Problem]:

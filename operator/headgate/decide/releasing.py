@@ -7,14 +7,14 @@ from dataclasses import replace
 from headgate.api.common import to_epoch, to_time
 from headgate.api.gate import GateRun, QualityGateSpec
 from headgate.api.rollout import RevisionRef, Step
-from headgate.decide import canary, contest, journal, resting, strategies, timeouts
+from headgate.decide import canary, contest, copying, journal, resting, strategies, timeouts
 from headgate.decide.asking import BACKGROUND
 from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
 from headgate.decide.managed import ManagedRoute, keys_of
 from headgate.decide.mover import Goal, in_step, led, observed_weight
-from headgate.decide.planning import find_plan, next_attempt, pin
+from headgate.decide.planning import find_plan, next_attempt
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
 from headgate.decide.strategies import Strategy
@@ -30,6 +30,9 @@ def release(cycle: Cycle) -> Action | None:
     if view is None:
         return _pin(cycle, run)
     plan = view.plan
+    again = copying.anew(cycle, view)
+    if again is not None:
+        return again
     if not _is_irrevocable(cycle, plan, run) and (_judge(cycle, plan, run) or _was_taken_back(cycle, run)):
         return resting.rest(cycle)
     promoting = run.fast or cycle.status.current_step_index >= len(plan.steps)
@@ -81,7 +84,7 @@ def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
     # Gates that are missing bar an attempt that would need them, not the way back.
     if any(p.blocks_running or not run.fast for p in cycle.problems):
         return None
-    return pin(cycle.snapshot, run)
+    return copying.pin(cycle, run)
 
 
 # --------------------------------------------------------------------------------------------------------------------

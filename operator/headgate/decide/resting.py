@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from headgate.api.common import to_epoch
-from headgate.decide import contest, journal, strategies
+from headgate.decide import contest, copying, journal, strategies
 from headgate.decide.canary import deadline_passed
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import Goal, anchor, observed_weight, replica_set
-from headgate.decide.planning import find_plan, pin
+from headgate.decide.planning import find_plan
 from headgate.decide.retention import keep_until, sweep
 from headgate.decide.types import Action, OutcomeKind, ScaleWorkload
 
@@ -18,9 +18,13 @@ def initialize(cycle: Cycle) -> Action | None:
     if run is None:
         return None
     cycle.change(phase="Initializing")
-    if find_plan(cycle.snapshot, run) is None:
+    view = find_plan(cycle.snapshot, run)
+    if view is None:
         cycle.change(message=f"bringing up the first revision {run.pod_hash}")
-        return pin(cycle.snapshot, run) if not cycle.problems else None
+        return copying.pin(cycle, run) if not cycle.problems else None
+    again = copying.anew(cycle, view)
+    if again is not None:
+        return again
     blocked = bool(cycle.problems)
     paused = cycle.snapshot.spec.paused
     goal = Goal(
@@ -92,7 +96,7 @@ def rest(cycle: Cycle) -> Action | None:
     action = cycle.move.action
     if action is None and not goal.frozen and replica_set(snapshot, stable.pod_hash) is None:
         # Somebody deleted the ReplicaSet and its record: while the template is still this one, both can be made again.
-        action = pin(snapshot, stable) if anchor(snapshot, stable.revision) is None else None
+        action = copying.pin(cycle, stable) if anchor(snapshot, stable.revision) is None else None
     if action is None and not goal.hold:
         action = shrink_workload(cycle)
     if action is None and cycle.move.reached and not cycle.problems:

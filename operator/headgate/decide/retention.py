@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from headgate.api.common import to_epoch
-from headgate.decide import strategies
+from headgate.decide import configuration, strategies
 from headgate.decide.cycle import Cycle
-from headgate.decide.types import Action, DeletePlan, DeleteReplicaSet
+from headgate.decide.types import Action, DeleteConfigCopy, DeletePlan, DeleteReplicaSet, PlanView
 
 
 def keep_until(cycle: Cycle) -> frozenset[str]:
@@ -34,6 +34,8 @@ def keep_until(cycle: Cycle) -> frozenset[str]:
 def sweep(cycle: Cycle) -> Action | None:
     """The next old ReplicaSet or record to delete; None if the history is within its limit."""
     snapshot, status = cycle.snapshot, cycle.status
+    if snapshot.unread:
+        return None  # What goes could be what is wanted.
     in_use = {r.revision for r in (status.stable, status.current, status.target) if r is not None} | {snapshot.revision}
     old = sorted(
         (
@@ -52,6 +54,18 @@ def sweep(cycle: Cycle) -> Action | None:
         gone = plan.revision not in there and plan.revision not in in_use
         # The first record is the second owner of the ReplicaSet, the last one is the attempt that counts.
         between = min(attempts) < plan.attempt < max(attempts)
-        if gone or between:
-            return DeletePlan(plan.name, plan.uid, plan.resource_version)
+        if (gone or between) and not configuration.holds(plan, snapshot.plans, snapshot.plans):
+            return release(cycle, plan)
     return None
+
+
+def release(cycle: Cycle, plan: PlanView) -> Action | None:
+    """The next write that deletes a record, and before it the copies that no other one uses; None while one is read."""
+    view, reads = configuration.left_over(cycle.snapshot, plan)
+    if reads:
+        cycle.reads += reads
+        cycle.wake(cycle.now + configuration.AGAIN)
+        return None
+    if view is not None:
+        return DeleteConfigCopy(view.kind, view.name, view.uid, view.resource_version)
+    return DeletePlan(plan.name, plan.uid, plan.resource_version)

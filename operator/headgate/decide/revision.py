@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -20,6 +20,14 @@ def revision_of(template: Mapping[str, Any]) -> str:
     """
     text = json.dumps(template, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "v1-" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def with_contents(revision: str, held: Iterable[str]) -> str:
+    """The revision of a template whose configuration is part of it; the same one if that is nothing."""
+    found = tuple(held)
+    if not found:
+        return revision
+    return "v1-" + hashlib.sha256("\n".join((revision, *found)).encode()).hexdigest()
 
 
 def pod_hash_of(revision: str, collision: int = 0) -> str:

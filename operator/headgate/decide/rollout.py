@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from headgate.api.common import FINALIZER, to_epoch, to_time
 from headgate.api.rollout import RejectedRevision, RevisionRef, RolloutStatus, Weights, WorkloadStatus
-from headgate.decide import hand_back, journal, mover, people, problems, releasing, resting, strategies
+from headgate.decide import copying, hand_back, journal, mover, people, problems, releasing, resting, strategies
 from headgate.decide.conditions import describe_world
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import available, replica_set
@@ -43,12 +43,15 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
             if _explain_refusal(cycle, claim):
                 return finish(cycle, claim)
             return Decision(status=snapshot.status, write=False, action=claim, waiting="claiming the Rollout")
+    copying.look(cycle)
     answer = people.consume(cycle)
     _choose_revision(cycle)
     wanted = releasing.tell_verdict(cycle, _stage(cycle))
     if any(p.reason == problems.CONFLICT for p in cycle.problems):
         wanted = None  # It is another's: putting anything right here would be a fight over somebody's traffic.
     _explain_missing_pods(cycle)
+    if wanted is None:
+        wanted = copying.repair(cycle)
     _explain_refusal(cycle, wanted, claim, answer)
     return finish(cycle, _first(snapshot, wanted, claim, answer))
 
@@ -297,6 +300,10 @@ def finish(cycle: Cycle, action: Action | None) -> Decision:
     _count(cycle)
     describe_world(cycle)
     after = cycle.status
+    if cycle.snapshot.unread and not cycle.problems and journal.running(after) is None:
+        # A process that has just begun does not know yet whether what is wanted was taken back.
+        kept = {name: getattr(before, name) for name in ("phase", "message", "conditions")}
+        after = journal.change(after, **kept) if before.current is not None else after
     if after != before:
         after = journal.bounded(after)
     urgent = journal.journal_key(after) != journal.journal_key(before)

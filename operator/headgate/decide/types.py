@@ -187,6 +187,44 @@ class WorkloadView:
     """For a StatefulSet."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class ConfigCopy:
+    """What stands for a ConfigMap or Secret in the pods of a revision."""
+
+    kind: str
+    source: str
+    """The name in the template as Git wrote it."""
+    name: str
+    """The name of the copy, which follows from what it holds."""
+
+    @property
+    def key(self) -> str:
+        """As `Snapshot.configuration` names the copy."""
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigView:
+    """One ConfigMap or Secret, as it was read on demand; what it holds is known by its digest alone."""
+
+    kind: str
+    name: str
+    at: float
+    """When it was read."""
+    found: bool = False
+    problem: str = ""
+    """Why it cannot be read; empty if it can."""
+    uid: str = ""
+    resource_version: str = ""
+    digest: str = ""
+    source: str = ""
+    """What it says that it is a copy of."""
+    owners: tuple[str, ...] = ()
+    """By uid."""
+    immutable: bool = False
+    deleting: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Steps and resolved gates as they were when an attempt began; stored in a ControllerRevision, never changed."""
@@ -210,6 +248,9 @@ class PlanView:
     attempt: int
     template: Mapping[str, Any]
     plan: Plan
+    copies: tuple[ConfigCopy, ...] = ()
+    """What its pods read in the place of what the template names."""
+    created_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +339,11 @@ class Snapshot:
     template: Mapping[str, Any] | None
     """The raw pod template that is wanted: the inline one or the workload's; None if it cannot be had."""
     revision: str
-    """`headgate.decide.revision.revision_of(template)`; empty without one."""
+    """`headgate.decide.revision.revision_of(template)`; empty without one, or while `unread` says why."""
+    unread: str = ""
+    """What must be read before it is known which revision is wanted."""
+    configuration: Mapping[str, ConfigView] = field(default_factory=dict)
+    """By `kind/name`, what was asked for of ConfigMaps and Secrets."""
     selector: Mapping[str, str] = field(default_factory=dict)
     replica_sets: tuple[ReplicaSetView, ...] = ()
     plans: tuple[PlanView, ...] = ()
@@ -373,6 +418,7 @@ class CreatePlan(Action):
     attempt: int
     template: Mapping[str, Any]
     plan: Plan
+    copies: tuple[ConfigCopy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +428,38 @@ class DeletePlan(Action):
     name: str
     uid: str
     resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateConfigCopy(Action):
+    """Copy a ConfigMap or Secret, if it still holds what the copy's name says; owned by the Rollout and a record."""
+
+    kind: str
+    name: str
+    source: str
+    pod_hash: str
+    anchor_name: str
+    anchor_uid: str
+
+    @property
+    def key(self) -> str:
+        """The action's identity: one per copy."""
+        return f"CreateConfigCopy/{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteConfigCopy(Action):
+    """Delete a copy that no record needs."""
+
+    kind: str
+    name: str
+    uid: str
+    resource_version: str
+
+    @property
+    def key(self) -> str:
+        """The action's identity: one per copy."""
+        return f"DeleteConfigCopy/{self.kind}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -523,19 +601,23 @@ class ReadKind(StrEnum):
     PODS = "Pods"
     AUTOSCALERS = "Autoscalers"
     WORKLOAD_PODS = "WorkloadPods"
+    CONFIG = "Config"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadQuestion:
     """A read of the API server: why the pods of `target` (a pod hash) do not come up, or who scales it (a workload).
 
-    Of `WORKLOAD_PODS` the target is the resourceVersion that the workload has been seen in.
+    Of `WORKLOAD_PODS` the target is the resourceVersion that the workload has been seen in, of `CONFIG` it is
+    `kind/name`.
     """
 
     kind: ReadKind
     target: str
     labels: str = ""
     """Label selector of the pods, where they do not carry the operator's labels."""
+    occasion: str = ""
+    """What was read for another occasion is read again, however lately that was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,17 @@ from headgate.api.rollout import Canary, RolloutStatus
 from headgate.api.values import dataclass
 from headgate.decide import managed, strategies, undecidable
 from headgate.decide.invariants import Breach
-from headgate.decide.types import Action, Decision, EventNote, EvictPod, OutcomeKind, SetFinalizer, Snapshot
+from headgate.decide.types import (
+    Action,
+    CreateConfigCopy,
+    Decision,
+    DeleteConfigCopy,
+    EventNote,
+    EvictPod,
+    OutcomeKind,
+    SetFinalizer,
+    Snapshot,
+)
 from headgate.engine.cache import Cache
 from headgate.engine.checks_runner import ChecksRunner
 from headgate.engine.intake import Intake
@@ -283,6 +293,8 @@ class Cycle:
             parts.ledger.of(key).doubts[result.doubt.kind, name] = result.doubt
         if isinstance(action, EvictPod):
             parts.reads.forget_pods(key)  # Whatever became of it, what was read of them is of the time before.
+        if isinstance(action, (CreateConfigCopy, DeleteConfigCopy)):
+            parts.reads.wrote_config(key, action.kind, action.name, result.kind, result.view)
         if result.namespace_terminating:
             parts.reads.found(key).namespace_terminating = True
         outcome = parts.ledger.note(key, action, result.kind, result.reason, result.message, parts.now())
@@ -358,6 +370,7 @@ class Cycle:
             autoscalers=found.autoscalers,
             pod_causes=found.pod_causes,
             pods=found.pods,
+            configuration=dict(found.configuration),
             namespace_terminating=found.namespace_terminating,
         )
 

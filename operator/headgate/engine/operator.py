@@ -115,7 +115,7 @@ class Operator:
                 observer=Observer(self.cache, config, tuple(routers.values()), models, references),
                 routers=routers,
                 checks=self.checks,
-                reads=Reads(self.kube, on_answer=self.queue.add, monotonic=host.monotonic),
+                reads=Reads(self.kube, on_answer=self.queue.add, monotonic=host.monotonic, now=self.clock.now),
                 recorder=self.recorder,
                 ledger=self.ledger,
                 decide=decide,

@@ -11,14 +11,15 @@ from headgate.api.common import to_epoch
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus
-from headgate.decide import managed, strategies
+from headgate.decide import configuration, managed, strategies
 from headgate.decide.mover import stored
-from headgate.decide.revision import revision_of
+from headgate.decide.revision import revision_of, with_contents
 from headgate.decide.types import (
     ActionView,
     Answer,
     AutoscalerView,
     BudgetView,
+    ConfigView,
     Outcome,
     PlanView,
     PodsView,
@@ -50,6 +51,7 @@ class Known:
     autoscalers: tuple[AutoscalerView, ...] | None = None
     pod_causes: Mapping[str, str] = field(default_factory=dict)
     pods: PodsView | None = None
+    configuration: Mapping[str, ConfigView] = field(default_factory=dict)
     namespace_terminating: bool = False
 
 
@@ -91,6 +93,8 @@ class Observer:
         sets = tuple(self._replica_set(o, meta) for o in self._store.by("ReplicaSet", BY_ROLLOUT, belonging))
         hashes = {s.name: s.pod_hash for s in sets}
         workload, template, revision = self._template(obj, namespace, spec)
+        held, unread = configuration.contents(template, spec, known.configuration)
+        revision = "" if unread else with_contents(revision, held)
         if workload is not None and workload.in_place is not None:
             # The workload alone says how many.
             spec = spec.model_copy(update={"replicas": workload.replicas})
@@ -106,6 +110,8 @@ class Observer:
             config=self._config,
             template=template,
             revision=revision,
+            unread=unread,
+            configuration=known.configuration,
             replica_sets=sets,
             plans=plans,
             stable_service=stable_service,

@@ -9,15 +9,19 @@ from typing import Any
 import orjson
 
 from headgate.api.common import (
+    ANNOTATION_COPY_OF,
     ANNOTATION_REVISION,
     LABEL_REVISION,
     to_epoch,
 )
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import Step
+from headgate.decide.configuration import digest_of
 from headgate.decide.types import (
     ActionView,
     BudgetView,
+    ConfigCopy,
+    ConfigView,
     InPlace,
     Plan,
     PlanView,
@@ -171,6 +175,24 @@ def budget(obj: Object) -> BudgetView:
     return BudgetView(meta["name"], int(status.get("disruptionsAllowed") or 0) if seen else 0)
 
 
+def config(kind: str, obj: Object, at: float) -> ConfigView:
+    """A ConfigMap or Secret that was read at `at`; of what it holds only a digest leaves this place."""
+    meta = obj["metadata"]
+    return ConfigView(
+        kind=kind,
+        name=meta["name"],
+        at=at,
+        found=True,
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        digest=digest_of(obj),
+        source=str((meta.get("annotations") or {}).get(ANNOTATION_COPY_OF) or ""),
+        owners=tuple(str(o.get("uid")) for o in meta.get("ownerReferences") or ()),
+        immutable=obj.get("immutable") is True,
+        deleting=bool(meta.get("deletionTimestamp")),
+    )
+
+
 def labels_of(template: Mapping[str, Any]) -> Mapping[str, str]:
     """The labels that a template's pods carry."""
     metadata = template.get("metadata")
@@ -242,6 +264,8 @@ def _plan(meta: Object, data: Object) -> PlanView:
             step_gates={n: QualityGateSpec.model_validate(g) for n, g in raw["stepGates"].items()},
             background_gates={n: QualityGateSpec.model_validate(g) for n, g in raw["backgroundGates"].items()},
         ),
+        copies=tuple(ConfigCopy(c["kind"], c["source"], c["name"]) for c in data.get("copies") or ()),
+        created_at=to_epoch(meta["creationTimestamp"]) if meta.get("creationTimestamp") else 0.0,
     )
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT
 from headgate.api.rollout import RolloutStatus
+from headgate.decide.configuration import digest_of
 from headgate.decide.invariants import at_rest
-from headgate.decide.revision import revision_of
-from tests.simulation.shell.scenario import CANARY, FOREIGN, NAME, NAMESPACE, template
+from headgate.decide.revision import revision_of, with_contents
+from tests.simulation.shell.scenario import CANARY, CONFIG, CONFIGURING, FOREIGN, NAME, NAMESPACE
 from tests.simulation.shell.traffic import routes_of
 from tests.simulation.shell.truth import selector, truth
 
@@ -22,11 +23,24 @@ RESTED = 4
 """Looks in a row, 5 seconds apart, at which it must be at its end."""
 SETTLED = 75.0
 """Seconds after the end in which old pods may still go and the last evidence be written."""
+SEEN = 70.0
+"""Seconds after which a change of the configuration is seen, where nothing goes wrong."""
 QUIET = 75.0
 """Seconds of rest in which nothing may be written."""
 WRITES, WRITES_PER_STEP = 20, 3
 """What a release may take in writes: once, and for each step. The most that was seen is a little over half of it."""
-DONE = ("release", "act", "replicas", "steps", "delete", "create again", "spec.paused", "spec.resumed", *FOREIGN)
+DONE = (
+    "release",
+    "act",
+    "replicas",
+    "steps",
+    "delete",
+    "create again",
+    "spec.paused",
+    "spec.resumed",
+    *FOREIGN,
+    *CONFIGURING,
+)
 LONG_QUIET = 900.0
 """The same in one of twenty histories: longer than between two sweeps."""
 
@@ -48,6 +62,8 @@ class End:
         if history.rollout() is not None:
             history.people.restore()
             history.people.patch("Rollout", {"spec": {"paused": False}})
+        if history.scenario.config is not None:
+            await history.wait(SEEN)  # Nobody tells of what was put back.
         began, rested = history.loop.time(), 0
         while rested < RESTED:
             if history.loop.time() - began > BOUND:
@@ -116,7 +132,7 @@ class End:
         elif (status.get("phase") == "Initializing" and _stalled(status)) or "its own rollout" in _waits(status):
             # There is nothing to go back to: somebody has to bring a version that comes up.
             kind = "Deployment" if history.scenario.workload else "Rollout"
-            history.people.patch(kind, {"spec": {"template": template("v9-good")}})
+            history.people.patch(kind, {"spec": {"template": history.people.template("v9-good")}})
 
     def _healthy(self) -> None:
         for one in self._history.processes.values():
@@ -154,12 +170,21 @@ class End:
         mine = [s for s in self._mine("ReplicaSet") if any(r["uid"] == uid for r in s["metadata"]["ownerReferences"])]
         revisions = {o["metadata"]["annotations"]["headgate.dev/revision-hash"] for o in self._mine("ReplicaSet")}
         workload = self._store.get("Deployment", NAMESPACE, NAME)
-        template = (workload or history.rollout() or {})["spec"]["template"]
+        wanted = revision_of((workload or history.rollout() or {})["spec"]["template"])
+        if (history.scenario.config or {}).get("configChangeTriggers"):
+            source = self._store.get("ConfigMap", NAMESPACE, CONFIG) or {}
+            wanted = with_contents(wanted, [f"ConfigMap/{CONFIG}={digest_of(source)}"])
         # One that was taken back before it had pods is still what the template wants.
-        revisions |= {(status.get("current") or {}).get("revision"), revision_of(template)}
+        revisions |= {(status.get("current") or {}).get("revision"), wanted}
+        used = self._copies_in_use()
         for plan in self._mine("ControllerRevision"):
-            if plan["data"]["revision"] not in revisions:
+            # It may own the copies of others.
+            owns = [c["name"] for c in plan["data"].get("copies") or () if used.get(c["name"], 0) > 1]
+            if plan["data"]["revision"] not in revisions and not owns:
                 history.fail(f"25: the record {plan['metadata']['name']} belongs to nothing any more")
+        left = [o["metadata"]["name"] for o in self._mine("ConfigMap") if o["metadata"]["name"] not in used]
+        if left and not any(e.what == "record deleted" for e in history.scenario.events):
+            history.fail(f"25: the copies {left} belong to nothing any more")
         wanted_hash = _image(history.rollout() or {}, self._store.get("Deployment", NAMESPACE, NAME))
         old = [o for o in mine if o["metadata"]["labels"][LABEL_REVISION] != stable and _image(o, None) != wanted_hash]
         if len(old) > history.scenario.history + bool(status.get("target")):
@@ -168,6 +193,11 @@ class End:
             deployment = self._store.get("Deployment", NAMESPACE, NAME)
             if deployment is not None and deployment["spec"]["replicas"] and not self._contested():
                 history.fail(f"25: the adopted Deployment still has {deployment['spec']['replicas']} replicas")
+
+    def _copies_in_use(self) -> dict[str, int]:
+        """How many records use each copy."""
+        names = [c["name"] for plan in self._mine("ControllerRevision") for c in plan["data"].get("copies") or ()]
+        return {name: names.count(name) for name in names}
 
     def _contested(self) -> bool:
         return _stalled(self._history.status())
@@ -185,6 +215,12 @@ class End:
             history.fail(f"29: it was deleted with --cascade=orphan, and {NAME}-{kept} is gone")
         if (plans or sets) and not (kept or orphaned):
             history.fail(f"25: after the deletion there are {plans + sets}")
+        copies = [o["metadata"]["name"] for o in self._mine("ConfigMap")]
+        if copies and not (kept or orphaned):
+            history.fail(f"25: after the deletion there are the copies {copies}")
+        read = [v["configMap"]["name"] for s in self._mine("ReplicaSet") for v in _volumes(s) if s["spec"]["replicas"]]
+        if set(read) - set(copies) - {CONFIG}:
+            history.fail(f"29: after the deletion pods read {read}, and the copies are {copies}")
         if self._store.get("Namespace", "", NAMESPACE) is None:
             return
         route = self._store.get("HTTPRoute", NAMESPACE, NAME)
@@ -202,6 +238,11 @@ class End:
             for o in self._store.all(kind, NAMESPACE)
             if (o["metadata"].get("labels") or {}).get(LABEL_ROLLOUT) == NAME
         ]
+
+
+def _volumes(owner: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = owner["spec"]["template"]["spec"].get("volumes") or []
+    return found
 
 
 def _image(obj: dict[str, Any], workload: dict[str, Any] | None) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import random
 from collections.abc import Iterator, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -73,6 +73,8 @@ class History:
         self.failure: Violation | None = None
         self._digest = hashlib.sha256()
         self._around = Surroundings(self.cluster, self.faults, self.traffic, of.seed, self._sent, self._ended)
+        if of.config is not None:
+            self._around = replace(self._around, config=process.COPYING)
 
     # ---------------------------------------------------------------------------------------------- running
 

@@ -35,6 +35,7 @@ WRITTEN = frozenset(
         "Service",
         "HTTPRoute",
         "Deployment",
+        "ConfigMap",
         "Event",
         "Lease",
     }
@@ -347,6 +348,10 @@ class Oracle:
         if after["metadata"]["labels"].get(LABEL_ROLLOUT) != NAME:
             self.fail(f"16: the ReplicaSet {change.key[1]} is not the Rollout's")
         if before is None:
+            for volume in after["spec"]["template"]["spec"].get("volumes") or ():
+                name = volume["configMap"]["name"]
+                if not (self._store.get("ConfigMap", NAMESPACE, name) or {}).get("immutable"):
+                    self.fail(f"the pods of {pod_hash} would read {name}, which is no copy")
             return
         old, new = before["spec"]["replicas"], 0 if change.type == "DELETED" else after["spec"]["replicas"]
         if change.type == "DELETED" and (old or pod_hash == self._stable()):
@@ -358,6 +363,17 @@ class Oracle:
                 self.fail(f"29: {pod_hash} loses pods with {self._stored_share(pod_hash)}% of the requests")
             return
         self._shrunk(pod_hash, new)
+
+    def _config_map(self, change: Change) -> None:
+        name, uid = change.key[1], self.rollout().get("metadata", {}).get("uid")
+        owners = [o["uid"] for o in change.after["metadata"].get("ownerReferences") or ()]
+        if uid not in owners or not change.after.get("immutable") or change.type == "MODIFIED":
+            self.fail(f"16: the ConfigMap {name} is written, and is no copy")
+        if change.type == "DELETED":
+            sets = self._store.all("ReplicaSet", NAMESPACE)
+            users = [s["metadata"]["name"] for s in sets if f'"{name}"' in orjson.dumps(s["spec"]).decode()]
+            if users:
+                self.fail(f"25: the copy {name} is deleted, and {users} read it")
 
     def _shrunk(self, pod_hash: str, new: int) -> None:
         replicas = self._replicas()
@@ -402,4 +418,5 @@ _CHECKS: dict[str, Callable[[Oracle, Change], None]] = {
     "Service": Oracle._service,
     "ReplicaSet": Oracle._replica_set,
     "Deployment": Oracle._deployment,
+    "ConfigMap": Oracle._config_map,
 }

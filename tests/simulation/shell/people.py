@@ -13,7 +13,7 @@ from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT
 from headgate.traffic.protocol import Resource
 from tests.simulation.shell import process, scenario
 from tests.simulation.shell.kinds import BY_NAME
-from tests.simulation.shell.scenario import CANARY, GATE, NAME, NAMESPACE, Event
+from tests.simulation.shell.scenario import CANARY, CONFIG, GATE, NAME, NAMESPACE, Event
 from tests.simulation.shell.traffic import claimed
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class People:
         match event.what:
             case "release":
                 kind = "Deployment" if self._history.scenario.workload else "Rollout"
-                self.patch(kind, {"spec": {"template": scenario.template(event.arg)}})
+                self.patch(kind, {"spec": {"template": self.template(event.arg)}})
             case "act":
                 self.act(event.arg)
             case "replicas":
@@ -64,8 +64,14 @@ class People:
                 self.request("POST", "Rollout", body=scenario.rollout(self._history.scenario))
             case "second replica" | "stop and start" | "compaction":
                 self._machinery(event)
+            case "config edited" | "config gone" | "config back":
+                self._configure(event)
             case _:
                 self._disturb(event)
+
+    def template(self, version: str) -> dict[str, Any]:
+        """The pod template of a version."""
+        return scenario.template(version, config=self._history.scenario.config)
 
     def _edit_steps(self, number: int) -> None:
         strategy: dict[str, Any] = {"canary": {"steps": [{"setWeight": number}]}}
@@ -125,6 +131,14 @@ class People:
             body = {"apiVersion": of.api_version, "kind": of.kind, **body}
         data = orjson.dumps(body) if body is not None else None
         return self._history.cluster.server.send(Request(method, where, data, content_type=content), "people")
+
+    def _configure(self, event: Event) -> None:
+        if event.what == "config gone":
+            self.request("DELETE", "ConfigMap", name=CONFIG)
+            return
+        self.restore()
+        if event.what == "config edited":
+            self.request("PATCH", "ConfigMap", name=CONFIG, body={"data": {"value": event.arg}})
 
     def _disturb(self, event: Event) -> None:
         match event.what:

@@ -85,6 +85,10 @@ class ReplicaSets:
         pod = self._store.get("Pod", namespace, name)
         if pod is None or pod["metadata"]["uid"] != uid or pod["metadata"].get("deletionTimestamp"):
             return
+        names = [v["configMap"]["name"] for v in pod["spec"].get("volumes") or ()]
+        if any(self._store.get("ConfigMap", namespace, n) is None for n in names):
+            self._cluster.loop.call_later(2.0, self._started, namespace, name, uid)
+            return
         broken = "broken" in str(pod["spec"]["containers"][0].get("image"))
         now = self._cluster.loop.time()
 

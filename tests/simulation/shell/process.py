@@ -34,6 +34,8 @@ CONFIG = OperatorConfig.model_validate(
         "queryTemplates": {"success": {"query": 'success{revision="{{canaryRevision}}"}[{{window}}]'}},
     }
 )
+COPYING = CONFIG.model_copy(update={"snapshot_kinds": ("ConfigMap",)})
+"""Set up for Rollouts that want copies of ConfigMaps."""
 
 _inside: contextvars.ContextVar[Process | None] = contextvars.ContextVar("inside a process", default=None)
 

@@ -42,6 +42,11 @@ BLUE_GREEN = 10_000_000
 """From this seed on the Rollout is a blue-green one; the seeds before it are what they always were."""
 OPTIONS = 20_000_000
 """From this seed on it is a canary again, whose steps have timeouts, and that may have a rollback window."""
+SNAPSHOTS = 40_000_000
+"""From this seed on it is a canary whose pods read a ConfigMap, of which each revision has a copy."""
+CONFIG = f"{NAME}-settings"
+CONFIGURING = ("config edited", "config gone", "config back")
+"""What others do to the ConfigMap."""
 UNROUTED = {"foreign weight": "foreign selector", "route gone": "foreign selector", "route back": "spec.resumed"}
 """What happens to a Rollout without a route instead."""
 VERBS = ("pause", "resume", "abort", "promote", "retry", "undo", "override")
@@ -86,6 +91,8 @@ class Scenario:
     """`rollbackWindow.revisions`."""
     blue_green: Object | None = None
     """The strategy, if it is not a canary; `steps` are those that are made of it."""
+    config: Object | None = None
+    """`configSnapshots`, where the pods read a ConfigMap."""
 
     def describe(self) -> list[str]:
         """The scenario for people."""
@@ -93,7 +100,7 @@ class Scenario:
             (
                 f"seed {self.seed}: {self.replicas} replicas, {'a Deployment, ' if self.workload else ''}"
                 f"{'a background gate, ' if self.background else ''}onNewRevision {self.on_new_revision}, "
-                f"{self._within()}onUnknown {self.gate['onUnknown']}, "
+                f"{self._within()}{self._copied()}onUnknown {self.gate['onUnknown']}, "
                 f"faults {self.strength:g} until {self.calm_at:.0f} s"
             ),
             ("steps: " if self.blue_green is None else "blue-green: ") + ", ".join(_step(s) for s in self.steps),
@@ -105,6 +112,9 @@ class Scenario:
 
     def _within(self) -> str:
         return "" if self.window is None else f"rollbackWindow {self.window}, "
+
+    def _copied(self) -> str:
+        return "" if self.config is None else f"configSnapshots {self.config}, ".replace("'", "")
 
     def less(self, *, event: Event | None = None, fault: str = "") -> Scenario:
         """The same with one thing less."""
@@ -125,7 +135,27 @@ def scenario(seed: int) -> Scenario:
     """The scenario of a seed."""
     if seed < BLUE_GREEN:
         return _canary(seed)
-    return _blue_green(_canary(seed)) if seed < OPTIONS else _with_options(_canary(seed))
+    if seed < OPTIONS:
+        return _blue_green(_canary(seed))
+    return _with_options(_canary(seed)) if seed < SNAPSHOTS else _configured(_canary(seed))
+
+
+def _configured(of: Scenario) -> Scenario:
+    """The same with a ConfigMap that others edit and delete meanwhile, with releases and without."""
+    chance = random.Random(f"{of.seed}/snapshots")
+    events = list(of.events)
+    for event in of.events:
+        # With a release as often as by itself.
+        at = event.at + (chance.uniform(-0.2, 0.2) if event.what == "release" else chance.uniform(0.0, 20.0))
+        if chance.random() < 0.5:
+            what = chance.choice(["config edited", "config edited", *CONFIGURING])
+            events.append(Event(max(0.1, at), what, chance.choice("abc") if what == "config edited" else ""))
+    return replace(
+        of,
+        config={"configChangeTriggers": chance.random() < 0.5},
+        events=tuple(sorted(events, key=lambda e: e.at)),
+        calm_at=of.calm_at + 20.0,
+    )
 
 
 def _with_options(of: Scenario) -> Scenario:
@@ -296,15 +326,21 @@ def _machinery(chance: random.Random, end: float) -> list[Event]:
     return found
 
 
-def template(version: str) -> Object:
+def template(version: str, *, config: Object | None = None) -> Object:
     """The pod template of a version."""
     container = {"name": "app", "image": f"registry.example/shop:{version.replace('v1-revert', 'v1')}"}
-    return {"metadata": {"labels": {"app": NAME}}, "spec": {"containers": [container]}}
+    volumes = {} if config is None else {"volumes": [{"name": "settings", "configMap": {"name": CONFIG}}]}
+    return {"metadata": {"labels": {"app": NAME}}, "spec": {"containers": [container], **volumes}}
+
+
+def settings(value: str = "first") -> Object:
+    """The ConfigMap with this content."""
+    return {"metadata": {"name": CONFIG}, "data": {"value": value}}
 
 
 def rollout(of: Scenario) -> Object:
     """The Rollout."""
-    source: Object = {"workloadRef": {"name": NAME}} if of.workload else {"template": template("v1")}
+    source: Object = {"workloadRef": {"name": NAME}} if of.workload else {"template": template("v1", config=of.config)}
     canary = {
         "stableService": NAME,
         "canaryService": CANARY,
@@ -323,6 +359,7 @@ def rollout(of: Scenario) -> Object:
             "progressDeadlineSeconds": 90,
             "revisionHistoryLimit": of.history,
             "onNewRevision": of.on_new_revision,
+            **({} if of.config is None else {"configSnapshots": of.config}),
             **({} if of.window is None else {"rollbackWindow": {"revisions": of.window}}),
         },
     }
@@ -341,7 +378,12 @@ def surroundings(of: Scenario) -> list[tuple[str, Object]]:
     ]
     found += [("HTTPRoute", route)] if of.blue_green is None else []
     found.append(("QualityGate", {"metadata": {"name": GATE}, "spec": of.gate}))
+    found += [] if of.config is None else [("ConfigMap", settings())]
     if of.workload:
-        spec = {"replicas": of.replicas, "selector": {"matchLabels": {"app": NAME}}, "template": template("v1")}
+        spec = {
+            "replicas": of.replicas,
+            "selector": {"matchLabels": {"app": NAME}},
+            "template": template("v1", config=of.config),
+        }
         found.append(("Deployment", {"metadata": {"name": NAME}, "spec": spec}))
     return found

@@ -1,0 +1,122 @@
+"""Bugs to plant where revisions have copies of their configuration."""
+
+from __future__ import annotations
+
+from hack.lib.hgprove.planted.mutation import Mutation
+
+STORIES = "tests/simulation/test_config_snapshots.py"
+UNIT = "tests/unit/test_configuration.py"
+CORE = "decide/configuration.py"
+
+CONFIGURATION = (
+    Mutation(
+        id="pods-do-not-wait-for-their-copies",
+        breaks="The ReplicaSet of a revision is made before what its pods read is there.",
+        belongs="3",
+        file="decide/mover.py",
+        old="    if making is not None:\n",
+        new="    if False:\n",
+        tests=(f"{STORIES}::test_pods_of_each_revision_read_what_it_was_released_with",),
+        says="which is no copy",
+    ),
+    Mutation(
+        id="template-keeps-the-names-of-the-sources",
+        breaks="Copies are made, and the pods read the sources all the same: a rollback restores nothing.",
+        belongs="7",
+        file="decide/mover.py",
+        old="            template=configuration.rewritten(plan.template, plan.copies),\n",
+        new="            template=plan.template,\n",
+        tests=(f"{STORIES}::test_rollback_restores_the_configuration",),
+        says="which is no copy",
+    ),
+    Mutation(
+        id="missing-configuration-holds-nothing",
+        breaks="A release begins although a ConfigMap that its pods cannot do without is missing.",
+        belongs="33",
+        file=CORE,
+        old="        elif not found.optional:\n",
+        new="        elif False:\n",
+        tests=(f"{STORIES}::test_missing_source_holds_with_its_name_before_any_pod_is_made",),
+        says="which is no copy",
+    ),
+    Mutation(
+        id="copies-go-with-the-first-record",
+        breaks="A copy is deleted with one revision while the pods of another read it.",
+        belongs="7 25",
+        file=CORE,
+        old="        if found.key in others:\n",
+        new="        if False:\n",
+        tests=(f"{STORIES}::test_record_that_owns_a_copy_in_use_outlives_its_revision",),
+        says="is deleted, and the pods",
+    ),
+    Mutation(
+        id="owner-of-a-copy-goes-first",
+        breaks="A copy that serves loses the owner that keeps every deletion policy from collecting it.",
+        belongs="29",
+        file=CORE,
+        old="    return any(owner is not None and owner.name == plan.name for owner in owners)\n",
+        new="    return False\n",
+        tests=(f"{STORIES}::test_record_that_owns_a_copy_in_use_outlives_its_revision",),
+        says="which others use",
+    ),
+    Mutation(
+        id="source-is-copied-under-another-name",
+        breaks="A source that changed after it was read is copied under the name of what it held before.",
+        belongs="16",
+        file="act/config_copies.py",
+        old="    if copy_name(context.meta, action.kind, action.source, digest_of(source)) != action.name:\n",
+        new="    if False:\n",
+        tests=(f"{UNIT}::test_source_that_changed_since_it_was_read_is_not_copied",),
+        says="assert",
+    ),
+    Mutation(
+        id="secrets-are-copied-unasked",
+        breaks="Secrets are read although the Rollout does not ask for it.",
+        belongs="32",
+        file=CORE,
+        old='        if kind == "Secret" and not wanted.secrets:\n',
+        new="        if False:\n",
+        tests=(f"{STORIES}::test_secrets_are_left_alone_unless_asked_for",),
+        says="assert",
+    ),
+    Mutation(
+        id="secrets-are-kept-in-the-cache",
+        breaks="What a Secret holds stays in the memory of the operator.",
+        belongs="32",
+        file="act/carry.py",
+        old="    if resource.kind in CONFIG_KINDS:\n",
+        new="    if False:\n",
+        tests=(f"{UNIT}::test_copy_is_immutable_owned_twice_and_held_by_nothing_else",),
+        says="assert",
+    ),
+    Mutation(
+        id="squatters-are-trusted",
+        breaks="Pods read what somebody put at the name of a copy.",
+        belongs="16",
+        file=CORE,
+        old="    return view.found and view.immutable and meta.uid in view.owners and view.name == named\n",
+        new="    return view.found and bool(named)\n",
+        tests=(f"{STORIES}::test_squatted_name_holds_with_a_sentence",),
+        says="assert",
+    ),
+    Mutation(
+        id="configuration-is-no-part-of-the-revision",
+        breaks="A change of a ConfigMap is not released although it was asked for.",
+        belongs="18",
+        file="decide/revision.py",
+        old="    if not found:\n        return revision\n",
+        new="    return revision\n",
+        tests=(f"{STORIES}::test_change_alone_is_a_release_when_asked_for",),
+        says="assert",
+    ),
+    Mutation(
+        id="restart-forgets-what-was-taken-back",
+        breaks="A process that has not read the configuration yet says that nothing was taken back, and writes it.",
+        belongs="14",
+        file="decide/rollout.py",
+        old="    if cycle.snapshot.unread and not cycle.problems and journal.running(after) is None:\n",
+        new="    if False:\n",
+        tests=(f"{STORIES}::test_bad_configuration_is_taken_back_like_a_bad_version",),
+        says="assert",
+    ),
+)

@@ -1,0 +1,63 @@
+"""Config snapshots by the operator on a real API server, with the chart's rights for them and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.api.cluster import ROOT, LightCluster
+from tests.api.conftest import operating
+from tests.api.kube import Json, Kube
+from tests.api.operator_process import OperatorProcess
+from tests.api.prometheus import Prometheus
+from tests.api.shop import Shop, replica_sets, rollouts, services
+
+EXAMPLE = ROOT / "examples/config-snapshots/config-snapshots.yaml"
+
+
+@pytest.fixture(scope="module")
+def operator(
+    light_cluster: LightCluster, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """Yield a running operator that may copy ConfigMaps."""
+    folder = tmp_path_factory.mktemp("operator")
+    with operating(light_cluster, prometheus, folder, snapshot_kinds=("ConfigMap",)) as process:
+        yield process
+
+
+def reads(kube: Kube, namespace: str, pod_hash: str) -> tuple[str, Json]:
+    """The name of the ConfigMap that the pods of a revision mount, and the ConfigMap."""
+    found = kube.must_get(replica_sets(namespace, f"greeter-{pod_hash}"))
+    spec = found["spec"]["template"]["spec"]
+    name = spec["volumes"][0]["configMap"]["name"]
+    assert spec["containers"][0]["env"][0]["valueFrom"]["configMapKeyRef"]["name"] == name
+    assert spec["containers"][0]["envFrom"][0]["configMapRef"]["name"] == "greeter-overrides"
+    return name, kube.must_get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+
+
+def test_example_is_applied_and_its_configuration_released(kube: Kube, namespace: str) -> None:
+    """The objects of examples/config-snapshots do what docs/config-snapshots.md says of them."""
+    objects: dict[str, Any] = {o["kind"]: o for o in yaml.safe_load_all(EXAMPLE.read_text())}
+    maps = f"/api/v1/namespaces/{namespace}/configmaps"
+    objects["Rollout"]["spec"]["strategy"]["canary"]["steps"][1]["pause"]["duration"] = "1s"
+    kube.create(maps, objects["ConfigMap"])
+    kube.create(services(namespace), objects["Service"])
+    kube.create(rollouts(namespace), objects["Rollout"])
+    shop = Shop(kube, namespace, name="greeter")
+    shop.expect_phase("Healthy")
+    old = shop.status()["stable"]["podHash"]
+    _, copied = reads(kube, namespace, old)
+    assert copied["immutable"] is True
+    assert copied["data"] == objects["ConfigMap"]["data"]
+    kube.patch(f"{maps}/greeter", {"data": {"greeting": "good day"}})
+    shop.expect("the change is released", lambda: shop.status()["stable"]["podHash"] != old, seconds=120)
+    name, copied = reads(kube, namespace, shop.status()["stable"]["podHash"])
+    assert copied["data"]["greeting"] == "good day"
+    assert reads(kube, namespace, old)[1]["data"]["greeting"] == "hello"
+    kube.delete(shop.path)
+    shop.expect("the Rollout is gone", lambda: kube.get(shop.path) is None)
+    shop.expect("its copies are gone", lambda: kube.get(f"{maps}/{name}") is None)
+    assert kube.get(f"{maps}/greeter") is not None
