@@ -89,7 +89,7 @@ def led(name: str, version: int) -> Json:
 
 
 def routed(name: str, version: int) -> Json:
-    """A Rollout behind routers that the cluster of the trials does not have."""
+    """A Rollout behind routers that the cluster of the trials does not have, and with copies that nobody allowed."""
     made = _rollout(name, [{"setWeight": 50}], {"template": template(name, version)})
     made["spec"]["strategy"]["canary"]["trafficRouting"] = {
         "gatewayAPI": {"grpcRoutes": [{"name": name, "rule": "main"}]},
@@ -109,6 +109,7 @@ def routed(name: str, version: int) -> Json:
         "apisix": {"route": {"name": name, "rules": ["main"]}},
         "nginx": {"canaryIngress": name},
     }
+    made["spec"]["configSnapshots"] = {"secrets": True, "configChangeTriggers": True}
     return made
 
 
