@@ -17,13 +17,17 @@ import pytest
 from hack.lib.hgprove.campaign import ROOT, rotation
 from hack.lib.hgprove.simulate import of_seed, told
 from tests.simulation.shell.history import run
-from tests.simulation.shell.scenario import BLUE_GREEN, OPTIONS
+from tests.simulation.shell.scenario import BLUE_GREEN, OPTIONS, SNAPSHOTS
 
 SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "30"))
 GOOD = (*range(1_000_000, 1_001_700), *range(3_700_000, 3_701_300))
 """Seeds that a campaign found good: what turns one bad is a change. `hack/simulate` looks for new ones."""
-FURTHER = {"blue-green": range(BLUE_GREEN, BLUE_GREEN + 300), "options": range(OPTIONS, OPTIONS + 300)}
-"""The same: of blue-green Rollouts, and of canaries with timeouts."""
+FURTHER = {
+    "blue-green": range(BLUE_GREEN, BLUE_GREEN + 300),
+    "options": range(OPTIONS, OPTIONS + 300),
+    "snapshots": range(SNAPSHOTS, SNAPSHOTS + 300),
+}
+"""The same: of blue-green Rollouts, of canaries with timeouts, and of such with copies of their configuration."""
 SLOWEST = 2.0
 """Seconds that a seed may take on a busy machine; the slice has at least as many as then fit."""
 FOUND = {
@@ -69,14 +73,15 @@ def test_no_history_breaks_an_invariant(record_testsuite_property: Callable[[str
 def test_no_history_of_another_kind_breaks_an_invariant(
     kind: str, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
-    """The same for the other strategy and for what a canary may say besides, in a quarter of the time each."""
-    seeds, count, end = FURTHER[kind], 0, time.monotonic() + SECONDS / 4
+    """The same for the other strategy and for what a canary may say besides, in half of the time together."""
+    share = SECONDS / 2 / len(FURTHER)
+    seeds, count, end = FURTHER[kind], 0, time.monotonic() + share
     first = rotation(len(seeds))
     while time.monotonic() < end:
         holds(seeds[(first + count) % len(seeds)])
         count += 1
     record_testsuite_property(f"simulated {kind} seeds", count)
-    assert count >= SECONDS / 4 / SLOWEST
+    assert count >= share / SLOWEST
 
 
 @pytest.mark.parametrize("seed", FOUND)

@@ -60,6 +60,16 @@ CONFIGURATION = (
         says="which others use",
     ),
     Mutation(
+        id="owner-of-a-copy-goes-with-the-rollout",
+        breaks="Pods that go on serving after the Rollout lose their configuration to the garbage collector.",
+        belongs="29",
+        file="decide/hand_back.py",
+        old="        if plan in users or configuration.holds(plan, snapshot.plans, users):\n",
+        new="        if plan in users:\n",
+        tests=(f"{STORIES}::test_pods_that_serve_on_after_the_rollout_keep_their_copies",),
+        says="assert",
+    ),
+    Mutation(
         id="source-is-copied-under-another-name",
         breaks="A source that changed after it was read is copied under the name of what it held before.",
         belongs="16",
