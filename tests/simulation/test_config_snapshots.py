@@ -488,3 +488,8 @@ def test_no_configured_history_breaks_an_invariant(first: int) -> None:
             configured_history(seed)
         except AssertionError as failure:
             pytest.fail(f"seed {seed}: {failure}", pytrace=False)
+
+
+def test_what_was_found_stays_mended() -> None:
+    """A copy was deleted and made again without end, while it was not known yet whether another one was there."""
+    configured_history(207)

@@ -324,15 +324,17 @@ def _holds_it(meta: RolloutMeta, source: ConfigView, wanted: ConfigCopy) -> bool
 
 
 def outdated(snapshot: Snapshot, plan: PlanView) -> bool:
-    """A copy of this record is not there and can be made no more."""
+    """A copy of this record is not there and can be made no more; not before it is known which are there."""
+    lost = False
     for wanted in plan.copies:
         view = snapshot.configuration.get(wanted.key)
         source = snapshot.configuration.get(f"{wanted.kind}/{wanted.source}")
-        if view is None or source is None or view.found or view.problem or source.problem:
+        if view is None:
+            return False
+        if source is None or view.found or view.problem or source.problem:
             continue
-        if not _holds_it(snapshot.meta, source, wanted):
-            return True
-    return False
+        lost = lost or not _holds_it(snapshot.meta, source, wanted)
+    return lost
 
 
 def looking(plan: PlanView) -> tuple[ReadQuestion, ...]:
