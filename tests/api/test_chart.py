@@ -158,8 +158,10 @@ def test_release_in_place_brings_its_rights(light_cluster: LightCluster, release
 
 def test_config_snapshots_bring_their_rights(light_cluster: LightCluster, release: str) -> None:
     """Only the kinds that the admin names, and not one of them may be listed or changed."""
-    install(light_cluster, release, "--set", "config.snapshotKinds={ConfigMap}")
-    more = ["configmaps: create, delete, get"]
+    given = ("template", "headgate", str(CHART), "--kube-version", "1.34.0", "--set")
+    assert "resources: [configmaps]" in light_cluster.helm(*given, "config.snapshotKinds={ConfigMap}").stdout
+    install(light_cluster, release, "--set", "config.snapshotKinds={ConfigMap,Secret}")
+    more = ["configmaps: create, delete, get", "secrets: create, delete, get"]
     assert rights(light_cluster, TEAM) == sorted([*golden("rights-cluster.txt"), *more])
 
 

@@ -216,7 +216,7 @@ class ConfigView:
     """Why it cannot be read; empty if it can."""
     uid: str = ""
     resource_version: str = ""
-    digest: str = ""
+    digest: str = field(default="", repr=False)
     source: str = ""
     """What it says that it is a copy of."""
     owners: tuple[str, ...] = ()
