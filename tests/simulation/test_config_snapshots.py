@@ -363,7 +363,7 @@ def test_record_that_owns_a_copy_in_use_outlives_its_revision() -> None:
 
 def adopted(*, triggers: bool = False, **more: Any) -> Configured:
     """A Rollout that has adopted a Deployment."""
-    source = {"template": None, "workloadRef": {"name": "shop"}}
+    source: dict[str, Any] = {"template": None, "workloadRef": {"name": "shop"}}
     wanted = {"configChangeTriggers": triggers}
     found = Configured(1, spec(STEPS, configSnapshots=wanted, **source, **more))
     found.deployment = 4

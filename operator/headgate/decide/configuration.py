@@ -11,10 +11,10 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from headgate.api.rollout import ConfigSnapshots, RolloutSpec
+from headgate.api.values import dataclass
 from headgate.decide.revision import pod_hash_of
 from headgate.decide.types import (
     ConfigCopy,
