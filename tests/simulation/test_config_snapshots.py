@@ -480,10 +480,9 @@ def calm(found: Configured) -> None:
         found.fail(f"25: {sorted(set(found.copies) - needed)} are left")
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS // 4, 25))
-def test_no_configured_history_breaks_an_invariant(first: int) -> None:
+def test_no_configured_history_breaks_an_invariant() -> None:
     """Each seed is one history; a failing one is told as a story and repeats exactly."""
-    for seed in range(first, min(first + 25, SEEDS // 4)):
+    for seed in range(SEEDS // 8):
         try:
             configured_history(seed)
         except AssertionError as failure:
