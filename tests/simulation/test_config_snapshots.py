@@ -135,6 +135,38 @@ def test_pods_that_are_made_anew_read_the_copies() -> None:
     assert found.reads_from(stable(found))[0] == BLUE
 
 
+def test_revision_whose_record_somebody_deleted_keeps_its_copies() -> None:
+    """They are shared with an older revision, which goes; the new record is of what its pods read."""
+    found = world(revision_history_limit=0)
+    new = found.release("v2")
+    found.run_for(30)
+    for name in [name for name, plan in found.plans.items() if plan.pod_hash == new]:
+        del found.plans[name]
+    found.put("ConfigMap/settings", **RED)
+    found.settle(600)
+    found.run_for(300)
+    assert stable(found) == new
+    assert {s.pod_hash for s in found.sets.values()} == {new}
+    assert found.reads_from(new)[0] == BLUE
+    assert {p.copies for p in found.plans.values()} == {found.sets[f"shop-{new}"].copies}
+    assert len(found.copies) == 1
+
+
+def test_copy_of_a_lost_record_stays() -> None:
+    """At rest nobody misses the record of what is stable; the older one that shares its copy goes with the history."""
+    found = world(revision_history_limit=1)
+    new = found.release("v2")
+    found.settle(600)
+    found.run_for(120)
+    for name in [name for name, plan in found.plans.items() if plan.pod_hash == new]:
+        del found.plans[name]
+    found.change_spec(revision_history_limit=0)
+    found.run_for(300)
+    assert {s.pod_hash for s in found.sets.values()} == {new}
+    assert found.reads_from(new)[0] == BLUE
+    assert len(found.plans) == 1, "the owner of the copy"
+
+
 def test_missing_source_holds_with_its_name_before_any_pod_is_made() -> None:
     """It goes on by itself when it is there."""
     found = world()

@@ -42,6 +42,7 @@ class SimReplicaSet:
     pods: list[float] = field(default_factory=list)
     version: int = 1
     taken_back: str = ""
+    copies: tuple[t.ConfigCopy, ...] = ()
 
 
 @dataclass
@@ -280,6 +281,7 @@ class World:
             min_ready_seconds=0,
             created_at=found.created_at,
             taken_back=found.taken_back,
+            copies=found.copies,
         )
 
     def _service(self, name: str) -> t.ServiceView:
@@ -410,6 +412,7 @@ class World:
                 if action.name in self.sets:
                     self.fail(f"{action.name} is created twice")
                 self.sets[action.name] = SimReplicaSet(action.name, action.pod_hash, action.revision, 0, self.now)
+                self.sets[action.name].copies = action.copies
                 self._scale(self.sets[action.name], action.replicas)
             case t.ScaleReplicaSet():
                 self.sets[action.name].taken_back = action.takes_back

@@ -152,6 +152,14 @@ def test_name_of_a_copy_is_one_that_the_server_takes(source: str) -> None:
     assert all(part and part[0].isalnum() and part[-1].isalnum() for part in name.split("."))
 
 
+def test_annotation_says_which_copies_the_pods_of_a_replica_set_read() -> None:
+    """As it was written; what is no such thing says nothing."""
+    copies = (ConfigCopy("ConfigMap", "a.b", "shop-a.b-xyz"), ConfigCopy("Secret", "keys", "shop-keys-xyz"))
+    assert configuration.from_text(configuration.to_text(copies)) == copies
+    assert configuration.from_text("") == ()
+    assert configuration.from_text("nothing,of/it,ConfigMap/a/b") == (ConfigCopy("ConfigMap", "a", "b"),)
+
+
 def test_contents_are_part_of_the_revision_only_where_asked_for() -> None:
     """And a template that refers to nothing is the same revision with and without."""
     revision = revision_of(FULL)

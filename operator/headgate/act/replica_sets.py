@@ -6,7 +6,8 @@ from typing import Any
 
 from headgate.act.context import Context, Effect, deleted, manager
 from headgate.act.resources import CONTROLLER_REVISIONS, REPLICA_SETS, ROLLOUTS, api_version
-from headgate.api.common import ANNOTATION_COLLISION, ANNOTATION_REVISION
+from headgate.api.common import ANNOTATION_COLLISION, ANNOTATION_COPIES, ANNOTATION_REVISION
+from headgate.decide.configuration import to_text
 from headgate.decide.types import CreateReplicaSet, DeleteReplicaSet, ScaleReplicaSet
 
 
@@ -27,6 +28,7 @@ async def create(context: Context, action: CreateReplicaSet) -> Effect:
             "annotations": {
                 ANNOTATION_REVISION: action.revision,
                 ANNOTATION_COLLISION: str(action.collision),
+                **({ANNOTATION_COPIES: to_text(action.copies)} if action.copies else {}),
             },
             "ownerReferences": [
                 {

@@ -1,7 +1,8 @@
 """Which ConfigMaps and Secrets a pod template refers to, and the copies of them that the pods of a revision use.
 
-A record names its copies, and the template of its ReplicaSet is the one of the record with those names in it: nothing
-else says which copies a revision uses. What an object holds is known here by a digest alone.
+A record names its copies, and the template of its ReplicaSet is the one of the record with those names in it, once and
+for all: the ReplicaSet says so, too, so that a record that somebody deletes is made again with the same copies. What an
+object holds is known here by a digest alone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import copy
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from headgate.api.rollout import ConfigSnapshots, RolloutSpec
@@ -23,6 +24,7 @@ from headgate.decide.types import (
     PlanView,
     ReadKind,
     ReadQuestion,
+    ReplicaSetView,
     RolloutMeta,
     Snapshot,
 )
@@ -145,6 +147,17 @@ def copy_name(meta: RolloutMeta, kind: str, source: str, digest: str) -> str:
     part = source[:LONGEST_PART].rstrip("-.")
     short = pod_hash_of(f"{meta.uid}/{kind}/{source}/{digest}")
     return f"{meta.name}-{part}-{short}"
+
+
+def to_text(copies: Iterable[ConfigCopy]) -> str:
+    """Copies as an annotation holds them; none of these names has a slash or a comma in it."""
+    return ",".join(f"{c.kind}/{c.source}/{c.name}" for c in copies)
+
+
+def from_text(text: str) -> tuple[ConfigCopy, ...]:
+    """What an annotation says, as far as it says something."""
+    parts = [one.split("/") for one in text.split(",")]
+    return tuple(ConfigCopy(*three) for three in parts if len(three) == 3)  # noqa: PLR2004  as `to_text` has it
 
 
 def is_copy(meta: RolloutMeta, view: ConfigView) -> bool:
@@ -356,17 +369,21 @@ def owner_of(plans: Iterable[PlanView], wanted: ConfigCopy) -> PlanView | None:
     return min((p for p in plans if wanted in p.copies), key=lambda p: (p.created_at, p.name), default=None)
 
 
-def holds(plan: PlanView, plans: Iterable[PlanView], users: Iterable[PlanView]) -> bool:
+def holds(plan: PlanView, plans: Sequence[PlanView], users: Iterable[PlanView | ReplicaSetView]) -> bool:
     """This record owns a copy that one of these users needs, itself aside: no deletion policy is to collect that."""
-    plans = tuple(plans)
     needed = {c for user in users if user.name != plan.name for c in user.copies}
     owners = [owner_of(plans, c) for c in plan.copies if c in needed]
     return any(owner is not None and owner.name == plan.name for owner in owners)
 
 
+def users_of(snapshot: Snapshot) -> tuple[PlanView | ReplicaSetView, ...]:
+    """What needs copies: the records, and the ReplicaSets, whose records somebody may have deleted."""
+    return (*snapshot.plans, *snapshot.replica_sets)
+
+
 def left_over(snapshot: Snapshot, plan: PlanView) -> tuple[ConfigView | None, tuple[ReadQuestion, ...]]:
     """The next copy that goes with a record, because no other uses it, or what must be read before that is known."""
-    others = {c.key for p in snapshot.plans if p.name != plan.name for c in p.copies}
+    others = {c.key for user in users_of(snapshot) if user.name != plan.name for c in user.copies}
     for found in plan.copies:
         if found.key in others:
             continue

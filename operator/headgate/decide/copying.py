@@ -27,6 +27,9 @@ def pin(cycle: Cycle, run: RevisionRef) -> CreatePlan | None:
     record = planning.pin(cycle.snapshot, run)
     if record is None or anchor(cycle.snapshot, run.revision) is not None:
         return record
+    pods = replica_set(cycle.snapshot, run.pod_hash)
+    if pods is not None and pods.revision == run.revision:
+        return replace(record, copies=pods.copies)  # Somebody deleted its record.
     found = configuration.choose(cycle.snapshot, record.template, to_epoch(run.since))
     if not found.waiting:
         if cycle.status.progress_since is None:

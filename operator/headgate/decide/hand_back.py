@@ -291,7 +291,7 @@ def _records(cycle: Cycle) -> tuple[Action | None, str] | None:
     if stable is None and _orphaned(snapshot):
         return None  # The first revision may serve already, although the journal does not say so yet.
     kept = stable.revision if stable is not None and _stays(snapshot) else ""
-    users = [p for p in snapshot.plans if p.revision == kept]
+    users = [user for user in configuration.users_of(snapshot) if user.revision == kept]
     for plan in sorted(snapshot.plans, key=lambda p: p.name):
         if plan in users or configuration.holds(plan, snapshot.plans, users):
             continue

@@ -280,6 +280,7 @@ def create(snapshot: Snapshot, pod_hash: str, replicas: int) -> Move:
             template=configuration.rewritten(plan.template, plan.copies),
             anchor_name=first.name,
             anchor_uid=first.uid,
+            copies=plan.copies,
         ),
         short_of=pod_hash,
     )

@@ -48,13 +48,13 @@ def sweep(cycle: Cycle) -> Action | None:
     surplus = len(old) - snapshot.spec.revision_history_limit
     if surplus > 0:
         return DeleteReplicaSet(old[0].name, old[0].uid, old[0].resource_version)
-    there = {r.revision for r in snapshot.replica_sets}
+    there, users = {r.revision for r in snapshot.replica_sets}, configuration.users_of(snapshot)
     for plan in sorted(snapshot.plans, key=lambda p: (p.revision, p.attempt)):
         attempts = [p.attempt for p in snapshot.plans if p.revision == plan.revision]
         gone = plan.revision not in there and plan.revision not in in_use
         # The first record is the second owner of the ReplicaSet, the last one is the attempt that counts.
         between = min(attempts) < plan.attempt < max(attempts)
-        if (gone or between) and not configuration.holds(plan, snapshot.plans, snapshot.plans):
+        if (gone or between) and not configuration.holds(plan, snapshot.plans, users):
             return release(cycle, plan)
     return None
 

@@ -64,6 +64,8 @@ class ReplicaSetView:
     """Reason and message of its condition `ReplicaFailure`, e.g. an exceeded quota."""
     taken_back: str = ""
     """`ScaleReplicaSet.takes_back` of the write that its size is from; empty if another write was the last one."""
+    copies: tuple[ConfigCopy, ...] = ()
+    """What its pods read in the place of what the template named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,6 +477,8 @@ class CreateReplicaSet(Action):
     template: Mapping[str, Any]
     anchor_name: str
     anchor_uid: str
+    copies: tuple[ConfigCopy, ...] = ()
+    """What the template refers to by now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from headgate.api.common import (
+    ANNOTATION_COPIES,
     ANNOTATION_COPY_OF,
     ANNOTATION_REVISION,
     LABEL_REVISION,
@@ -16,7 +17,7 @@ from headgate.api.common import (
 )
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import Step
-from headgate.decide.configuration import digest_of
+from headgate.decide.configuration import digest_of, from_text
 from headgate.decide.types import (
     ActionView,
     BudgetView,
@@ -82,6 +83,7 @@ def replica_set(obj: Object, rollout_uid: str, *, rollout_deleting: bool = False
         created_at=to_epoch(meta["creationTimestamp"]),
         failure=f"{failure.get('reason', '')}: {failure.get('message', '')}" if failure and failed else "",
         taken_back=str(meta.get("takenBack") or ""),
+        copies=from_text(str((meta.get("annotations") or {}).get(ANNOTATION_COPIES) or "")),
     )
 
 
