@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -160,3 +161,62 @@ def test_in_namespaces_no_cluster_kind_is_watched() -> None:
     """With Roles only, nothing is asked for that a Role cannot grant."""
     assert [s.kind for s in sources(ROUTERS.values(), ("shop",)) if s.cluster_scoped] == []
     assert any(s == Source(s.resource, cluster_scoped=True, optional=True) for s in sources(ROUTERS.values(), ()))
+
+
+def relied_on(sync: Sync) -> bool:
+    """Whether decisions may be taken on the cache."""
+    return sync.fresh
+
+
+async def test_a_replica_that_begins_to_lead_reads_what_its_watches_have_not_told(world: World) -> None:
+    """Its predecessor may have written weights and selectors of which a late watch shows nothing: those come first."""
+    sync = syncing(world)
+    await sync.first_lists()
+    async with running(sync):
+        world.api.put(STABLE, service({"tier": "silent"}) | {"metadata": {"uid": "uid-102"}})
+        sync.look_anew()
+        assert not relied_on(sync), "the old cache is relied on"
+        await asyncio.sleep(0.1)
+        found = world.cache.get("Service", "shop", "checkout")
+        assert found is not None
+        assert found["spec"]["selector"]["tier"] == "silent"
+        assert relied_on(sync)
+
+
+async def test_nothing_is_relied_on_while_a_kind_cannot_be_listed(world: World) -> None:
+    """An outage in the very moment in which a replica takes over: it asks again, and begins when it knows."""
+    fresh: list[str] = []
+    sync = syncing(world)
+    sync._on_fresh = lambda: fresh.append("fresh")
+    await sync.first_lists()
+    async with running(sync):
+        await asyncio.sleep(1.5)
+        for _ in range(3):
+            world.api.fail("GET", "services", (503, "Unavailable"))
+        sync.look_anew()
+        await asyncio.sleep(0.5)
+        assert not relied_on(sync)
+        await asyncio.sleep(5)
+        assert relied_on(sync)
+        assert fresh == ["fresh"]
+
+
+async def test_what_was_looked_at_before_the_lease_was_lost_once_more_does_not_count(world: World) -> None:
+    """Another replica may have led in between."""
+    sync = syncing(world)
+    await sync.first_lists()
+    listed = world.kube.list
+
+    async def late(*asked: Any, **more: Any) -> Any:
+        await asyncio.sleep(1)
+        return await listed(*asked, **more)
+
+    world.kube.list = late  # type: ignore[method-assign]
+    async with running(sync):
+        sync.look_anew()
+        await asyncio.sleep(1.5)
+        sync.look_anew()
+        await asyncio.sleep(1)
+        assert not relied_on(sync), "lists from before the second time count"
+        await asyncio.sleep(5)
+        assert relied_on(sync)

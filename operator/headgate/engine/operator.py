@@ -89,6 +89,7 @@ class Operator:
             self.sources,
             namespaces=config.namespaces,
             on_found=self._found,
+            on_fresh=self._may_begin,
             beat=lambda: self.heartbeats.beat("sweep"),
             monotonic=host.monotonic,
             rand=host.rand,
@@ -121,7 +122,7 @@ class Operator:
                 decide=decide,
                 guard=guard,
                 now=self.clock.now,
-                may_write=self.elector.may_write,
+                may_write=lambda: self.elector.may_write() and self.sync.fresh,
             )
         )
         self.workers: list[Worker] = []
@@ -229,8 +230,11 @@ class Operator:
 
     def _started_leading(self) -> None:
         metrics.lease(held=True)
-        # What another replica did meanwhile is in the cache, not in this memory.
+        # What another replica did meanwhile is in no memory of this one, and its watches may not have told it yet.
         self.ledger.clear()
+        self.sync.look_anew()
+
+    def _may_begin(self) -> None:
         self.intake.all_dirty()
 
     def _stopped_leading(self) -> None:

@@ -6,6 +6,7 @@ A watch that had to start over never reports what was deleted meanwhile, and a w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -47,6 +48,7 @@ class Sync:
         *,
         namespaces: Sequence[str] = (),
         on_found: Callable[[str], None] = lambda _kind: None,
+        on_fresh: Callable[[], None] = lambda: None,
         beat: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
         rand: Callable[[], float] = random.random,
@@ -57,6 +59,7 @@ class Sync:
         self._sources = {s.kind: s for s in sources}
         self._namespaces = namespaces
         self._on_found = on_found
+        self._on_fresh = on_fresh
         self._beat = beat
         self._monotonic = monotonic
         self._rand = rand
@@ -68,6 +71,19 @@ class Sync:
         self._behind: dict[tuple[str, str, str], tuple[int, float]] = {}
         self.waiting: dict[str, str] = {}
         """Kinds whose first list is not in, and why; for readiness."""
+        self.fresh = True
+        """The cache has what was stored when `look_anew` was called last."""
+        self._looks = 0
+        self._asked = asyncio.Event()
+
+    def look_anew(self) -> None:
+        """List every kind before the cache is relied on: this replica did not write what was written until now.
+
+        Its watches may be late, and the journal, which it reads, tells of weights and selectors that they do not show.
+        """
+        self.fresh = False
+        self._looks += 1
+        self._asked.set()
 
     async def first_lists(self) -> None:
         """List every kind, again and again until all are in."""
@@ -88,6 +104,8 @@ class Sync:
             self._plan(kind)
         while True:
             self._beat()
+            if not self.fresh:
+                await self._freshen()
             now = self._monotonic()
             for kind, noticed in list(self._intake.relisted.items()):
                 if now - noticed >= DEBOUNCE:
@@ -102,13 +120,32 @@ class Sync:
                 self._probed = now
                 self._probe_pause = min(PROBE_EVERY, 2 * self._probe_pause)
                 await self._probe()
-            await asyncio.sleep(TICK)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await self._asked.wait()
+            self._asked.clear()
 
-    async def sweep(self, kind: str) -> None:
-        """Drop what is gone, and note what the watch has not told yet."""
+    async def _freshen(self) -> None:
+        """Look at every kind, and read those whose watch is behind; what fails is tried again at the next tick."""
+        looks = self._looks
+        for kind, source in self._sources.items():
+            if not await self.sweep(kind):
+                return
+            if any(where[0] == kind for where in self._behind):
+                try:
+                    await self._read_all(source)
+                except ApiError as error:
+                    log.warning("the cache is not fresh", kind=kind, reason=error.reason)
+                    return
+        if looks == self._looks:
+            self.fresh = True
+            self._on_fresh()
+
+    async def sweep(self, kind: str) -> bool:
+        """Drop what is gone, and note what the watch has not told yet; False if the kind could not be listed."""
         source = self._sources.get(kind)
         if source is None or kind in self._cache.missing:
-            return
+            return True
         for scope in self._scopes(source):
             try:
                 listing = await self._kube.list(
@@ -116,11 +153,11 @@ class Sync:
                 )
             except NotServed:
                 self._lost(kind)
-                return
+                return True
             except ApiError as error:
                 log.warning("sweep failed", kind=kind, reason=error.reason)
                 self._due[kind] = self._monotonic() + SWEEP_AGAIN
-                return
+                return False
             finally:
                 self._beat()
             listed = {}
@@ -134,14 +171,12 @@ class Sync:
                 meta = obj["metadata"]
                 log.info("an object is gone that no watch reported", kind=kind, name=meta["name"])
                 self._intake.gone(kind, str(meta.get("namespace") or ""), meta["name"], meta["uid"])
+        return True
 
     async def _first(self, source: Source) -> None:
         kind = source.kind
         try:
-            for scope in self._scopes(source):
-                listing = await self._kube.list(source.resource, scope or None, labels=source.labels)
-                for item in listing.items:
-                    self._intake.take(kind, item)
+            await self._read_all(source)
         except NotServed:
             if not source.optional:
                 self.waiting[kind] = "the cluster does not serve it; install the CRDs"
@@ -152,6 +187,12 @@ class Sync:
             return
         self.waiting.pop(kind, None)
         self._cache.mark_synced(kind)
+
+    async def _read_all(self, source: Source) -> None:
+        for scope in self._scopes(source):
+            listing = await self._kube.list(source.resource, scope or None, labels=source.labels)
+            for item in listing.items:
+                self._intake.take(source.kind, item)
 
     async def _probe(self) -> None:
         """Look whether a kind that the cluster did not serve is there by now."""

@@ -321,6 +321,16 @@ HEARING = (
 
 LEADING = (
     Mutation(
+        id="stale-cache-of-a-new-leader",
+        breaks="A replica that takes over decides on what its watches have told, however late they are.",
+        belongs="11",
+        file="engine/sync.py",
+        old="        self.fresh = False\n",
+        new="",
+        tests=("tests/unit/test_sync.py::test_a_replica_that_begins_to_lead_reads_what_its_watches_have_not_told",),
+        says="the old cache is relied on",
+    ),
+    Mutation(
         id="no-margin-before-the-lease-ends",
         breaks="The leader writes until after another replica may have taken over.",
         belongs="17 B18",
