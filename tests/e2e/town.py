@@ -42,6 +42,8 @@ class Town:
     shop: Shop
     users: Traffic
     watch: Watch
+    began: float
+    """Wall time from which on the gateway served the application: before that Headgate has no part in it."""
 
     @property
     def cluster(self) -> Cluster:
@@ -67,9 +69,10 @@ class Town:
 
     def expect_no_failure(self, *, of: str = "") -> None:
         """Every request was answered well, but for the own answers of one version that is bad."""
-        failed = [each for each in self.users.read() if each.failed and not (of and each.version == of)]
-        assert self.users.requests, "no request was sent"
-        assert not failed, f"{len(failed)} of {len(self.users.requests)} requests failed: {_when(failed, self.watch)}"
+        sent = self.users.since(self.began)
+        failed = [each for each in sent if each.failed and not (of and each.version == of)]
+        assert sent, "no request was sent"
+        assert not failed, f"{len(failed)} of {len(sent)} requests failed: {_when(failed, self.watch)}"
 
     def expect_only(self, version: str) -> None:
         """From now on one version answers, and all is well."""
@@ -124,8 +127,9 @@ def town(
     failed = True
     try:
         users.flows()
+        began = time.time()
         with Watch(lab.cluster, namespace, name) as watch:
-            here = Town(shop, users, watch)
+            here = Town(shop, users, watch, began)
             if adopt:
                 shop.govern({"replicas": replicas, **(rollout or {})}, QUICK_GATE | (gate or {}))
                 here.adopted()
