@@ -37,6 +37,7 @@ FOUND = {
     2000302: "a verdict was lost with its process, and the version was exposed again",
     19742: "a canary lost its pods while the stable Service, let go by somebody, selected them too",
     3723612: "a gate that waited for its weight, and so for pods that never came, had no deadline",
+    3702292: "pods that the slices never told of drained from before the Service was switched away from them",
     3703225: "a replica whose watch of the routes hung took over, and took the weight of its predecessor for none",
     10000115: "a preview lost pods that the users' Service still led to, because its record was lost after the switch",
 }

@@ -312,6 +312,17 @@ async def test_a_service_tells_since_when_it_holds_what_it_holds(world: World) -
     assert world.snapshots[-1].stable_service.since >= began + 10
 
 
+async def test_a_switched_selector_drains_although_no_slice_ever_showed_what_it_led_to(world: World) -> None:
+    """Slices come late: of pods that were ready for a moment before the switch they may never have told."""
+    world.put("EndpointSlice", SLICE, endpoints())
+    await world.pass_over()
+    began = world.snapshots[-1].stable_service.since
+    await asyncio.sleep(10)
+    world.put("Service", STABLE, service({"headgate.dev/revision": "abc"}))
+    await world.pass_over()
+    assert world.snapshots[-1].stable_service.since >= began + 10, "the drain delay runs from before the switch"
+
+
 async def test_a_spec_that_became_unreadable_still_shows_the_traffic(world: World) -> None:
     """What was routed by the last good spec can be taken back while the new one is put right."""
     await world.pass_over()

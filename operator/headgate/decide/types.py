@@ -79,7 +79,8 @@ class ServiceView:
     ready: Mapping[str, int] = field(default_factory=dict)
     """Serving endpoints by pod hash; pods of nobody that this Rollout knows count under the empty string."""
     since: float = 0.0
-    """Since when this process has seen it hold pods of just these revisions; drain delays run from there."""
+    """Since when this process has seen it hold pods of just these revisions, and select as it does; drain delays run
+    from there."""
     taken_back: str = ""
     """`SetSelector.takes_back` of the write that its selector is from; empty if another write was the last one."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from headgate.api.common import to_epoch
+from headgate.api.common import LABEL_REVISION, to_epoch
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus
@@ -74,8 +74,8 @@ class Observer:
         self._places: Once[RouteView] = Once()
         self._settled: dict[tuple[str, str, str, str], tuple[object, float]] = {}
         """Since when a claimed place is seen as served, by Rollout and place, for one stored version of it."""
-        self._held: dict[tuple[str, str], tuple[frozenset[str], float]] = {}
-        """Since when a Service is seen to hold pods of just these revisions, by Rollout and Service."""
+        self._held: dict[tuple[str, str], tuple[tuple[frozenset[str], str | None], float]] = {}
+        """Since when a Service is seen to hold pods of just these revisions and to select so, by Rollout and name."""
 
     def snapshot(self, namespace: str, name: str, now: float, known: Known) -> Snapshot | None:
         """Everything that a decision may depend on; None if there is no such Rollout.
@@ -189,11 +189,12 @@ class Observer:
     def _service(self, meta: RolloutMeta, name: str, hashes: Mapping[str, str], now: float) -> ServiceView:
         slices = self._store.by("EndpointSlice", BY_SERVICE, owner(meta.namespace, name))
         view = views.service(name, self._store.get("Service", meta.namespace, name), slices, hashes)
-        holds, place = frozenset(view.ready), (meta.uid, name)
+        # Slices come late: of pods that are ready for a moment only, between two switches, they may never have told.
+        leads, place = (frozenset(view.ready), view.selector.get(LABEL_REVISION)), (meta.uid, name)
         seen, since = self._held.get(place, (None, now))
-        if seen != holds:
+        if seen != leads:
             since = now
-            self._held[place] = (holds, since)
+            self._held[place] = (leads, since)
         return replace(view, since=since)
 
     def _plans_of(self, uid: str, belonging: str) -> tuple[PlanView, ...]:
