@@ -420,7 +420,7 @@ async def test_a_poison_object_disturbs_nobody(world: World) -> None:
         task.cancel()
     names = [s.meta.name for s in world.snapshots]
     assert names.count("other") == 2, "at once, and as what is not at rest once more after a minute"
-    assert names.count(KEY.name) == 7, "1, 2, 4, ... seconds apart"
+    assert names.count(KEY.name) == 8, "1, 2, 4, ... seconds apart, and when its own condition is heard of"
     assert [line["event"] for line in logged] == ["a Rollout cannot be evaluated"]
     assert world.api.log == [STATUS], "it is told once, and nothing else is written"
     assert ready(world)["reason"] == "OperatorDefect"

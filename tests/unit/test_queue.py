@@ -87,6 +87,21 @@ async def test_backoff_doubles_and_is_forgotten(queue: WorkQueue) -> None:
     assert queue.add_rate_limited(A) == 1
 
 
+async def test_a_key_that_fails_before_its_pause_is_over_waits_no_longer_for_that(queue: WorkQueue) -> None:
+    """What brings it back so early is not its backoff, and tells nothing of how long the fault lasts."""
+    began = now()
+    assert queue.add_rate_limited(A) == 1
+    for _ in range(20):
+        queue.add_after(A, 0.04)
+        await queue.get()
+        queue.done(A)
+        assert queue.add_rate_limited(A) <= 1, "looks within a second made it wait longer"
+    await queue.get()
+    assert now() - began == pytest.approx(1)
+    queue.done(A)
+    assert queue.add_rate_limited(A) == 2
+
+
 async def test_a_cancelled_worker_loses_no_key(queue: WorkQueue) -> None:
     """A worker that is cancelled in the moment it was woken leaves the key to another one."""
     first = asyncio.create_task(queue.get())

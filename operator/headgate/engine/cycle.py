@@ -34,7 +34,7 @@ from headgate.engine.cache import Cache
 from headgate.engine.checks_runner import ChecksRunner
 from headgate.engine.intake import Intake
 from headgate.engine.ledger import CONFLICTS, LOOK_EVERY, Entry, Ledger
-from headgate.engine.queue import Key, WorkQueue
+from headgate.engine.queue import FIRST_BACKOFF, Key, WorkQueue
 from headgate.engine.reads import Reads
 from headgate.engine.telling import tell
 from headgate.observe import views
@@ -112,7 +112,9 @@ class Cycle:
         if entry.active:
             parts.queue.add_after(key, LOOK_EVERY)
         if decision.wake_at is not None:
-            parts.queue.add_after(key, max(CONFLICT_PAUSE, decision.wake_at - now))
+            # What cannot be written down now can so much less at the next moment.
+            least = FIRST_BACKOFF if entry.conflicts else CONFLICT_PAUSE
+            parts.queue.add_after(key, max(least, decision.wake_at - now))
         for remaining in barred.values():
             parts.queue.add_after(key, remaining)  # The decision may have taken something else in its place.
         if snapshot.meta.deleting and not snapshot.namespace_terminating:

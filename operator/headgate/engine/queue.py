@@ -18,6 +18,8 @@ from headgate.api.values import dataclass
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 300.0
 JITTER = 0.2
+EARLY = 0.01
+"""Seconds by which a loop may call before its time."""
 
 
 class Key(NamedTuple):
@@ -59,7 +61,8 @@ class WorkQueue:
         self._heap: list[tuple[float, Key]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
-        self._failures: dict[Key, int] = {}
+        self._failures: dict[Key, tuple[int, float]] = {}
+        """How often a key failed in a row, and until when its backoff lasts."""
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._adds = 0
         self._retries = 0
@@ -87,14 +90,21 @@ class WorkQueue:
         self._arm()
 
     def add_rate_limited(self, key: Key, at_least: float = 0.0) -> float:
-        """Add the key after its backoff, which doubles each time; gives the delay."""
-        failures = self._failures.get(key, 0)
-        self._failures[key] = failures + 1
+        """Add the key after its backoff, which doubles each time that it is over; gives the delay.
+
+        A key that something else brings before that, and that fails again, says nothing new: twenty such looks within a
+        second would make it wait for minutes once all is well.
+        """
+        now = self._loop.time()
+        failures, until = self._failures.get(key, (0, now))
         self._retries += 1
-        delay: float = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(failures, 30)) * (1 + JITTER * self._rand())
-        delay = max(delay, at_least)
-        self.add_after(key, delay)
-        return delay
+        if now >= until - EARLY:
+            delay: float = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(failures, 30)) * (1 + JITTER * self._rand())
+            failures, until = failures + 1, now + delay
+        until = max(until, now + at_least)
+        self._failures[key] = (failures, until)
+        self.add_after(key, until - now)
+        return until - now
 
     def forget(self, key: Key) -> None:
         """End the key's backoff."""

@@ -321,6 +321,16 @@ HEARING = (
 
 LEADING = (
     Mutation(
+        id="backoff-of-every-look",
+        breaks="A second in which the journal cannot be written makes the release wait for minutes.",
+        belongs="7",
+        file="engine/queue.py",
+        old="        if now >= until - EARLY:",
+        new="        if now >= until - EARLY or failures:",
+        tests=("tests/unit/test_queue.py::test_a_key_that_fails_before_its_pause_is_over_waits_no_longer_for_that",),
+        says="looks within a second made it wait longer",
+    ),
+    Mutation(
         id="stale-cache-of-a-new-leader",
         breaks="A replica that takes over decides on what its watches have told, however late they are.",
         belongs="11",
