@@ -39,6 +39,7 @@ FOUND = {
     3723612: "a gate that waited for its weight, and so for pods that never came, had no deadline",
     3702292: "pods that the slices never told of drained from before the Service was switched away from them",
     3703225: "a replica whose watch of the routes hung took over, and took the weight of its predecessor for none",
+    3705154: "a deleted Rollout went while a weight was there that somebody had just set and no watch had told of",
     10000115: "a preview lost pods that the users' Service still led to, because its record was lost after the switch",
 }
 """Seeds that failed once, and what they found."""

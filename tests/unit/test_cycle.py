@@ -625,23 +625,52 @@ async def test_a_stored_weight_of_a_blind_router_begins_to_settle_when_it_is_see
     assert changed > first
 
 
-async def test_the_last_finalizer_takes_the_rollout_with_it(world: World) -> None:
-    """After it is removed from a deleted Rollout nothing more is decided or written."""
+def leaving(world: World, *, patient: bool = True) -> None:
+    """A deleted Rollout, whose finalizer is all that is left to do as soon as its Service is handed back."""
     going = rollout()
     going["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["headgate.dev/hand-back"]}
     world.put("Rollout", ROLLOUT, going)
 
     def decide(snapshot: Snapshot, _now: float) -> Decision:
-        meta = snapshot.meta
-        return Decision(
-            snapshot.status, write=False, action=SetFinalizer(meta.name, meta.resource_version, present=False)
-        )
+        meta, held = snapshot.meta, snapshot.stable_service
+        action: Action = SetFinalizer(meta.name, meta.resource_version, present=False, patient=patient)
+        if "headgate.dev/revision" in held.selector:
+            action = SetSelector(held.name, held.resource_version, "")
+        return Decision(snapshot.status, write=False, action=action)
 
     world.decide = decide
+
+
+async def test_the_last_finalizer_takes_the_rollout_with_it(world: World) -> None:
+    """After it is removed from a deleted Rollout nothing more is decided or written."""
+    leaving(world)
+    for _ in range(3):
+        await world.pass_over()
+    assert world.api.log == [("GET", STABLE), ("PATCH", ROLLOUT)], "it went without a look, or looked again and again"
+    assert len(world.snapshots) == 2
+
+
+async def test_what_no_watch_has_told_is_handed_back_before_the_finalizer_goes(world: World) -> None:
+    """Somebody has just pointed the Service at a revision; afterwards nobody would take that back."""
+    leaving(world)
+    world.api.put(STABLE, service({"headgate.dev/revision": "abc"}) | {"metadata": {"uid": "uid-101"}})
+    while world.queue.statistics().ready:
+        await world.pass_over()
+    assert world.api.written() == [SELECTOR, ("PATCH", ROLLOUT)], "the Rollout went and left its selector behind"
+    assert "headgate.dev/revision" not in world.api.objects[STABLE]["spec"]["selector"]
+
+
+async def test_a_service_that_cannot_be_read_keeps_the_finalizer_for_a_while(world: World) -> None:
+    """It is tried again; once patience is over it holds up nobody."""
+    leaving(world)
+    world.api.fail("GET", STABLE, (500, "InternalError"))
+    await world.pass_over()
+    assert world.api.written() == [], "the Rollout went although a Service could not be read"
+    leaving(world, patient=False)
+    world.api.fail("GET", STABLE, (500, "InternalError"))
     await world.pass_over()
     await world.pass_over()
     assert world.api.written() == [("PATCH", ROLLOUT)]
-    assert len(world.snapshots) == 1
 
 
 async def test_a_write_that_would_break_an_invariant_is_not_sent(world: World) -> None:

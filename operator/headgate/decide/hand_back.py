@@ -319,7 +319,7 @@ def _let_go(cycle: Cycle) -> Action:
                 f"label key headgate.dev/revision from the Services' selectors and delete the ReplicaSet",
             )
         )
-    return SetFinalizer(snapshot.meta.name, snapshot.meta.resource_version, present=False)
+    return SetFinalizer(snapshot.meta.name, snapshot.meta.resource_version, present=False, patient=_patient(cycle))
 
 
 def _tell_closed(cycle: Cycle) -> None:

@@ -404,11 +404,16 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class SetFinalizer(Action):
-    """Add or remove the hand-back finalizer on the Rollout."""
+    """Add or remove the hand-back finalizer on the Rollout.
+
+    Before it is removed the routes and Services are read, as nobody looks after them any more.
+    """
 
     name: str
     resource_version: str
     present: bool
+    patient: bool = True
+    """It waits until they can be read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from headgate.act.context import Context
 from headgate.act.errors import MAYBE_DONE, ApiError, Conflict, Invalid, NotFound, TooManyRequests
 from headgate.act.events import Recorder
 from headgate.act.kube import Kube, Object
-from headgate.act.resources import ROLLOUTS
+from headgate.act.resources import ROLLOUTS, SERVICES
 from headgate.api.rollout import Canary, RolloutStatus
 from headgate.api.values import dataclass
 from headgate.decide import managed, strategies, undecidable
@@ -129,6 +129,8 @@ class Cycle:
             await self._act(key, snapshot, action, decision.status)
             action = None
         if action is not None and await self._in_doubt(key):
+            return
+        if isinstance(action, SetFinalizer) and not action.present and not await self._looked(key, snapshot, action):
             return
         if action is not None and not decision.write and not await self._journal_stands(key, snapshot, action):
             return
@@ -262,6 +264,28 @@ class Cycle:
         parts.queue.add(key)
         return True
 
+    async def _looked(self, key: Key, snapshot: Snapshot, action: SetFinalizer) -> bool:
+        """Whether routes and Services were read since all is handed back; if not, they are, and the key comes again.
+
+        A watch may not have told yet what somebody else has just put there, and after this nobody takes it back.
+        """
+        parts, entry = self._parts, self._parts.ledger.of(key)
+        if entry.looked or snapshot.contenders or snapshot.namespace_terminating:
+            return True
+        services = (snapshot.stable_service, snapshot.canary_service)
+        places = {(SERVICES, service.name) for service in services if service.found}
+        places |= {(parts.routers[r.router].resource, r.name) for r in snapshot.routes if r.found}
+        for resource, name in sorted(places, key=lambda place: (place[0].kind, place[1])):
+            reading = await carry.read(parts.kube, resource, key.namespace, name)
+            self._learn(key, reading, self._uid(resource.kind, key.namespace, name))
+            if reading.failed and action.patient:
+                delay = parts.queue.add_rate_limited(key)
+                log.warning("not read before going", rollout=str(key), kind=resource.kind, name=name, retry_in=delay)
+                return False
+        entry.looked = True
+        parts.queue.add(key)
+        return False
+
     def _learn(self, key: Key, found: carry.Result | carry.Reading, uid: str) -> None:
         """Give the cache what an answer told; `uid` is that of the target before."""
         for kind, obj in found.learned:
@@ -289,6 +313,7 @@ class Cycle:
         )
         name = str(getattr(action, "name", ""))
         uid = next((u for k in self._kinds(action) if (u := self._uid(k, key.namespace, name))), "")
+        parts.ledger.of(key).looked = False
         result = await carry.carry_out(context, action)
         self._learn(key, result, uid)
         if result.doubt is not None:

@@ -42,6 +42,8 @@ class Entry:
     """This process wrote the journal, or read it, since it leads: nobody else has written it later."""
     doubts: dict[tuple[str, str], Resource] = field(default_factory=dict)
     """Objects, by kind and name, that a write may have changed and that could not be read since."""
+    looked: bool = False
+    """Routes and Services were read after the last write, for the finalizer to go."""
     active: bool = False
     """Something is under way, so that it must be looked at again and again."""
     at: float = float("-inf")

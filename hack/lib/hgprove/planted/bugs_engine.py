@@ -341,6 +341,16 @@ LEADING = (
         says="the old cache is relied on",
     ),
     Mutation(
+        id="finalizer-goes-without-a-look",
+        breaks="A deleted Rollout goes by what the watches have told, and leaves what was just put there.",
+        belongs="29",
+        file="engine/cycle.py",
+        old="        if entry.looked or snapshot.contenders or snapshot.namespace_terminating:\n",
+        new="        if not entry.looked or snapshot.contenders or snapshot.namespace_terminating:\n",
+        tests=("tests/unit/test_cycle.py::test_what_no_watch_has_told_is_handed_back_before_the_finalizer_goes",),
+        says="left its selector behind",
+    ),
+    Mutation(
         id="no-margin-before-the-lease-ends",
         breaks="The leader writes until after another replica may have taken over.",
         belongs="17 B18",
