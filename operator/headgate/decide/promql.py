@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from headgate.decide.expressions import literal
+
 _PLACEHOLDER = re.compile(r"\{\{[ ]*([a-zA-Z][a-zA-Z0-9]*)(:regex)?[ ]*\}\}")
 _BARE = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?|([0-9]{1,9}(ms|s|m|h|d|w|y))+", re.ASCII)
 """What may stand outside quotes: a plain number or a length of time."""
-_REGEX_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
-"""What RE2 gives a meaning and lets one escape; Python's `re.escape` escapes more, which RE2 refuses."""
 
 
 class MisplacedArgument(ValueError):  # noqa: N818 - a finding about a query, not a fault of ours.
@@ -88,7 +88,7 @@ def _placed(value: str, quote: str, *, is_regex: bool) -> str:
             raise ValueError("stands outside quotes, where only a number or a length of time like 5m may stand")
         return value
     if is_regex:
-        value = _REGEX_SPECIAL.sub(r"\\\g<0>", value)
+        value = literal(value)
     if quote == "`":
         if "`" in value:
             raise ValueError("must not contain a backquote, because it stands in backquotes")

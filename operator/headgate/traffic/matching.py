@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from headgate.api.routes import PathMatch, StringMatch
+from headgate.decide.expressions import literal
 
 
 def regex_of(value: StringMatch | PathMatch | None) -> str:
     """An expression of the whole text."""
     if value is None or value.regex is not None:
         return (value.regex if value else None) or ".*"
-    return f"^{re.escape(value.exact)}$" if value.exact is not None else f"^{re.escape(value.prefix or '')}.*$"
+    return f"^{literal(value.exact)}$" if value.exact is not None else f"^{literal(value.prefix or '')}.*$"
 
 
 def cookie_regex(name: str, value: StringMatch | None) -> str:
@@ -19,8 +18,8 @@ def cookie_regex(name: str, value: StringMatch | None) -> str:
     if value is None or value.regex is not None:
         inner = f"({value.regex})" if value else "[^;]*"
     else:
-        inner = re.escape(value.exact) if value.exact is not None else f"{re.escape(value.prefix or '')}[^;]*"
-    return f"^(.*; ?)?{re.escape(name)}={inner}(;.*)?$"
+        inner = literal(value.exact) if value.exact is not None else f"{literal(value.prefix or '')}[^;]*"
+    return f"^(.*; ?)?{literal(name)}={inner}(;.*)?$"
 
 
 def inner_path(kind: str, value: str, wanted: PathMatch) -> tuple[str, str] | None:
