@@ -12,7 +12,7 @@ from headgate.decide import configuration
 from headgate.decide.journal import running
 from tests.simulation.configured_world import Configured
 from tests.simulation.test_seeds import SEEDS, canary_rollout
-from tests.simulation.world import Faults, World, spec
+from tests.simulation.world import Faults, World, comes_to_rest, spec, stays_at_rest
 
 pytestmark = pytest.mark.simulation
 
@@ -489,24 +489,8 @@ def others(found: Configured, chance: random.Random) -> None:
 
 def calm(found: Configured) -> None:
     """The end is reached and kept; each revision that has pods reads what it was released with."""
-    for _ in range(60):
-        found.run_for(60)
-        if found.status.paused:
-            found.person("resume")
-        elif found.status.phase == "Held":
-            found.person("abort")
-        elif "until someone promotes" in found.status.message:
-            found.person("promote")
-        elif found.status.phase in ("Healthy", "Degraded") and not found.people:
-            break
-    found.run_for(240)
-    if found.status.phase not in ("Healthy", "Degraded"):
-        found.fail(f"22: it ends as {found.status.phase}: {found.status.message}")
-    found.check_rest()
-    before = len(found.writes)
-    found.run_for(600)
-    if len(found.writes) > before + 6:
-        found.fail(f"14: {found.writes[before:]} at rest")
+    comes_to_rest(found, rounds=60, afterwards=240)
+    stays_at_rest(found)
     needed = {c.key for p in found.plans.values() for c in p.copies}
     if not set(found.copies) <= needed:
         found.fail(f"25: {sorted(set(found.copies) - needed)} are left")

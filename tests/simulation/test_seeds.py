@@ -14,7 +14,7 @@ import pytest
 from headgate.api.rollout import RolloutSpec
 from headgate.decide import strategies
 from tests.simulation.shell.scenario import led, routed, timed
-from tests.simulation.world import Faults, World, blue_green, spec
+from tests.simulation.world import Faults, World, blue_green, comes_to_rest, spec, stays_at_rest
 
 pytestmark = pytest.mark.simulation
 
@@ -133,30 +133,14 @@ def one_history(seed: int) -> World:
 
 def calm(world: World) -> None:
     """Faults are off: the end is reached, the right one, and then kept."""
-    for _ in range(40):
-        world.run_for(60)
-        if world.status.paused:
-            world.person("resume")
-        elif world.status.phase == "Held":
-            world.person("abort")
-        elif "until someone promotes" in world.status.message:
-            world.person("promote")
-        elif world.status.phase in ("Healthy", "Degraded") and not world.people:
-            break
-    world.run_for(120)
-    if world.status.phase not in ("Healthy", "Degraded"):
-        world.fail(f"22: it ends as {world.status.phase}: {world.status.message}")
-    world.check_rest()
+    comes_to_rest(world)
     stable = world.status.stable
     judged = world.spec.gates or any(step.gate for step in strategies.of(world.spec).steps)
     overridden = any(a.verb == "override" and a.accepted for a in world.status.actions)
     if stable and judged and not overridden and world.quality.get(stable.pod_hash, 100.0) == 60.0:
         entry = next(h for h in reversed(world.status.history) if h.pod_hash == stable.pod_hash)
         world.fail(f"8: a bad version was promoted: {entry}")
-    before = len(world.writes)
-    world.run_for(600)
-    if len(world.writes) > before + 6:
-        world.fail(f"14: {world.writes[before:]} at rest")
+    stays_at_rest(world)
 
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, BATCH))

@@ -639,3 +639,29 @@ __all__ = [
     "spec",
     "template",
 ]
+
+
+def comes_to_rest(world: World, rounds: int = 40, afterwards: float = 120) -> None:
+    """Faults are off, and a person answers what waits for one: the end is reached."""
+    for _ in range(rounds):
+        world.run_for(60)
+        if world.status.paused:
+            world.person("resume")
+        elif world.status.phase == "Held":
+            world.person("abort")
+        elif "until someone promotes" in world.status.message:
+            world.person("promote")
+        elif world.status.phase in ("Healthy", "Degraded") and not world.people:
+            break
+    world.run_for(afterwards)
+    if world.status.phase not in ("Healthy", "Degraded"):
+        world.fail(f"22: it ends as {world.status.phase}: {world.status.message}")
+    world.check_rest()
+
+
+def stays_at_rest(world: World) -> None:
+    """Ten minutes without work for the operator."""
+    before = len(world.writes)
+    world.run_for(600)
+    if len(world.writes) > before + 6:
+        world.fail(f"14: {world.writes[before:]} at rest")
