@@ -22,6 +22,8 @@ _LIGHT_CONTROLLERS = {
     "concurrent-namespace-syncs": "25",
     "concurrent-gc-syncs": "40",
     "concurrent-serviceaccount-token-syncs": "25",
+    # Autoscalers look once in 15 seconds otherwise.
+    "horizontal-pod-autoscaler-sync-period": "1s",
 }
 _LIGHT_SCHEDULER = {"kube-api-qps": "500", "kube-api-burst": "1000"}
 _LIGHT_API = {
