@@ -46,9 +46,10 @@ headgate_make_venv() {
   touch "$VENV/.complete"
 }
 
+# headgate_venv [LOCK]: the environment of requirements-dev.lock, or of another lock of this folder.
 headgate_venv() {
   local base lock digest
-  lock="$HEADGATE_ROOT/requirements-dev.lock"
+  lock="$HEADGATE_ROOT/${1:-requirements-dev.lock}"
   base="$(headgate_base_python)" || return
   digest="$("$base" -c '
 import hashlib, sys, sysconfig
