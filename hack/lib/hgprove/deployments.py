@@ -38,7 +38,9 @@ SETTLE = 1.5
 """Seconds after the end in which nothing may change any more."""
 GRACE = 30.0
 """Seconds in which what is heard of late, or cleared away after the end, has to be in order."""
-CLEARING = 30.0
+CLEARING = 60.0
+"""Seconds in which a deleted Rollout has to be gone: a list that hangs, be it for another release of the same
+operator, takes a quarter of that."""
 STORY_LINES = 60
 LOG_LINES = 15
 RESOURCES = ("rollouts", "replicasets", "services", "httproutes", "controllerrevisions", "endpointslices")
