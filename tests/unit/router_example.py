@@ -195,9 +195,10 @@ KINDS = ("setHeaderRoute", "setMirrorRoute")
 
 
 def step(kind: str, value: str = "next", name: str = "") -> Object:
-    """A step that sets a route for requests with a header of this value."""
+    """A step that sets a route for requests with a header of this value; each kind has a header of its own."""
+    header = "x-version" if kind == "setHeaderRoute" else "x-copied"
     route: Object = {"name": name or kind.lower()}
-    route["match"] = [{"headerName": "x-version", "headerValue": {"exact": value}}]
+    route["match"] = [{"headerName": header, "headerValue": {"exact": value}}]
     return {kind: route | ({"percentage": 20} if kind == "setMirrorRoute" else {})}
 
 

@@ -281,3 +281,106 @@ def test_what_a_server_adds_makes_no_difference() -> None:
     assert example.subject.read(strategy, led, example.target).managed == keys_of(all_of([a_step()]))
     ours["matches"][0]["path"]["value"] = "/a"
     assert example.subject.read(strategy, led, example.target).managed == (unknown("beta"),)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Requests that a route by header and a mirror both match
+# --------------------------------------------------------------------------------------------------------------------
+
+SPECIFIC = ["HTTPRoute", "HTTPProxy without a mirror"]
+"""Examples of routers that serve the rule that asks for most, wherever it stands."""
+TESTERS = a_step("testers", headerName="x-tester", headerValue=EXACT)
+ASKED: dict[str, Any] = {"path": "/checkout/a", "x-a": "a", "x-tester": "a"}
+"""What a tester's requests have, and the examples' claimed rules ask for."""
+COPIED: dict[str, tuple[dict[str, Any], Object]] = {
+    "a path": ({"path": {"prefix": "/checkout/a"}}, {}),
+    "a header": ({"headerName": "x-copy", "headerValue": EXACT}, {"x-copy": "a"}),
+    "a parameter": ({"queryName": "q", "queryValue": EXACT, "path": {"exact": "/checkout/a"}}, {"q": "a"}),
+}
+"""What a mirror may ask for, and what requests that are copied have besides."""
+
+
+def asked_by(rule: Object) -> list[Object]:
+    """All that a rule asks for, for each of its matches, with the path and how much of it is asked for."""
+    if "services" in rule:
+        conditions = rule.get("conditions", [])
+        kind, path = next(((k, c[k]) for c in conditions for k in ("prefix", "exact") if k in c), ("prefix", "/"))
+        named = [c.get("header") or c["queryParameter"] for c in conditions if not {"prefix", "exact"} & c.keys()]
+        return [{c["name"]: c.get("exact") for c in named} | {"path": (kind == "exact", path)}]
+    found = []
+    for match in rule.get("matches", [{}]):
+        path = match.get("path", {"type": "PathPrefix", "value": "/"})
+        named = [*match.get("headers", []), *match.get("queryParams", [])]
+        found.append({c["name"]: c["value"] for c in named} | {"path": (path["type"] == "Exact", path["value"])})
+    return found
+
+
+def served(obj: Object, request: Object) -> str:
+    """Who gets a request: `canary`, `copied` for both, or the claimed rule's `shared`; as Envoy's gateways choose."""
+    rules = obj["spec"].get("rules") or obj["spec"]["routes"]
+    best: list[tuple[Any, Object]] = []
+    for rule in rules:
+        for one in asked_by(rule):
+            exact, path = one["path"]
+            there = request["path"] == path if exact else request["path"].startswith(path)
+            if there and all(request.get(k) and v in (None, request[k]) for k, v in one.items() if k != "path"):
+                best.append(((exact, len(path), len(one)), rule))
+    most = max(key for key, _ in best)
+    first, *more = [rule for key, rule in best if key == most]
+    assert not more or "rules" in obj["spec"], "the order decides, and routes of an HTTPProxy have none"
+    mirrors = [f for f in first.get("filters", []) if "requestMirror" in f]
+    if mirrors or any(to.get("mirror") for to in first.get("services", [])):
+        return "copied"
+    names = {to["name"] for to in first.get("backendRefs") or first["services"]}
+    return "canary" if names == {"checkout-canary"} else "shared"
+
+
+@pytest.mark.parametrize("name", SPECIFIC)
+@pytest.mark.parametrize("copied", COPIED)
+@pytest.mark.parametrize("first", ["canary", "copied"])
+def test_requests_that_two_routes_match_are_of_the_first_one(name: str, copied: str, first: str) -> None:
+    """However much the other one asks for; requests that only one of them matches are its own."""
+    example, (match, besides) = EXAMPLES[name], COPIED[copied]
+    mirror = a_step("shadow", "setMirrorRoute", **match)
+    steps = [TESTERS, mirror] if first == "canary" else [mirror, TESTERS]
+    led = written(example, example.obj, *steps)
+    assert served(led, ASKED | besides) == first
+    assert served(led, {**ASKED, "path": "/checkout/b"}) == "canary"
+    assert served(led, {k: v for k, v in (ASKED | besides).items() if k != "x-tester"}) == "copied"
+    assert served(led, {k: v for k, v in ASKED.items() if k != "x-tester"} | {"path": "/checkout/b"}) == "shared"
+    strategy = canary_of(example, *steps)
+    assert example.subject.unable(strategy, example.obj, example.target) == ""
+    assert example.subject.read(strategy, led, example.target).managed == keys_of(all_of(steps))
+
+
+@pytest.mark.parametrize("name", [*SPECIFIC, "GRPCRoute"])
+def test_route_is_what_it_was_when_the_other_one_is_taken_out(name: str) -> None:
+    """What both asked for goes with the one that it was for; until then a rule without it is not what was written."""
+    example, mirror = EXAMPLES[name], a_step("shadow", "setMirrorRoute", **COPIED["a header"][0])
+    strategy = canary_of(example, TESTERS, mirror)
+    alone = written(example, example.obj, TESTERS)
+
+    def then(obj: Object, *steps: Step) -> Object:
+        patch = example.subject.set_weight(strategy, obj, example.target, 0, all_of(steps))
+        found: Object = jsonpatch.apply_patch(obj, patch)
+        return found
+
+    both = then(alone, TESTERS, mirror)
+    assert both == written(example, example.obj, TESTERS, mirror)
+    assert then(both, TESTERS) == alone
+    assert then(both) == example.obj
+    key = "rules" if "rules" in both["spec"] else "routes"
+    ours = [rule for rule in both["spec"][key] if rule not in example.obj["spec"][key]]
+    stripped = copy.deepcopy(both)
+    stripped["spec"][key] = [r for r in both["spec"][key] if r not in ours[:-1]]
+    stripped["spec"][key][1:1] = [r for r in alone["spec"][key] if r not in example.obj["spec"][key]]
+    found = example.subject.read(strategy, stripped, example.target).managed
+    assert found == (unknown("testers"), keys_of(all_of([mirror]))[0])
+
+
+def test_two_routes_for_the_same_requests_are_refused_where_nothing_tells_them_apart() -> None:
+    """Routes of an HTTPProxy have no order: of two that ask for the same, Contour serves the last one it reads."""
+    example = EXAMPLES["HTTPProxy without a mirror"]
+    mirror = a_step("shadow", "setMirrorRoute", headerName="x-tester", headerValue=EXACT)
+    why = example.subject.unable(canary_of(example, TESTERS, mirror), example.obj, example.target)
+    assert why.startswith('spec.strategy.canary.steps[0].setHeaderRoute: the route "testers" has all requests')

@@ -74,6 +74,18 @@ def after(steps: Iterable[Step]) -> tuple[ManagedRoute, ...]:
     return tuple(found.values())
 
 
+def together(steps: Iterable[Step]) -> dict[tuple[ManagedRoute, tuple[ManagedRoute, ...]], None]:
+    """Each route that some of these steps sets, with those that stand after it, for each time of a release."""
+    done: list[Step] = []
+    found: dict[tuple[ManagedRoute, tuple[ManagedRoute, ...]], None] = {}
+    for step in steps:
+        done.append(step)
+        if set_by(step) is not None:
+            there = after(done)
+            found |= dict.fromkeys((route, there[place + 1 :]) for place, route in enumerate(there))
+    return found
+
+
 def all_of(steps: Iterable[Step]) -> tuple[ManagedRoute, ...]:
     """Every route that some of these steps sets."""
     found = {route.key: route for step in steps if (route := set_by(step)) is not None}

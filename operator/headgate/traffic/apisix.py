@@ -82,10 +82,16 @@ class ApisixRouter(RuledRouter):
         return ""
 
     def rendered(
-        self, canary: Canary, target: Target, rule: Rule, route: ManagedRoute, namespace: Any
-    ) -> dict[str, Any] | str:
+        self,
+        canary: Canary,
+        target: Target,
+        rule: Rule,
+        route: ManagedRoute,
+        namespace: Any,
+        others: Sequence[ManagedRoute],
+    ) -> list[dict[str, Any]] | str:
         """The claimed rule for fewer requests, which all go to the canary; a greater priority puts it first."""
-        del target, namespace
+        del target, namespace, others  # All of ours lead to the canary.
         why = self.cannot(route)
         if why:
             return why
@@ -109,7 +115,7 @@ class ApisixRouter(RuledRouter):
         to_canary = next(entry for entry in entries(made, "backends") if _role(canary, entry) == "canary")
         priority = rule.get("priority")
         made["priority"] = (priority if isinstance(priority, int) else 0) + 1
-        return made | {"backends": [{**to_canary, "weight": FULL}]}
+        return [made | {"backends": [{**to_canary, "weight": FULL}]}]
 
     def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
         """A rule has to have a name."""

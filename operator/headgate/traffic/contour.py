@@ -96,22 +96,43 @@ class ContourRouter(RuledRouter):
         return ""
 
     def rendered(
-        self, canary: Canary, target: Target, rule: Rule, route: ManagedRoute, namespace: Any
-    ) -> dict[str, Any] | str:
-        """The claimed route for fewer requests: all to the canary, or shared out as before and copied besides."""
+        self,
+        canary: Canary,
+        target: Target,
+        rule: Rule,
+        route: ManagedRoute,
+        namespace: Any,
+        others: Sequence[ManagedRoute],
+    ) -> list[dict[str, Any]] | str:
+        """The claimed route for fewer requests: all to the canary, or shared out as before and copied besides.
+
+        The route that asks for most is served, and of two that ask for the same the last one.
+        """
         del target, namespace
-        conditions = _narrowed(list(entries(rule, "conditions")), route.match[0])
-        if conditions is None:
+        base = list(entries(rule, "conditions"))
+        asked = [_narrowed(base, route.match[0])]
+        for other in others:
+            inner = _narrowed(base, other.match[0])
+            both = None if inner is None else _narrowed(inner, route.match[0])
+            if both is not None and _alike(both, inner):
+                return (
+                    f'has all requests that "{other.name}" asks for, which would get none; correct one of the matches'
+                )
+            if both is not None and not any(_alike(both, one) for one in asked):
+                asked.append(both)
+        if asked[0] is None:
             return "matches nothing that the claimed route does; correct its match"
-        made = copy.deepcopy({k: v for k, v in rule.items() if k != "conditions"} | {"conditions": conditions})
-        services = list(entries(made, "services"))
+        services = list(entries(rule, "services"))
         to_canary = next(entry for entry in services if _role(canary, entry) == "canary")
         mirrors = [entry for entry in services if _role(canary, entry) == "mirror"]
-        if route.percentage is None:
-            return made | {"services": [{**to_canary, "weight": FULL}, *mirrors]}
-        if mirrors:
+        if route.percentage is not None and mirrors:
             return "cannot stand beside the mirror of the claimed route, because a route has one; remove one of them"
-        return made | {"services": [*services, {**to_canary, "weight": route.percentage, "mirror": True}]}
+        leads = (
+            [{**to_canary, "weight": FULL}, *mirrors]
+            if route.percentage is None
+            else [*services, {**to_canary, "weight": route.percentage, "mirror": True}]
+        )
+        return [copy.deepcopy({**rule, "conditions": conditions, "services": leads}) for conditions in asked]
 
     def mark(self, rule: Rule) -> tuple[str | int, ...]:
         """The last Service, of which the claimed route has others in that place."""
@@ -155,6 +176,11 @@ def _narrowed(base: Sequence[Mapping[str, Any]], item: RouteMatch) -> list[dict[
     kind, value = next(iter(paths[0].items())) if paths else ("prefix", EVERYTHING)
     path = inner_path(str(kind), str(value), item.path) if len(paths) <= 1 else None
     return None if path is None else [{path[0]: path[1]}, *(c for c in found if c not in paths)]
+
+
+def _alike(one: Sequence[Mapping[str, Any]] | None, other: Sequence[Mapping[str, Any]] | None) -> bool:
+    """Both ask for the same, in whatever order."""
+    return one is not None and other is not None and all(c in other for c in one) and all(c in one for c in other)
 
 
 def _excludes(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

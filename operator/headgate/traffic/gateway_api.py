@@ -82,14 +82,29 @@ class GatewayAPIRouter(RuledRouter):
         return "asks for a path, query or method, and a GRPCRoute can match headers only; match a header or cookie"
 
     def rendered(
-        self, canary: Canary, target: Target, rule: Rule, route: ManagedRoute, namespace: Any
-    ) -> dict[str, Any] | str:
-        """The claimed rule for fewer requests: all to the canary, or shared out as before and copied besides."""
+        self,
+        canary: Canary,
+        target: Target,
+        rule: Rule,
+        route: ManagedRoute,
+        namespace: Any,
+        others: Sequence[ManagedRoute],
+    ) -> list[dict[str, Any]] | str:
+        """The claimed rule for fewer requests: all to the canary, or shared out as before and copied besides.
+
+        The rule that asks for most is served, and only between two that ask for as much the first one.
+        """
         del target
         narrowed = _narrowed_http if self.resource.kind == "HTTPRoute" else _narrowed
+
+        def within(bases: Sequence[Mapping[str, Any]], one: ManagedRoute) -> list[dict[str, Any]]:
+            found = [narrowed(base, item) for item in one.match for base in bases]
+            return [match for match in found if match is not None]
+
         bases: list[Mapping[str, Any]] = list(entries(rule, "matches")) or [{}]
-        found = [narrowed(base, item) for item in route.match for base in bases]
-        matches = [match for match in found if match is not None]
+        matches = within(bases, route)
+        for other in others:
+            matches += [match for match in within(within(bases, other), route) if match not in matches]
         if not matches:
             return "matches nothing that the claimed rule does; correct its match"
         if len(matches) > MOST_MATCHES:
@@ -98,11 +113,11 @@ class GatewayAPIRouter(RuledRouter):
         refs = list(entries(made, "backendRefs"))
         to_canary = next(ref for ref in refs if _role(canary, ref, namespace) == "canary")
         if route.percentage is None:
-            return made | {"backendRefs": [{**to_canary, "weight": 1}]}
+            return [made | {"backendRefs": [{**to_canary, "weight": 1}]}]
         reference = {k: v for k, v in to_canary.items() if k in REFERENCE}
         mirror = {"backendRef": reference, "percent": route.percentage}
         filters = [*entries(made, "filters"), {"type": MIRROR, "requestMirror": mirror}]
-        return made | {"filters": filters}
+        return [made | {"filters": filters}]
 
     def mark(self, rule: Rule) -> tuple[str | int, ...]:
         """What it copies to, or leads to."""

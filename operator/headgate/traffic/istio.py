@@ -131,9 +131,16 @@ class IstioRouter(RuledRouter):
         return ""
 
     def rendered(
-        self, canary: Canary, target: Target, rule: Rule, route: ManagedRoute, namespace: Any
-    ) -> dict[str, Any] | str:
+        self,
+        canary: Canary,
+        target: Target,
+        rule: Rule,
+        route: ManagedRoute,
+        namespace: Any,
+        others: Sequence[ManagedRoute],
+    ) -> list[dict[str, Any]] | str:
         """The claimed route for fewer requests: all to the canary, or shared out as before and copied besides."""
+        del others  # The first route that matches is served.
         if _wanted(canary, target).protocol != "http":
             return "cannot be made of a TLS or TCP route, which knows no headers; use setWeight, or claim an HTTP route"
         bases: list[Mapping[str, Any]] = list(entries(rule, "match")) or [{}]
@@ -147,11 +154,11 @@ class IstioRouter(RuledRouter):
             to for to in listed if _role(canary, mapping(to, "destination").get("host"), namespace) == "canary"
         )
         if route.percentage is None:
-            return made | {"route": [{**to_canary, "weight": FULL}]}
+            return [made | {"route": [{**to_canary, "weight": FULL}]}]
         if "mirror" in made:
             return "cannot stand beside the field mirror of the claimed route; write that as an entry of its mirrors"
         mirror = {"destination": to_canary["destination"], "percentage": {"value": route.percentage}}
-        return made | {"mirrors": [*entries(made, "mirrors"), mirror]}
+        return [made | {"mirrors": [*entries(made, "mirrors"), mirror]}]
 
     def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
         """Istio keeps the names of HTTP routes, and the others are none of ours."""

@@ -3,6 +3,9 @@
 A rule of ours is the claimed rule again, for fewer requests: filters, timeouts and all else of it are the same. Where
 rules have names ours have one by which they are known; where they have none, or an older definition drops them, a rule
 is known by what it does: it leads to the canary Service by what a recorded step asks for.
+
+Of two routes the one that was set first has the requests that both match. A router that serves the rule which asks for
+most, wherever it stands, needs that said: the first one also asks for what both ask for.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from headgate.api.rollout import Canary
-from headgate.decide.managed import ManagedRoute, all_of, unknown
+from headgate.decide.managed import ManagedRoute, all_of, together, unknown
 from headgate.decide.types import RouteView
 from headgate.traffic.backends import FULL, Backends, percentage
 from headgate.traffic.parts import entries, mapping
@@ -42,11 +45,18 @@ class RuledRouter(WeightedRouter):
 
     @abstractmethod
     def rendered(
-        self, canary: Canary, target: Target, rule: Rule, route: ManagedRoute, namespace: Any
-    ) -> dict[str, Any] | str:
+        self,
+        canary: Canary,
+        target: Target,
+        rule: Rule,
+        route: ManagedRoute,
+        namespace: Any,
+        others: Sequence[ManagedRoute],
+    ) -> list[dict[str, Any]] | str:
         """A route of ours, without its name, made of the claimed rule; or what keeps it from being made.
 
-        The rule lists both Services, as a place must that can be worked with.
+        The rule lists both Services, as a place must that can be worked with. What it has in common with `others` is
+        its own, which needs more than its place only where another rule can win.
         """
 
     @abstractmethod
@@ -82,14 +92,7 @@ class RuledRouter(WeightedRouter):
         mine = self._mine(canary, obj, target) if obj is not None else ()
         if obj is None or not mine:
             return view
-        rules, index = self.rules(canary, obj, target), self._sound(canary, obj, target)
-        keys = []
-        for place, name in mine:
-            known = [r for r in all_of(canary.steps) if r.name == name] if index is not None and place < index else []
-            made = [(r, self._made(canary, obj, target, rules[index or 0], r)) for r in known]
-            same = [r.key for r, rule in made if not isinstance(rule, str) and self._same(rule, rules[place])]
-            keys.append(same[0] if same else unknown(name))
-        return replace(view, managed=tuple(keys))
+        return replace(view, managed=self._keys(canary, obj, target, mine))
 
     def set_weight(
         self,
@@ -115,7 +118,11 @@ class RuledRouter(WeightedRouter):
         if index is None or isinstance(found, str) or not (mine or routes):
             return patch
         rule = _weighted(self.rules(canary, obj, target)[index], found, weight)
-        made = [self._named(canary, obj, target, rule, route) for route in routes]
+        made = [
+            one
+            for place, route in enumerate(routes)
+            for one in self._named(canary, obj, target, rule, route, routes[place + 1 :])
+        ]
         rules = self.rules(canary, obj, target)
         there = [rules[place] for place, _ in mine if place < index]
         if len(mine) == len(there) == len(made) and all(map(self._same, made, there)):
@@ -134,7 +141,8 @@ class RuledRouter(WeightedRouter):
         if index is None:
             return ""  # What is wrong with the place is said by `read`.
         rule = self.rules(canary, obj, target)[index]
-        return unable(canary, lambda route: _why(self._made(canary, obj, target, rule, route)))
+        found = [(r, _why(self._made(canary, obj, target, rule, r, later))) for r, later in together(canary.steps)]
+        return unable(canary, lambda route: next((why for r, why in found if r == route and why), ""))
 
     # ------------------------------------------------------------------------------------------------ ours
 
@@ -161,17 +169,57 @@ class RuledRouter(WeightedRouter):
         ]
         return [(index, name) for index, name in found if name]
 
+    def _keys(
+        self, canary: Canary, obj: Mapping[str, Any], target: Target, mine: Sequence[tuple[int, str]]
+    ) -> tuple[str, ...]:
+        """The routes that our rules are, the last one first, because a rule depends on the routes after it."""
+        rules, index = self.rules(canary, obj, target), self._sound(canary, obj, target)
+        keys: list[str] = []
+        later: list[ManagedRoute] = []
+        left = list(mine)
+        while left:
+            place, name = left[-1]
+            known = [r for r in all_of(canary.steps) if r.name == name] if index is not None and place < index else []
+            found = ""
+            length = 1
+            for route in known:
+                made = self._made(canary, obj, target, rules[index or 0], route, later)
+                if isinstance(made, str):
+                    continue
+                there = [rules[at] for at, _ in left[-len(made) :]]
+                if len(there) == len(made) and all(map(self._same, made, there)):
+                    found, length, known = route.key, len(made), [route]
+                    break
+            keys.insert(0, found or unknown(name))
+            later[:0] = known[:1]
+            del left[-length:]
+        return tuple(keys)
+
     def _made(
-        self, canary: Canary, obj: Mapping[str, Any], target: Target, rule: Rule, route: ManagedRoute
-    ) -> dict[str, Any] | str:
-        made = self.rendered(canary, target, rule, route, mapping(obj, "metadata").get("namespace"))
+        self,
+        canary: Canary,
+        obj: Mapping[str, Any],
+        target: Target,
+        rule: Rule,
+        route: ManagedRoute,
+        later: Sequence[ManagedRoute],
+    ) -> list[dict[str, Any]] | str:
+        """The rules of a route before these others; those that do the same as it does make no difference."""
+        others = [other for other in later if other.percentage != route.percentage]
+        made = self.rendered(canary, target, rule, route, mapping(obj, "metadata").get("namespace"), others)
         head = self.called(canary, target)
-        return made if isinstance(made, str) or not head else {"name": f"{head}.{route.name}", **made}
+        return made if isinstance(made, str) or not head else [{"name": f"{head}.{route.name}", **one} for one in made]
 
     def _named(
-        self, canary: Canary, obj: Mapping[str, Any], target: Target, rule: Rule, route: ManagedRoute
-    ) -> dict[str, Any]:
-        made = self._made(canary, obj, target, rule, route)
+        self,
+        canary: Canary,
+        obj: Mapping[str, Any],
+        target: Target,
+        rule: Rule,
+        route: ManagedRoute,
+        later: Sequence[ManagedRoute],
+    ) -> list[dict[str, Any]]:
+        made = self._made(canary, obj, target, rule, route, later)
         if isinstance(made, str):
             raise ValueError(f'{self.resource.kind} {target.name}: the route "{route.name}" {made}')  # noqa: TRY004  of the object
         return made
@@ -212,7 +260,7 @@ def _at(value: Any, path: Sequence[str | int]) -> Any:
     return value
 
 
-def _why(made: dict[str, Any] | str) -> str:
+def _why(made: list[dict[str, Any]] | str) -> str:
     return made if isinstance(made, str) else ""
 
 
