@@ -4,9 +4,12 @@ import asyncio
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.e2e.account import PROPERTY, table
 
 KINDS = ("unit", "simulation", "api", "e2e")
 SECONDS = {"api": 180, "e2e": 900}
@@ -74,12 +77,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneCluste
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count the cases that each router passed, and repeat which lint failed: its output scrolled away long ago."""
-    passed = terminalreporter.stats.get("passed", [])
-    routers = Counter(str(value) for report in passed for key, value in report.user_properties if key == "router")
+    """Tell what the tests have measured, and repeat which lint failed: its output scrolled away long ago."""
+    routers = Counter(map(str, _told(terminalreporter, "router", "passed")))
     if routers:
         each = ", ".join(f"{name} {number}" for name, number in sorted(routers.items()))
         terminalreporter.line(f"router conformance: {routers.total()} cases passed ({each})")
+    if rows := table(_told(terminalreporter, PROPERTY, "passed", "failed")):
+        terminalreporter.section("real traffic: seconds from the change of the template to the end of the release")
+        for row in rows:
+            terminalreporter.line(row)
     if failed := os.environ.get("HEADGATE_LINT_FAILED"):
         terminalreporter.section("lint failed", red=True)
         terminalreporter.line(f"{failed}: the findings are above the first test", red=True)
+
+
+def _told(terminalreporter: pytest.TerminalReporter, key: str, *outcomes: str) -> list[Any]:
+    """What tests that ended so have recorded under a name."""
+    reports = [report for outcome in outcomes for report in terminalreporter.stats.get(outcome, [])]
+    return [value for report in reports for name, value in report.user_properties if name == key]

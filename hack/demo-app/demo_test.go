@@ -237,6 +237,25 @@ func TestLoadSendsHost(t *testing.T) {
 	}
 }
 
+// The header that is asked for is sent along with each request, and what is none is refused.
+func TestLoadSendsHeader(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set(versionHeader, r.Header.Get("X-Tester")) }))
+	defer server.Close()
+	options, err := parseLoadOptions([]string{"--url", server.URL, "--rate", "50", "--duration", "200ms", "--header", "X-Tester: yes"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, _ := runLoad(t, options)
+	if end.Total.Versions["yes"]["200"] != end.Total.Requests {
+		t.Errorf("unexpected headers: %v", end.Total.Versions)
+	}
+	for _, text := range []string{"X-Tester", ": yes", "X Tester: yes"} {
+		if _, err := parseLoadOptions([]string{"--header", text}); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
 // Percentiles are nearest ranks.
 func TestPercentile(t *testing.T) {
 	values := []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}

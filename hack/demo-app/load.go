@@ -34,6 +34,7 @@ const (
 type loadOptions struct {
 	url      *url.URL
 	host     string
+	header   headerFlag
 	rate     float64
 	duration time.Duration
 	timeout  time.Duration
@@ -67,6 +68,7 @@ func parseLoadOptions(args []string) (loadOptions, error) {
 	flags := flag.NewFlagSet("demo-app load", flag.ContinueOnError)
 	target := flags.String("url", "http://127.0.0.1:8080/", "where to send requests: a loopback address")
 	flags.StringVar(&options.host, "host", "", "the Host header, by which a gateway finds the route")
+	flags.Var(&options.header, "header", "one more header of each request, as in `NAME: VALUE`")
 	flags.Float64Var(&options.rate, "rate", 100, fmt.Sprintf("requests per second, at most %d", maxRate))
 	flags.DurationVar(&options.duration, "duration", time.Minute, fmt.Sprintf("how long, at most %s", maxDuration))
 	flags.DurationVar(&options.timeout, "timeout", 5*time.Second, "when to give up on one request")
@@ -91,6 +93,20 @@ func parseLoadOptions(args []string) (loadOptions, error) {
 	var err error
 	options.url, err = loopbackURL(*target)
 	return options, err
+}
+
+// headerFlag is a header as it is written on a command line.
+type headerFlag struct{ name, value string }
+
+func (h *headerFlag) String() string { return h.name + ": " + h.value }
+
+func (h *headerFlag) Set(text string) error {
+	name, value, found := strings.Cut(text, ":")
+	h.name, h.value = strings.TrimSpace(name), strings.TrimSpace(value)
+	if !found || h.name == "" || strings.ContainsAny(h.name, " \t") {
+		return fmt.Errorf("%q is no header; write it as in \"X-Tester: yes\"", text)
+	}
+	return nil
 }
 
 // loopbackURL refuses every target that is not this machine's loopback: load on any other is never intended.
@@ -197,6 +213,9 @@ func send(client *http.Client, options loadOptions, phase string, started, due t
 	}
 	if options.host != "" {
 		request.Host = options.host
+	}
+	if options.header.name != "" {
+		request.Header.Set(options.header.name, options.header.value)
 	}
 	response, err := client.Do(request)
 	if err == nil {

@@ -22,10 +22,15 @@ class ProxiedShop(Shop):
                 }
         return [self._proxy(item) if item["kind"] == "HTTPRoute" else item for item in found]
 
-    def weights(self) -> dict[str, int]:
-        """The weights of the route as it is stored."""
+    def rules(self) -> list[Json]:
+        """The routes of the HTTPProxy as they are stored."""
         proxy = self.cluster.get("httpproxy", self.name, self.namespace) or {}
-        return {each["name"]: each.get("weight", 0) for each in proxy["spec"]["routes"][0]["services"]}
+        found: list[Json] = proxy["spec"]["routes"]
+        return found
+
+    def weights(self) -> dict[str, int]:
+        """The weights of the first of them."""
+        return {each["name"]: each.get("weight", 0) for each in self.rules()[0]["services"]}
 
     def _accepted(self) -> bool:
         proxy = self.cluster.get("httpproxy", self.name, self.namespace) or {}

@@ -11,7 +11,7 @@ from hack.lib.hgdemo.judging import TIME_TO_SAFE
 from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.waiting import until
 from hack.lib.hgdemo.watching import Seen, Watch
-from tests.e2e.proxied import ProxiedShop
+from tests.e2e.strategies import by_header, by_pods, http_proxy, in_place
 from tests.e2e.town import QUICK_GATE, ROLLOUT, Lab, Town, town
 
 Scenario = Callable[[Lab], None]
@@ -21,7 +21,7 @@ HELD_FOR = 6.0
 
 def good_version(lab: Lab) -> None:
     """A live Deployment is adopted and a good version promoted under load: each step has its share, nothing fails."""
-    with town(lab, "good") as here:
+    with town(lab, "good", strategy="canary, HTTPRoute") as here:
         since = time.time()
         end = here.release("v2")
         assert here.outcome() == ("Promoted", "Healthy"), end.line
@@ -36,7 +36,7 @@ def good_version(lab: Lab) -> None:
 
 def bad_version(lab: Lab) -> None:
     """A bad version is taken back by itself; from then on no request reaches it and nothing refers to it."""
-    with town(lab, "bad") as here:
+    with town(lab, "bad", strategy="canary, HTTPRoute") as here:
         end = here.release("v2", fail_ratio=0.2)
         assert here.outcome() == ("Rejected", "Degraded"), end.line
         bad = end.status.history[-1].pod_hash
@@ -51,22 +51,7 @@ def bad_version(lab: Lab) -> None:
             f"{last - failed:.1f} s from the first failed measurement to the last request"
         )
         _until_gone(here, bad)
-        here.expect_no_failure(of="v2")
-
-
-def http_proxy(lab: Lab) -> None:
-    """Behind an HTTPProxy a good version is promoted and a bad one taken back, and neither costs a request."""
-    with town(lab, "proxied", kind=ProxiedShop) as here:
-        since = time.time()
-        end = here.release("v2")
-        assert here.outcome() == ("Promoted", "Healthy"), end.line
-        assert end.condition("TrafficInSync")[:2] == ("True", "Served"), end.line
-        here.expect_share("v2", since, weights={20, 50})
-        end = here.release("v3", fail_ratio=0.2)
-        assert here.outcome() == ("Rejected", "Degraded"), end.line
-        here.expect_only("v2")
-        here.expect_home()
-        here.expect_no_failure(of="v3")
+        here.expect_no_failure()
 
 
 def no_traffic(lab: Lab) -> None:
@@ -156,7 +141,7 @@ def deletion_in_mid_release(lab: Lab) -> None:
 def blue_green(lab: Lab) -> None:
     """Under load one version is switched to and promoted, the next one taken back; no request is lost to that."""
     strategy = Shop(lab.cluster, "switched").objects("blue-green.yaml")[0]["spec"]["strategy"]
-    with town(lab, "switched", rollout={"strategy": strategy, "gates": []}) as here:
+    with town(lab, "switched", rollout={"strategy": strategy, "gates": []}, strategy="blue-green") as here:
         end = here.release("v2")
         assert here.outcome() == ("Promoted", "Healthy"), end.line
         assert {s.status.weights.observed for s in here.watch.seen} == {0, 100}
@@ -170,13 +155,16 @@ def blue_green(lab: Lab) -> None:
         here.expect_only("v2")
         here.expect_home()
         _until_gone(here, bad)
-        here.expect_no_failure(of="v3")
+        here.expect_no_failure()
 
 
 SCENARIOS: dict[str, Scenario] = {
+    "the number of pods is the weight": by_pods,
+    "a StatefulSet in place": in_place,
+    "by header and mirrored": by_header,
+    "behind an HTTPProxy": http_proxy,
     "a good version is promoted": good_version,
     "a bad version is taken back": bad_version,
-    "behind an HTTPProxy": http_proxy,
     "a version without traffic is held": no_traffic,
     "bad references move nothing": bad_references,
     "a query that does not parse holds": nonsense_query,

@@ -67,7 +67,7 @@ def _killed_bad(lab: Lab) -> None:
         end = here.release("v2", fail_ratio=0.3, timeout=200)
         assert here.outcome() == ("Rejected", "Degraded"), end.line
         here.expect_only("release-1")
-        here.expect_no_failure(of="v2")
+        here.expect_no_failure()
         here.expect_home()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.traffic import Request, Traffic, describe
 from hack.lib.hgdemo.waiting import Trouble
 from hack.lib.hgdemo.watching import Seen, Watch
+from tests.e2e.account import Account
 
 QUICK_GATE: dict[str, Any] = {"interval": "2s", "initialDelay": "4s", "count": 2, "failureLimit": 0}
 """The example's gate in less time; its success rate and its minimum of requests are the same."""
@@ -33,6 +34,8 @@ class Lab:
     program: Path
     image: str
     keep: bool
+    accounts: list[Account] = field(default_factory=list)
+    """What came of the strategies that were shown."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,32 @@ class Town:
     watch: Watch
     began: float
     """Wall time from which on the gateway served the application: before that Headgate has no part in it."""
+    account: Account
+    bad: set[str] = field(default_factory=set)
+    """The versions that answer with failures of their own."""
+    others: list[Traffic] = field(default_factory=list)
+    """More users, who send a header of theirs."""
 
     @property
     def cluster(self) -> Cluster:
         """The cluster that it is in."""
         return self.shop.cluster
+
+    def joined_by(self, header: str) -> Traffic:
+        """More users: their requests have one more header, as `NAME: VALUE`, and count like all others."""
+        folder = self.users.folder / f"others-{len(self.others) + 1}"
+        fresh = Traffic(
+            self.users.program, self.users.url, self.users.host, folder, rate=self.users.rate, header=header
+        )
+        self.others.append(fresh)
+        fresh.start("all")
+        fresh.flows()
+        return fresh
+
+    def pause(self) -> None:
+        """No more requests; the record is complete."""
+        for each in (self.users, *self.others):
+            each.pause()
 
     def adopted(self, *, timeout: float = 60) -> Seen:
         """Wait until the Deployment is adopted and at rest."""
@@ -56,9 +80,19 @@ class Town:
             "adopted", lambda s: s.status.phase == "Healthy" and bool(s.status.history), timeout=timeout
         )
 
-    def release(self, version: str, *, fail_ratio: float = 0, timeout: float = 150) -> Seen:
-        """Release a version and wait for the end of it."""
-        return self.watch.at_rest(self.shop.release(version, fail_ratio=fail_ratio), timeout=timeout)
+    def release(
+        self, version: str, *, fail_ratio: float = 0, timeout: float = 150, meanwhile: Callable[[], None] | None = None
+    ) -> Seen:
+        """Release a version, do something meanwhile, and wait for the end of it."""
+        if fail_ratio:
+            self.bad.add(version)
+        since = time.time()
+        generation = self.shop.release(version, fail_ratio=fail_ratio)
+        if meanwhile is not None:
+            meanwhile()
+        end = self.watch.at_rest(generation, timeout=timeout)
+        self.account.ended(end.status.history[-1].outcome, end.at - since)
+        return end
 
     def outcome(self) -> tuple[str, str]:
         """How the last attempt ended, and the phase."""
@@ -67,19 +101,28 @@ class Town:
         assert last.status.history, last.line
         return last.status.history[-1].outcome, last.status.phase
 
-    def expect_no_failure(self, *, of: str = "") -> None:
-        """Every request was answered well, but for the own answers of one version that is bad."""
-        sent = self.users.since(self.began)
-        failed = [each for each in sent if each.failed and not (of and each.version == of)]
+    def expect_no_failure(self) -> None:
+        """Every request was answered well, but for the own answers of the versions that are bad."""
+        sent, lost = self._sent_and_lost()
         assert sent, "no request was sent"
-        assert not failed, f"{len(failed)} of {len(sent)} requests failed: {_when(failed, self.watch)}"
+        assert not lost, f"{len(lost)} of {len(sent)} requests failed: {_when(lost, self.watch)}"
+
+    def close(self) -> None:
+        """Put into the account what became of all requests."""
+        sent, lost = self._sent_and_lost()
+        self.account.requests, self.account.lost = len(sent), len(lost)
+
+    def _sent_and_lost(self) -> tuple[list[Request], list[Request]]:
+        sent = [request for each in (self.users, *self.others) for request in each.since(self.began)]
+        return sent, [each for each in sent if each.failed and each.version not in self.bad]
 
     def expect_only(self, version: str) -> None:
-        """From now on one version answers, and all is well."""
+        """From now on one version answers, whoever asks, and all is well."""
         now = time.time()
-        self.users.recorded_until(now + AFTERWARDS)
-        others = [each for each in self.users.since(now) if each.version != version]
-        assert not others, f"only {version} should answer, but there were {describe(others)}"
+        for users in (self.users, *self.others):
+            users.recorded_until(now + AFTERWARDS)
+            others = [each for each in users.since(now) if each.version != version]
+            assert not others, f"only {version} should answer, but there were {describe(others)}"
 
     def expect_share(self, version: str, since: float, *, weights: set[int]) -> None:
         """In each time of a constant weight the version got that share of the requests."""
@@ -115,28 +158,35 @@ def town(
     rollout: dict[str, Any] | None = None,
     gate: dict[str, Any] | None = None,
     adopt: bool = True,
+    strategy: str = "",
     rate: float = RATE,
     kind: type[Shop] = Shop,
 ) -> Iterator[Town]:
-    """A namespace with an application under load, taken over by Headgate."""
+    """A namespace with an application under load, taken over by Headgate; `strategy` names what is shown by it."""
     lab.cluster.delete("namespace", namespace)
     shop = kind(lab.cluster, namespace, name=name)
     shop.deploy(replicas)
     users = Traffic(lab.program, lab.cluster.gateway, shop.host, lab.cluster.folder / namespace / name, rate=rate)
     users.start("all")
-    failed = True
+    here, failed = None, True
     try:
         users.flows()
         began = time.time()
         with Watch(lab.cluster, namespace, name) as watch:
-            here = Town(shop, users, watch, began)
+            here = Town(shop, users, watch, began, Account(strategy))
             if adopt:
                 shop.govern({"replicas": replicas, **(rollout or {})}, QUICK_GATE | (gate or {}))
                 here.adopted()
             yield here
+            here.pause()
+            here.expect_no_failure()
         failed = False
     finally:
         users.pause()
+        if here is not None:
+            here.pause()
+            here.close()
+            lab.accounts.append(here.account)
         # What went wrong can be looked at, where the cluster is kept.
         if not (failed and lab.keep):
             with contextlib.suppress(Trouble):

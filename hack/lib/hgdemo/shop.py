@@ -24,6 +24,11 @@ class Shop:
     image: str = APPLICATION_IMAGE
 
     @property
+    def workload(self) -> str:
+        """The kind of what Git has the template in."""
+        return "deployment"
+
+    @property
     def host(self) -> str:
         """The host name by which the gateway finds its route."""
         return f"{self.name}.{self.namespace}.example"
@@ -43,11 +48,11 @@ class Shop:
         self.cluster.namespace(self.namespace)
         objects = self.objects("application.yaml")
         for item in objects:
-            if item["kind"] == "Deployment":
+            if item["kind"].lower() == self.workload:
                 item["spec"]["replicas"] = replicas
         self.cluster.apply(objects)
         where = f"--namespace={self.namespace}"
-        self.cluster.kubectl("rollout", "status", f"deployment/{self.name}", where, "--timeout=90s", timeout=100)
+        self.cluster.kubectl("rollout", "status", f"{self.workload}/{self.name}", where, "--timeout=90s", timeout=100)
         until("an accepted HTTPRoute", self._accepted, timeout=30)
 
     def govern(self, change: Json | None = None, gate: Json | None = None) -> None:
@@ -61,26 +66,24 @@ class Shop:
         self.cluster.apply(objects)
 
     def release(self, version: str, *, fail_ratio: float = 0) -> int:
-        """Change the Deployment's template to another version; gives the generation of that change."""
-        env = "/spec/template/spec/containers/0/env"
-        change = [
-            {"op": "test", "path": f"{env}/0/name", "value": "VERSION"},
-            {"op": "replace", "path": f"{env}/0/value", "value": version},
-            {"op": "test", "path": f"{env}/1/name", "value": "FAIL_RATIO"},
-            {"op": "replace", "path": f"{env}/1/value", "value": str(fail_ratio)},
-        ]
-        changed = self.cluster.patch("deployment", self.name, self.namespace, change)
+        """Change the workload's template to another version; gives the generation of that change."""
+        change = [*self._version(version), *_variable(1, "FAIL_RATIO", str(fail_ratio))]
+        changed = self.cluster.patch(self.workload, self.name, self.namespace, change)
         return int(changed["metadata"]["generation"])
 
     def patch(self, change: Json) -> None:
         """Change the Rollout's spec by a merge patch."""
         self.cluster.patch("rollouts.headgate.dev", self.name, self.namespace, {"spec": change})
 
-    def weights(self) -> dict[str, int]:
-        """The weights of the route as it is stored."""
+    def rules(self) -> list[Json]:
+        """The rules of the route as they are stored."""
         route = self.cluster.get("httproute", self.name, self.namespace) or {}
-        backends = route["spec"]["rules"][0]["backendRefs"]
-        return {each["name"]: each.get("weight", 1) for each in backends}
+        found: list[Json] = route["spec"]["rules"]
+        return found
+
+    def weights(self) -> dict[str, int]:
+        """The weights of the first of them."""
+        return {each["name"]: each.get("weight", 1) for each in self.rules()[0]["backendRefs"]}
 
     def selected(self) -> dict[str, str]:
         """The revision that each of the two Services selects; empty where it selects none."""
@@ -88,8 +91,20 @@ class Shop:
         found = {name: self.cluster.get("service", name, self.namespace) or {} for name in services}
         return {name: item["spec"]["selector"].get("headgate.dev/revision", "") for name, item in found.items()}
 
+    def _version(self, version: str) -> list[Json]:
+        return _variable(0, "VERSION", version)
+
     def _accepted(self) -> bool:
         route = self.cluster.get("httproute", self.name, self.namespace) or {}
         parents = route.get("status", {}).get("parents", [])
         held = [{c["type"]: c["status"] for c in parent.get("conditions", [])} for parent in parents]
         return bool(held) and all(each.get("Accepted") == each.get("ResolvedRefs") == "True" for each in held)
+
+
+def _variable(place: int, name: str, value: str) -> list[Json]:
+    """The JSON patch that gives a variable of the container's environment another value."""
+    path = f"/spec/template/spec/containers/0/env/{place}"
+    return [
+        {"op": "test", "path": f"{path}/name", "value": name},
+        {"op": "replace", "path": f"{path}/value", "value": value},
+    ]

@@ -59,6 +59,8 @@ class Traffic:
     host: str
     folder: Path
     rate: float = 50
+    header: str = ""
+    """One more header that each request has, as `NAME: VALUE`."""
     requests: list[Request] = field(default_factory=list)
     _senders: list[_Sender] = field(default_factory=list)
 
@@ -70,6 +72,7 @@ class Traffic:
         self._control.write_text(phase)
         words = [str(self.program), "load", "--url", f"{self.url}/", "--host", self.host, "--rate", f"{self.rate:g}"]
         words += ["--duration", LONGEST, "--phase", phase, "--control", str(self._control), "--log", str(log)]
+        words += ["--header", self.header] if self.header else []
         process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
