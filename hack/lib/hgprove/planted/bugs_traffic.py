@@ -557,4 +557,14 @@ ROUTES = (
         tests=(f"{CONFORMS}::test_routes_leave_nothing_behind",),
         says="assert ",
     ),
+    Mutation(
+        id="mirror-before-testers",
+        breaks="A gateway that serves the rule which asks for most gives testers' requests to the mirror.",
+        belongs="7",
+        file="traffic/ruled.py",
+        old="        others = [other for other in later if other.percentage != route.percentage]",
+        new="        others: list[ManagedRoute] = []",
+        tests=("tests/unit/test_router_routes.py::test_requests_that_two_routes_match_are_of_the_first_one",),
+        says="assert 'copied' == 'canary'",
+    ),
 )
