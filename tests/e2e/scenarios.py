@@ -12,7 +12,7 @@ from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.waiting import until
 from hack.lib.hgdemo.watching import Seen, Watch
 from tests.e2e.strategies import by_header, by_pods, http_proxy, in_place
-from tests.e2e.town import QUICK_GATE, ROLLOUT, Lab, Town, town
+from tests.e2e.town import ENDPOINTS, QUICK_GATE, ROLLOUT, Lab, Town, town
 
 Scenario = Callable[[Lab], None]
 HELD_FOR = 6.0
@@ -152,7 +152,7 @@ def blue_green(lab: Lab) -> None:
         assert here.outcome() == ("Rejected", "Degraded"), end.line
         bad = end.status.history[-1].pod_hash
         assert any(each.version == "v3" for each in here.users.read()), "the users were switched to it"
-        here.expect_only("v2")
+        here.expect_only("v2", within=ENDPOINTS)
         here.expect_home()
         _until_gone(here, bad)
         here.expect_no_failure()

@@ -21,6 +21,8 @@ from tests.e2e.account import Account
 QUICK_GATE: dict[str, Any] = {"interval": "2s", "initialDelay": "4s", "count": 2, "failureLimit": 0}
 """The example's gate in less time; its success rate and its minimum of requests are the same."""
 RATE = 40.0
+ENDPOINTS = 1.0
+"""Seconds in which the gateway follows a Service that was switched: nobody tells, unlike of a route, when it has."""
 AFTERWARDS = 3.0
 """Seconds of requests that show that something stays so."""
 ROLLOUT = "rollouts.headgate.dev"
@@ -116,9 +118,9 @@ class Town:
         sent = [request for each in (self.users, *self.others) for request in each.since(self.began)]
         return sent, [each for each in sent if each.failed and each.version not in self.bad]
 
-    def expect_only(self, version: str) -> None:
-        """From now on one version answers, whoever asks, and all is well."""
-        now = time.time()
+    def expect_only(self, version: str, *, within: float = 0) -> None:
+        """From now on one version answers, whoever asks, and all is well; or not later than within some seconds."""
+        now = time.time() + within
         for users in (self.users, *self.others):
             users.recorded_until(now + AFTERWARDS)
             others = [each for each in users.since(now) if each.version != version]
