@@ -12,6 +12,7 @@ from typing import Any
 
 from hack.lib.hgdemo import judging
 from hack.lib.hgdemo.cluster import Cluster
+from hack.lib.hgdemo.record import Record
 from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.traffic import Request, Traffic, describe
 from hack.lib.hgdemo.waiting import Trouble
@@ -26,6 +27,8 @@ ENDPOINTS = 1.0
 AFTERWARDS = 3.0
 """Seconds of requests that show that something stays so."""
 ROLLOUT = "rollouts.headgate.dev"
+RECORDS = Path(__file__).resolve().parents[2] / "build" / "e2e"
+"""What each town leaves behind."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,10 @@ class Town:
         sent, lost = self._sent_and_lost()
         self.account.requests, self.account.lost = len(sent), len(lost)
 
+    def record(self) -> Record:
+        """What it looked like from outside, for `hack/pictures`."""
+        return Record.of(self.account.strategy or self.shop.namespace, self.users.read(), self.watch.seen, self.began)
+
     def _sent_and_lost(self) -> tuple[list[Request], list[Request]]:
         sent = [request for each in (self.users, *self.others) for request in each.since(self.began)]
         return sent, [each for each in sent if each.failed and each.version not in self.bad]
@@ -189,6 +196,7 @@ def town(
             here.pause()
             here.close()
             lab.accounts.append(here.account)
+            here.record().write(RECORDS / f"{namespace}.json")
         # What went wrong can be looked at, where the cluster is kept.
         if not (failed and lab.keep):
             with contextlib.suppress(Trouble):
