@@ -283,6 +283,22 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         ),
         pytest.param(ROLLING, "spec.configSnapshots", {}, "give a changed ConfigMap a new name", id="its copies"),
         pytest.param(ROLLOUT, "spec.configSnapshots", {"secrets": "yes"}, "must be of type boolean", id="copies"),
+        pytest.param(ROLLOUT, "spec.group", {}, "name: Required value", id="group without a name"),
+        pytest.param(ROLLOUT, "spec.group", {"name": "Release"}, "should match", id="name of a group"),
+        pytest.param(
+            ROLLOUT,
+            "spec.group",
+            {"name": "g", "after": [{"name": "checkout"}]},
+            "come after itself",
+            id="after itself",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.group",
+            {"name": "g", "after": [{"name": "cart", "namespace": "other"}]},
+            "needs an environment that lists both",
+            id="member elsewhere",
+        ),
         pytest.param(
             ROLLING, "spec.strategy.rolling.steps.0", {"pause": {}, "setBatch": 1}, "split it", id="two batch"
         ),
@@ -380,6 +396,13 @@ def test_example_of_routes_is_taken(light_cluster: LightCluster) -> None:
         pytest.param("spec.rollbackWindow", {"revisions": 8}, id="wide window"),
         pytest.param("spec.configSnapshots", {}, id="copies of ConfigMaps"),
         pytest.param("spec.configSnapshots", {"secrets": True, "configChangeTriggers": True}, id="copies of all"),
+        pytest.param("spec.group", {"name": "g"}, id="group"),
+        pytest.param("spec.group", {"name": "g", "after": [{"name": "cart"}, {"name": "web"}]}, id="after others"),
+        pytest.param(
+            "spec.group",
+            {"name": "g", "environment": "live", "after": [{"name": "checkout", "namespace": "other"}]},
+            id="after one elsewhere, of the same name",
+        ),
         pytest.param("spec.onNewRevision", "Supersede", id="supersede"),
         pytest.param("spec.onNewRevision", "Queue", id="queue"),
         pytest.param("spec.onNewRevision", "Reject", id="reject"),

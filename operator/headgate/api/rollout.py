@@ -21,6 +21,7 @@ from headgate.api.common import (
     Time,
 )
 from headgate.api.gate import GateRun
+from headgate.api.group import SELF_RULE, GroupProgress, ReleaseGroup
 from headgate.api.resource import PrinterColumn, Resource, Rule, Scale
 from headgate.api.routes import HeaderRoute, MirrorRoute
 
@@ -662,6 +663,8 @@ class RolloutSpec(Model):
     """Without it the steps are skipped for what was stable before and still has all its pods."""
     config_snapshots: ConfigSnapshots | None = None
     """Without it the pods of all revisions read the same ConfigMaps, as they are at the time."""
+    group: ReleaseGroup | None = None
+    """Without it the Rollout is released by itself."""
 
     model_config = Model.model_config | {
         "json_schema_extra": {
@@ -842,6 +845,7 @@ class RolloutStatus(Model):
     hold_message: Annotated[str, Field(max_length=1024)] = ""
     weights: Weights = Field(default_factory=Weights)
     paused: PersonPause | None = None
+    group: GroupProgress | None = None
     replicas: Count = 0
     ready_replicas: Count = 0
     available_replicas: Count = 0
@@ -891,6 +895,7 @@ ROLLOUT = Resource(
             "self.metadata.name.size() <= 40",
             "the name of a Rollout has at most 40 characters, because it is part of pod names",
         ),
+        Rule(*SELF_RULE),
         Rule(
             # The other way round nothing is left behind that the new spec does not name.
             "!has(oldSelf.spec.strategy.canary) || has(self.spec.strategy.canary) || !has(oldSelf.status) || "

@@ -28,6 +28,8 @@ class Cycle:
     stalled: tuple[str, str] | None = None
     """Reason and message of what a person must do."""
     adoption_wait: str = ""
+    waits: str = ""
+    """What the release group holds the release for, at whatever step."""
 
     @property
     def ways_back(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from headgate.api.common import MOST, Condition, to_time
 from headgate.api.gate import GateRun
+from headgate.api.group import GroupProgress, GroupVerdict
 from headgate.api.rollout import HistoryEntry, RejectedRevision, RevisionRef, RolloutStatus, Weights, WorkloadStatus
 
 EVIDENCE_INTERVAL = 30.0
@@ -65,7 +66,15 @@ def begin_run(
         paused=None,
         hold_message="",
         weights=Weights(observed=status.weights.observed),
+        group=_nothing_said(status.group),
     )
+
+
+def _nothing_said(group: GroupProgress | None) -> GroupProgress | None:
+    """To the group, of an attempt that begins."""
+    if group is None:
+        return None
+    return group.model_copy(update={"finished": 0, "through": None, "voted": False})
 
 
 def advance_step(status: RolloutStatus, now: float) -> RolloutStatus:
@@ -150,13 +159,30 @@ def back_to_stable(status: RolloutStatus, now: float) -> RolloutStatus:
 
 
 def reject(
-    status: RolloutStatus, reason: str, message: str, now: float, *, ways_back: int = WAYS_BACK
+    status: RolloutStatus,
+    reason: str,
+    message: str,
+    now: float,
+    *,
+    ways_back: int = WAYS_BACK,
+    verdict: GroupVerdict | None = None,
 ) -> RolloutStatus:
-    """The revision under way is taken back, remembered, and not tried again by itself."""
+    """The revision under way is taken back, remembered, and not tried again by itself.
+
+    Args:
+        status: the journal.
+        reason: in one CamelCase word.
+        message: why.
+        now: seconds since the epoch.
+        ways_back: how many of the revisions that were promoted last must stay in the history.
+        verdict: what the other members of the group are told; of a Rollout that is in one.
+    """
     run = running(status)
     if run is None:
         return status
     ended = end_run(status, "Rejected", message, now, ways_back=ways_back)
+    if ended.group is not None and verdict is not None:
+        ended = change(ended, group=ended.group.model_copy(update={"taken_back": verdict}))
     record = RejectedRevision(
         revision=run.revision,
         pod_hash=run.pod_hash,
@@ -208,6 +234,7 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         # Where somebody rewrites the weight, that it was served again is what lets the next rewrite count.
         bool(status.weights.reasserted) and status.weights.applied,
         status.paused,
+        status.group,
         status.collision_count,
         _noted(status.workload),
         status.orphaned,

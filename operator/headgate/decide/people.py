@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from headgate.api.common import to_time
 from headgate.api.rollout import ConsumedAction, PersonPause, RejectedRevision, RevisionRef, Step
-from headgate.decide import contest, journal, strategies, timeouts
+from headgate.decide import contest, group, journal, strategies, timeouts
 from headgate.decide.cycle import Cycle
 from headgate.decide.planning import find_plan, next_attempt
 from headgate.decide.types import ActionView, AnswerAction
@@ -98,6 +98,8 @@ def _promote(cycle: Cycle, action: ActionView) -> Answered:
         return False, f"step {index + 1} is not a pause; promote ends a pause, override passes a held gate"
     if cycle.status.paused or cycle.snapshot.spec.paused:
         return False, "the Rollout is paused as a whole; resume it first"
+    if group.finish(cycle, index + 1):
+        return True, f"the pause at step {index + 1} is over; the next step begins when the group is there"
     cycle.status = journal.advance_step(cycle.status, cycle.now)
     return True, f"the pause at step {index + 1} is over"
 
@@ -148,8 +150,14 @@ def _abort(cycle: Cycle, action: ActionView) -> Answered:
     over = cycle.status.current_step_index >= len(_plan_steps(cycle))
     if over and strategy.in_place and strategy.switched(cycle.snapshot, run.pod_hash):
         return False, "all pods are of it, so nothing leads back; put the older template back where it is kept"
+    if group.voted(cycle):
+        return False, (
+            "it is ready to be promoted with its group, and others may be already; abort the member that it waits for, "
+            "which takes all back, or undo it afterwards"
+        )
     why = f"aborted by {action.author}" + (f": {action.reason}" if action.reason else "")
-    cycle.status = journal.reject(cycle.status, "Aborted", why, cycle.now, ways_back=cycle.ways_back)
+    told = group.verdict(cycle, "Aborted")
+    cycle.status = journal.reject(cycle.status, "Aborted", why, cycle.now, ways_back=cycle.ways_back, verdict=told)
     cycle.note("Warning", "Rejected", f"revision {run.pod_hash} is taken back: {why}")
     return True, f"revision {run.pod_hash} is taken back"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from headgate.api.common import GROUP, LABEL_REVISION
 from headgate.api.values import dataclass
-from headgate.decide import configuration, strategies
+from headgate.decide import configuration, group, strategies
 from headgate.decide.mover import selected
 from headgate.decide.queries import problems_of, undivided
 from headgate.decide.types import Outcome, OutcomeKind, ServiceView, Snapshot
@@ -58,6 +58,8 @@ def find(snapshot: Snapshot) -> list[Problem]:
     found += [Problem("InvalidSpec", r.unable, blocks_running=False) for r in snapshot.routes if r.unable]
     found += _configuration(snapshot)
     found += _gates(snapshot)
+    wrong = [*group.faults(snapshot), *group.missing(snapshot)]
+    found += [Problem("InvalidSpec", text, blocks_running=False) for text in wrong]
     return found
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from headgate.api.common import to_epoch, to_time
 from headgate.api.gate import GateRun, QualityGateSpec
+from headgate.api.group import GroupVerdict
 from headgate.api.rollout import RevisionRef, Step
-from headgate.decide import canary, contest, copying, journal, resting, strategies, timeouts
+from headgate.decide import canary, contest, copying, group, journal, resting, strategies, timeouts
 from headgate.decide.asking import BACKGROUND
 from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
@@ -26,14 +27,15 @@ def release(cycle: Cycle) -> Action | None:
     run = journal.running(cycle.status)
     if run is None:
         return None
+    cycle.waits = group.fault(cycle)
     view = find_plan(cycle.snapshot, run)
     if view is None:
-        return _pin(cycle, run)
+        return resting.rest(cycle) if _goes_with(cycle) else _pin(cycle, run)
     plan = view.plan
     again = copying.anew(cycle, view)
     if again is not None:
         return again
-    if not _is_irrevocable(cycle, plan, run) and (_judge(cycle, plan, run) or _was_taken_back(cycle, run)):
+    if not _is_irrevocable(cycle, plan, run) and _taken_back(cycle, plan, run):
         return resting.rest(cycle)
     promoting = run.fast or cycle.status.current_step_index >= len(plan.steps)
     _find_move(cycle, plan, run, promoting=promoting)
@@ -53,6 +55,23 @@ def _is_irrevocable(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
     over = cycle.status.current_step_index >= len(plan.steps)
     there = _strategy(cycle).in_place and _strategy(cycle).switched(cycle.snapshot, run.pod_hash)
     return over and there and not canary.unproven_background(cycle, plan)
+
+
+def _taken_back(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
+    """Whether a verdict takes the attempt back: its own, unless others are promoted because of it, or another's."""
+    own = not group.voted(cycle)
+    return (own and _judge(cycle, plan, run)) or _goes_with(cycle) or (own and _was_taken_back(cycle, run))
+
+
+def _goes_with(cycle: Cycle) -> bool:
+    """Whether another member of its group was taken back."""
+    cause = group.taken_back(cycle)
+    if cause is None:
+        return False
+    told = group.verdict(cycle, group.TAKEN_BACK, cause)
+    _reject(cycle, group.TAKEN_BACK, group.why_taken_back(cycle, cause), told)
+    cycle.questions.clear()
+    return True
 
 
 def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
@@ -81,6 +100,14 @@ def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
     cycle.move = _strategy(cycle).next_move(cycle.snapshot, goal, cycle.now)
     if cycle.move.action is not None and cycle.move.action.exposure == "lower":
         return cycle.move.action
+    waits = cycle.waits or group.waits_to_begin(cycle)
+    if waits:
+        _hold(cycle, waits, f"beginning attempt {run.attempt} of revision {run.pod_hash}")
+        return cycle.move.action
+    if cycle.status.group is not None and cycle.status.progress_since is None:
+        # Its group held it until now; no time of its first step has passed.
+        time = to_time(cycle.now)
+        cycle.change(step_started_at=time, step_timer=None, progress_since=time)
     # Gates that are missing bar an attempt that would need them, not the way back.
     if any(p.blocks_running or not run.fast for p in cycle.problems):
         return None
@@ -162,7 +189,7 @@ def hold_reason(cycle: Cycle) -> str:
     if cycle.status.paused:
         why = f": {cycle.status.paused.reason}" if cycle.status.paused.reason else ""
         return f"paused by {cycle.status.paused.by}{why}"
-    return canary.held_gate(cycle) or contest.contested(cycle) or timeouts.held(cycle)
+    return canary.held_gate(cycle) or contest.contested(cycle) or timeouts.held(cycle) or cycle.waits
 
 
 def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, again: bool = False) -> None:
@@ -176,9 +203,8 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
         counted = contest.watch(cycle, allowed.weight, keys_of(allowed.routes))
     reason = hold_reason(cycle)
     if promoting:
-        unproven = "" if run.fast else canary.unproven_background(cycle, plan)
         flipped = _strategy(cycle).switched(cycle.snapshot, run.pod_hash)
-        why = reason or unproven
+        why = reason or _unproven(cycle, plan, run) or _waits_to_switch(cycle)
         if why and not flipped and not run.fast:
             weight = _weight_for(cycle, allowed, hold=True)
             goal = _goal(
@@ -226,7 +252,7 @@ def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     index = cycle.status.current_step_index
     reason = hold_reason(cycle)
     step = plan.steps[index]
-    state = _strategy(cycle).step_state(cycle, plan)
+    state = _state(cycle, plan, step)
     what = f"step {index + 1} of {len(plan.steps)}: {_strategy(cycle).describe(step)}"
     # What is done at the moment at which its time is found to be over was done in time: an operator that was away finds
     # it settled only when it has looked at it for the settle time.
@@ -253,17 +279,7 @@ def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
         _say(cycle, plan)
         return
     if state.done:
-        cycle.status = journal.advance_step(cycle.status, cycle.now)
-        _begin_gates(cycle, plan, run)
-        over = cycle.status.current_step_index >= len(plan.steps)
-        if not over:
-            timeouts.over(cycle, plan.steps[cycle.status.current_step_index])
-        _find_move(cycle, plan, run, promoting=over)
-        if over and cycle.move.reached and _observed(cycle):
-            # The steps have moved the traffic to where a promotion wants it: nothing is left to be said in between.
-            _promotion(cycle, plan, run)
-        else:
-            _say(cycle, plan)
+        _end_step(cycle, plan, run, what)
         return
     if cycle.status.progress_since is None:
         cycle.change(progress_since=to_time(cycle.now))
@@ -273,6 +289,33 @@ def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
         _too_slow(cycle, what, state.waiting)
         return
     cycle.change(message=_with_cause(cycle, f"{what}: {state.waiting}" if state.waiting else what))
+
+
+def _state(cycle: Cycle, plan: Plan, step: Step) -> StepState:
+    """How the present step stands."""
+    state = _strategy(cycle).step_state(cycle, plan)
+    if step.pause is not None and group.finished(cycle) > cycle.status.current_step_index:
+        return StepState(done=True)  # A person ended it, and the others of its group are not there yet.
+    return state
+
+
+def _end_step(cycle: Cycle, plan: Plan, run: RevisionRef, what: str) -> None:
+    """The present step is done, and the next one begins, unless others of its group are to come there first."""
+    waits = group.waits_for_step(cycle, cycle.status.current_step_index + 1)
+    if waits:
+        _hold(cycle, waits, what)
+        return
+    cycle.status = journal.advance_step(cycle.status, cycle.now)
+    _begin_gates(cycle, plan, run)
+    over = cycle.status.current_step_index >= len(plan.steps)
+    if not over:
+        timeouts.over(cycle, plan.steps[cycle.status.current_step_index])
+    _find_move(cycle, plan, run, promoting=over)
+    if over and cycle.move.reached and _observed(cycle):
+        # The steps have moved the traffic to where a promotion wants it: nothing is left to be said in between.
+        _promotion(cycle, plan, run)
+    else:
+        _say(cycle, plan)
 
 
 def _renew(cycle: Cycle) -> None:
@@ -315,11 +358,12 @@ def _too_slow(cycle: Cycle, what: str, waiting: str) -> None:
     _reject(cycle, "ProgressDeadlineExceeded", _with_cause(cycle, text))
 
 
-def _reject(cycle: Cycle, reason: str, message: str) -> None:
+def _reject(cycle: Cycle, reason: str, message: str, verdict: GroupVerdict | None = None) -> None:
     run = journal.running(cycle.status)
     if run is None:
         return
-    cycle.status = journal.reject(cycle.status, reason, message, cycle.now, ways_back=cycle.ways_back)
+    told = verdict or group.verdict(cycle, reason)
+    cycle.status = journal.reject(cycle.status, reason, message, cycle.now, ways_back=cycle.ways_back, verdict=told)
     cycle.change(phase="RollingBack")
     cycle.note("Warning", "Rejected", f"revision {run.pod_hash} is taken back: {message}")
 
@@ -329,6 +373,16 @@ def _reject(cycle: Cycle, reason: str, message: str) -> None:
 # --------------------------------------------------------------------------------------------------------------------
 
 
+def _unproven(cycle: Cycle, plan: Plan, run: RevisionRef) -> str:
+    """Which background gate has not passed yet; empty for a way back."""
+    return "" if run.fast or group.voted(cycle) else canary.unproven_background(cycle, plan)
+
+
+def _waits_to_switch(cycle: Cycle) -> str:
+    """What of its group the promotion waits for."""
+    return group.waits_to_switch(cycle, irrevocable=_strategy(cycle).in_place)
+
+
 def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     reason = hold_reason(cycle)
     if reason:
@@ -336,13 +390,21 @@ def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
         return
     if cycle.status.progress_since is None:
         cycle.change(progress_since=to_time(cycle.now))
-    unproven = "" if run.fast else canary.unproven_background(cycle, plan)
+    unproven = _unproven(cycle, plan, run)
     if unproven:
         _begin_gates(cycle, plan, run)
         cycle.change(phase="Held", message=unproven[:1024])
         return
+    waits = _waits_to_switch(cycle)
+    if waits:
+        _hold(cycle, waits, "promoting")
+        return
     flipped = _strategy(cycle).switched(cycle.snapshot, run.pod_hash)
     if cycle.move.reached and flipped:
+        waits = group.waits_to_promote(cycle)
+        if waits:
+            _hold(cycle, waits, "promoting")
+            return
         cycle.status = journal.promote(
             cycle.status,
             "all steps and gates passed" if not run.fast else "way back",
@@ -356,7 +418,7 @@ def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     _renew(cycle)
     cycle.change(phase="Promoting", message=_with_cause(cycle, f"promoting: {cycle.move.waiting or 'switching'}"))
     if canary.deadline_passed(cycle):
-        if run.fast or flipped:
+        if run.fast or flipped or group.voted(cycle):
             what = "the way back" if run.fast else "the promotion"
             text = f"{what} takes long: {cycle.move.waiting}; see to it, or abort to go back to the stable revision"
             cycle.stall("ProgressDeadlineExceeded", text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from headgate.api.common import FINALIZER, to_epoch, to_time
 from headgate.api.rollout import RejectedRevision, RevisionRef, RolloutStatus, Weights, WorkloadStatus
-from headgate.decide import copying, hand_back, journal, mover, people, problems, releasing, resting, strategies
+from headgate.decide import copying, group, hand_back, journal, mover, people, problems, releasing, resting, strategies
 from headgate.decide.conditions import describe_world
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import available, replica_set
@@ -43,6 +43,7 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
             if _explain_refusal(cycle, claim):
                 return finish(cycle, claim)
             return Decision(status=snapshot.status, write=False, action=claim, waiting="claiming the Rollout")
+    group.enter(cycle)
     copying.look(cycle)
     answer = people.consume(cycle)
     _choose_revision(cycle)

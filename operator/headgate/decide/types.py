@@ -296,6 +296,62 @@ class Answer:
     """CamelCase code if it answered without a usable number: NoData, NaN, ManySeries …"""
 
 
+@dataclass(frozen=True, slots=True)
+class PeerRun:
+    """The release under way of another member of the group, as its journal tells; ways back are none."""
+
+    since: float
+    finished: int
+    """Steps."""
+    steps: int
+    """How many it has."""
+    through: float | None = None
+    voted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeerVerdict:
+    """The last attempt of another member that was taken back."""
+
+    member: str
+    """Whose verdict that was, as `namespace/name`."""
+    reason: str
+    since: float
+    until: float
+    """Who began by then was released with it."""
+    over: float
+    """When the verdict fell."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    """Another member of the group."""
+
+    namespace: str
+    name: str
+    after: tuple[tuple[str, str], ...] = ()
+    """Namespace and name of its predecessors."""
+    run: PeerRun | None = None
+    verdict: PeerVerdict | None = None
+    phase: str = ""
+    reason: str = ""
+    """Why it does not go on, in one CamelCase word; empty if it does."""
+    stalled: bool = False
+    """It needs a person."""
+    broken: str = ""
+    """Why its journal cannot be read; empty if it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """The release group of a Rollout."""
+
+    peers: tuple[PeerView, ...] = ()
+    """The other members."""
+    problem: str = ""
+    """Why they cannot be known, naming the field; empty if they are."""
+
+
 class OutcomeKind(StrEnum):
     """What became of a write."""
 
@@ -381,6 +437,8 @@ class Snapshot:
     written: Mapping[str, Written] = field(default_factory=dict)
     """By the key of the action, where this process has written and knows how that ended."""
     namespace_terminating: bool = False
+    group: GroupView | None = None
+    """Of a Rollout that is in one."""
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from headgate.api.common import LABEL_ROLLOUT
+from headgate.decide.group import MOST_MEMBERS
 from headgate.engine.cache import Cache
 from headgate.engine.queue import Key, WorkQueue
+from headgate.observe import groups
 from headgate.observe.references import EVERY, SHARED, References
-from headgate.observe.store import BY_NAMESPACE, BY_REFERENCE, BY_ROLLOUT, BY_SERVICE, owner, reference
+from headgate.observe.store import BY_GROUP, BY_NAMESPACE, BY_REFERENCE, BY_ROLLOUT, BY_SERVICE, owner, reference
 from headgate.telemetry.logs import logger
 
 log = logger(__name__)
@@ -54,6 +56,7 @@ def build_indexes(cache: Cache, references: References) -> None:
     cache.index("EndpointSlice", BY_SERVICE, lambda o: (owner(o["metadata"]["namespace"], o["service"]),))
     cache.index("PodDisruptionBudget", BY_NAMESPACE, lambda o: (str(o["metadata"]["namespace"]),))
     cache.index("Rollout", BY_REFERENCE, lambda o: sorted(references.of(o)))
+    cache.index("Rollout", BY_GROUP, groups.keys)
 
 
 class Intake:
@@ -132,6 +135,10 @@ class Intake:
         if kind == "Rollout":
             # Those that share a reference, too: one may have waited for the other to leave it.
             found = {k for r in self._references.of(obj) for k in self._referring(r) if not r.startswith(SHARED)}
+            # And those that are released with it.
+            peers = groups.members(self._cache, obj)
+            if len(peers) <= MOST_MEMBERS:
+                found |= {Key(o["metadata"]["namespace"], o["metadata"]["name"]) for o in peers}
             return found | {Key(meta["namespace"], meta["name"])}
         if kind in BELONGING:
             key = rollout_of(kind, obj)

@@ -15,7 +15,7 @@ Object = Mapping[str, Any]
 
 EVERY = "*"
 """Stands for the name of each object of its kind in the namespace: any of them may be meant."""
-SHARED = ("QualityGate/", "PodDisruptionBudget/")
+SHARED = ("QualityGate/", "PodDisruptionBudget/", "Environment/")
 """How references to what many Rollouts share begin."""
 
 
@@ -53,7 +53,10 @@ class References:
         if canary is not None:
             for router in self._routers:
                 named |= {(router.resource.kind, target.name) for target in router.targets(canary)}
-        return frozenset(reference(kind, namespace, name) for kind, name in named)
+        found = {reference(kind, namespace, name) for kind, name in named}
+        if spec.group is not None and spec.group.environment is not None:
+            found.add(reference("Environment", "", spec.group.environment))
+        return frozenset(found)
 
     def contenders(self, store: Store, rollout: Object, spec: RolloutSpec) -> tuple[str, ...]:
         """What an older Rollout claims of what this one claims, one sentence each."""

@@ -31,7 +31,7 @@ from headgate.decide.types import (
     WorkloadView,
     Written,
 )
-from headgate.observe import views
+from headgate.observe import groups, views
 from headgate.observe.reading import NOTHING, Models, Once
 from headgate.observe.references import References
 from headgate.observe.store import BY_NAMESPACE, BY_ROLLOUT, BY_SERVICE, Store, owner
@@ -134,6 +134,7 @@ class Observer:
             barred=known.barred,
             written=known.written,
             namespace_terminating=known.namespace_terminating,
+            group=groups.view(self._store, self.models, obj, spec),
         )
 
     def drop(self, uid: str) -> None:

@@ -16,6 +16,9 @@ BY_NAMESPACE = "namespace"
 BY_REFERENCE = "reference"
 """Index of Rollouts: `Kind/namespace/name` of each object that they refer to."""
 
+BY_GROUP = "group"
+"""Index of Rollouts: the key of the release group that they name."""
+
 
 class Store(Protocol):
     """Trimmed objects by kind, namespace and name."""

@@ -142,6 +142,14 @@ def pooled(name: str, version: int) -> Json:
     return made
 
 
+def grouped(name: str, version: int) -> Json:
+    """A Rollout in the group of an Environment that there is none of, after another one that there is not."""
+    made = _rollout(name, [{"setWeight": 50}], {"template": template(name, version)})
+    before = {"name": f"{name}-before", "namespace": "elsewhere"}
+    made["spec"]["group"] = {"name": "release", "environment": "nowhere", "after": [before]}
+    return made
+
+
 def replacing(name: str, **_: Any) -> Json:
     """A Rollout of a StatefulSet, in place, which the operator of the trials is not set up for."""
     reference = {"ref": {"kind": "QualityGate", "name": f"{name}-{GATE}"}, "duration": "2s", "count": 1}
@@ -261,6 +269,21 @@ def journal(name: str, version: int) -> Json:
             "reassertedAt": TIME,
         },
         "paused": {"by": "carol", "reason": "a reason", "since": TIME},
+        "group": {
+            "group": f"somewhere/{name}-group",
+            "finished": 1,
+            "through": TIME,
+            "voted": True,
+            "takenBack": {
+                "member": f"somewhere/{name}",
+                "reason": "Aborted",
+                "podHash": "abcdef",
+                "attempt": 1,
+                "since": TIME,
+                "through": TIME,
+                "over": TIME,
+            },
+        },
         "replicas": 2,
         "readyReplicas": 2,
         "availableReplicas": 2,
@@ -288,6 +311,7 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
         "routed": routed,
         "switching": switching,
         "pooled": pooled,
+        "grouped": grouped,
         "replacing": replacing,
         "journal": journal,
     },

@@ -437,8 +437,8 @@ ENDINGS = (
         breaks="A verdict that was lost with its process exposes the version again.",
         belongs="6",
         file="decide/releasing.py",
-        old=" or _was_taken_back(cycle, run)):",
-        new="):",
+        old=" or (own and _was_taken_back(cycle, run))",
+        new="",
         tests=(
             "tests/simulation/test_lost_verdict.py::test_a_verdict_that_was_lost_with_its_process_is_not_asked_for_again",
         ),
