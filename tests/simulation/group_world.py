@@ -16,6 +16,7 @@ from headgate.api.rollout import RolloutSpec, RolloutStatus
 from headgate.decide import group
 from headgate.decide import types as t
 from headgate.decide.journal import running
+from tests.simulation.rolling_world import RollingWorld
 from tests.simulation.world import START, Faults, World, spec
 
 NAMESPACE = "sim"
@@ -76,13 +77,20 @@ class Member(World):
         return [str(h.outcome) for h in self.status.history][1:]
 
 
+class RollingMember(Member, RollingWorld):
+    """One whose pods are replaced in place."""
+
+
 class Group:
     """The members, and what must hold of them together."""
 
     def __init__(self, seed: int, *members: tuple[str, RolloutSpec], late: float = 0.0) -> None:
         self.random = random.Random(f"{seed}/group")
         self.late = late
-        self.members = {name: Member(seed + i, name, rollout, self) for i, (name, rollout) in enumerate(members)}
+        self.members: dict[str, Member] = {}
+        for i, (name, rollout) in enumerate(members):
+            made = Member if rollout.strategy.rolling is None else RollingMember
+            self.members[name] = made(seed + i, name, rollout, self)
         self.heard: dict[str, dict[str, int]] = {name: {} for name in self.members}
         """By member, how many journals of each other one it has heard of."""
         self.broken: dict[str, str] = {}

@@ -11,6 +11,7 @@ import pytest
 from headgate.decide import group
 from headgate.decide.journal import running
 from tests.simulation.group_world import LATE, Group, Member, member
+from tests.simulation.rolling_world import rolling
 from tests.simulation.test_seeds import random_steps
 from tests.simulation.world import Faults, World, blue_green, spec
 
@@ -398,6 +399,37 @@ def test_blue_green_members_switch_back_together() -> None:
     stable = made["cart"].status.stable
     assert stable is not None
     assert made["cart"].selectors["shop"] == stable.pod_hash
+
+
+def test_last_pods_are_replaced_in_place_when_all_others_have_switched() -> None:
+    """Nothing leads back from there; so it says that it is ready before, and the others switch first."""
+    database = rolling([{"setBatch": 1}, {"pause": {"duration": "30s"}}], group={"name": "checkout"})
+    made = Group(1, ("database", database), member("cart", STEPS, after=["database"]))
+    made.settle(300)
+    made.release("v2")
+    made["cart"].start_delay = 40.0
+    through(made["cart"])
+    made.run_for(20)
+    place = made["database"].snapshot().workload
+    assert place is not None
+    assert place.in_place is not None
+    assert place.in_place.partition == 2
+    assert "waiting for cart to be ready for the promotion of all" in made["database"].status.message
+    made.settle(600)
+    assert [m.outcomes() for m in made.members.values()] == [["Promoted"], ["Promoted"]]
+
+
+def test_one_that_is_replaced_in_place_goes_back_with_the_others() -> None:
+    """It was ready, and had replaced no more than its last batch."""
+    database = rolling([{"setBatch": 1}], group={"name": "checkout"})
+    made = Group(1, ("database", database), member("cart", STEPS, progress_deadline_seconds=60))
+    made.settle(300)
+    made.release("v2")
+    through(made["cart"])
+    made["cart"].start_delay = 10_000.0
+    made.settle(600)
+    assert [m.outcomes() for m in made.members.values()] == [["Rejected"], ["Rejected"]]
+    assert condition(made["database"], "Rejected")[1] == group.TAKEN_BACK
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -315,11 +315,11 @@ def waits_to_begin(cycle: Cycle) -> str:
     run = cycle.status.current
     if _takes_part(cycle) is None or run is None:
         return ""
-    ends = to_epoch(run.since) + TOGETHER
-    if cycle.now < ends:
-        cycle.wake(ends)
-        return f"it begins {TOGETHER:g} s later, with what else of its group is released"
-    return _before(cycle, 0)
+    waits, ends = _before(cycle, 0), to_epoch(run.since) + TOGETHER
+    if waits or cycle.now >= ends:
+        return waits
+    cycle.wake(ends)
+    return f"it begins {TOGETHER:g} s later, with what else of its group is released"
 
 
 def waits_for_step(cycle: Cycle, index: int) -> str:

@@ -1,0 +1,122 @@
+"""Bugs to plant where Rollouts are released together."""
+
+from __future__ import annotations
+
+from hack.lib.hgprove.planted.mutation import Mutation
+
+STORIES = "tests/simulation/test_groups.py"
+UNIT = "tests/unit/test_groups.py"
+CORE = "decide/group.py"
+
+GROUPS = (
+    Mutation(
+        id="group-step-waits-for-nobody",
+        breaks="A member begins a step that others of its group are far from.",
+        belongs="10",
+        file=CORE,
+        old="run.finished >= min(index, run.steps)",
+        new="run.finished >= 0",
+        tests=(f"{STORIES}::test_waiting_for_a_member_that_goes_on_needs_nobody",),
+        says="has finished",
+    ),
+    Mutation(
+        id="group-order-is-forgotten",
+        breaks="A step begins before that of a member which goes first.",
+        belongs="10",
+        file=CORE,
+        old="not in first or run.finished >= min(index + 1, run.steps)",
+        new="not in first or run.finished >= 0",
+        tests=(f"{STORIES}::test_predecessors_go_first",),
+        says="== [1, 1, 2]",
+    ),
+    Mutation(
+        id="group-hears-of-no-verdict",
+        breaks="One member is taken back, and the others are promoted without it.",
+        belongs="6",
+        file=CORE,
+        old="    return _verdict(cycle, mine) if mine is not None else None\n",
+        new="    return None\n",
+        tests=(f"{STORIES}::test_failed_gate_of_one_takes_all_back",),
+        says="'Promoted'",
+    ),
+    Mutation(
+        id="group-verdict-counts-for-ever",
+        breaks="A member that was taken back long ago takes back every later release of the others.",
+        belongs="22",
+        file=CORE,
+        old="        return self.since <= other.until and other.since <= self.until\n",
+        new="        return True\n",
+        tests=(f"{STORIES}::test_verdict_of_long_ago_takes_nobody_back",),
+        says="'Rejected'",
+    ),
+    Mutation(
+        id="group-promotion-waits-for-no-vote",
+        breaks="A member is promoted while another one can be taken back still.",
+        belongs="6",
+        file=CORE,
+        old='    waits = _until(cycle, lambda _, run: run.voted, "be ready for the promotion of all")\n',
+        new='    waits = ""\n',
+        tests=(f"{STORIES}::test_one_that_cannot_switch_takes_back_those_that_have",),
+        says="promoted before orders was ready",
+    ),
+    Mutation(
+        id="group-member-in-place-does-not-wait",
+        breaks="All pods of a member are replaced, with no way back, while another one can be taken back still.",
+        belongs="6",
+        file="decide/releasing.py",
+        old="irrevocable=_strategy(cycle).in_place",
+        new="irrevocable=False",
+        tests=(f"{STORIES}::test_last_pods_are_replaced_in_place_when_all_others_have_switched",),
+        says="== 2",
+    ),
+    Mutation(
+        id="group-vote-is-broken-by-an-abort",
+        breaks="A member is taken back after others may have been promoted because it was ready.",
+        belongs="6",
+        file="decide/people.py",
+        old="    if group.voted(cycle):\n",
+        new="    if False:\n",
+        tests=(f"{STORIES}::test_one_that_cannot_switch_takes_back_those_that_have",),
+        says="not True",
+    ),
+    Mutation(
+        id="group-circle-is-not-seen",
+        breaks="Members that come after each other wait for ever, and nobody is told why.",
+        belongs="33",
+        file=CORE,
+        old="            if before == mine:\n",
+        new="            if False:\n",
+        tests=(f"{STORIES}::test_members_that_come_after_each_other_are_refused",),
+        says="InvalidSpec",
+    ),
+    Mutation(
+        id="group-barrier-is-passed-by-a-promoted-pause",
+        breaks="A person ends a pause of one member, and it goes on without the others.",
+        belongs="10",
+        file="decide/people.py",
+        old="    if group.finish(cycle, index + 1):\n",
+        new="    if False:\n",
+        tests=(f"{STORIES}::test_promote_ends_a_pause_and_the_barrier_stands",),
+        says="",
+    ),
+    Mutation(
+        id="group-of-an-environment-takes-anybody",
+        breaks="A tenant that no Environment lists holds and takes back the releases of others.",
+        belongs="27",
+        file="observe/groups.py",
+        old='    return [o for o in found if o["metadata"]["namespace"] in shared]\n',
+        new="    return found\n",
+        tests=(f"{UNIT}::test_environment_that_lists_both_namespaces_joins_those_that_name_it",),
+        says="elsewhere",
+    ),
+    Mutation(
+        id="group-members-hear-nothing-of-each-other",
+        breaks="What a member waits for happens, and it looks again a minute later.",
+        belongs="28",
+        file="engine/intake.py",
+        old="            if len(peers) <= MOST_MEMBERS:\n",
+        new="            if False:\n",
+        tests=(f"{UNIT}::test_change_of_one_wakes_the_others_and_nobody_else",),
+        says="checkout",
+    ),
+)
