@@ -7,7 +7,10 @@ import random
 from typing import Any
 
 import pytest
+import yaml
 
+from hack.lib.hgprove.campaign import ROOT
+from headgate.api.rollout import RolloutSpec
 from headgate.decide import group
 from headgate.decide.journal import running
 from tests.simulation.group_world import LATE, Group, Member, member
@@ -19,7 +22,8 @@ pytestmark = pytest.mark.simulation
 
 SEEDS = int(os.environ.get("HEADGATE_SEEDS", "200")) // 10
 FIRST = int(os.environ.get("HEADGATE_FIRST_SEED", "0"))
-BATCH = 5
+BATCH = 2
+EXAMPLE = ROOT / "examples" / "release-group" / "release-group.yaml"
 STEPS: list[dict[str, Any]] = [{"setWeight": 20}, {"pause": {"duration": "60s"}}, {"setWeight": 50}]
 JUDGED: list[dict[str, Any]] = [{"setWeight": 20}, {"gate": {"ref": {"name": "golden"}, "count": 2}}]
 
@@ -399,6 +403,18 @@ def test_blue_green_members_switch_back_together() -> None:
     stable = made["cart"].status.stable
     assert stable is not None
     assert made["cart"].selectors["shop"] == stable.pod_hash
+
+
+def test_example_is_released_as_one() -> None:
+    """The Rollouts of examples/release-group, whose pods are the weight, in the order that it asks for."""
+    found = [o for o in yaml.safe_load_all(EXAMPLE.read_text(encoding="utf-8")) if o["kind"] == "Rollout"]
+    made = Group(1, *((o["metadata"]["name"], RolloutSpec.model_validate(o["spec"])) for o in found))
+    made.settle(300)
+    made.release("v2")
+    made.settle(1200)
+    assert [m.outcomes() for m in made.members.values()] == [["Promoted"], ["Promoted"]]
+    began = [next(at for at, s in m.journals if s.current_step_index == 1) for m in (made["orders"], made["cart"])]
+    assert began[0] < began[1]
 
 
 def test_last_pods_are_replaced_in_place_when_all_others_have_switched() -> None:
