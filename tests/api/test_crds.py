@@ -197,6 +197,9 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
             POOLED, "spec.strategy.canary.steps.0", {"setCanaryScale": {"replicas": 1}}, "use setWeight", id="scale"
         ),
         pytest.param(POOLED, "spec.strategy.canary.steps.0", BY_HEADER, "only a router tells", id="led by pods"),
+        pytest.param(POOLED, "spec.strategy.canary.dynamicStableScale", True, "the pods are the weight", id="follows"),
+        pytest.param(POOLED, "spec.strategy.canary.minPodsPerReplicaSet", 2, "would be more requests", id="floor"),
+        pytest.param(ROLLOUT, "spec.strategy.canary.minPodsPerReplicaSet", 0, "greater than or equal to 1", id="none"),
         pytest.param(
             ROLLOUT,
             "spec.strategy.canary.steps.0",
@@ -385,6 +388,9 @@ def test_example_of_routes_is_taken(light_cluster: LightCluster) -> None:
             "spec.strategy.canary.steps",
             [{"setHeaderRoute": {**BY_HEADER["setHeaderRoute"], "name": f"n{n}"}} for n in range(50)],
             id="as many routes as there may be",
+        ),
+        pytest.param(
+            "spec.strategy.canary", CANARY | {"dynamicStableScale": True, "minPodsPerReplicaSet": 1}, id="follows"
         ),
         pytest.param(
             "spec.strategy.canary", CANARY | {"trafficRouting": TRAEFIK, "steps": [{"setWeight": 5}]}, id="weighed"

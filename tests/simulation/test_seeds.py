@@ -13,7 +13,7 @@ import pytest
 
 from headgate.api.rollout import RolloutSpec
 from headgate.decide import strategies
-from tests.simulation.shell.scenario import led, routed, timed
+from tests.simulation.shell.scenario import FOLLOWING, led, of_pods, routed, timed
 from tests.simulation.world import Faults, World, blue_green, comes_to_rest, spec, stays_at_rest
 
 pytestmark = pytest.mark.simulation
@@ -51,8 +51,14 @@ def random_steps(chance: random.Random) -> list[dict[str, Any]]:
     return steps
 
 
-def canary_rollout(chance: random.Random, *, options: bool = False, routes: random.Random | None = None) -> RolloutSpec:
-    """A canary with random steps; those of `routes` besides."""
+def canary_rollout(
+    chance: random.Random,
+    *,
+    options: bool = False,
+    routes: random.Random | None = None,
+    pods: random.Random | None = None,
+) -> RolloutSpec:
+    """A canary with random steps; those of `routes` besides, and what `pods` says of both versions."""
     # A gate can only know something where there is traffic, so the first weight comes before everything.
     steps = [{"setWeight": chance.choice([1, 10, 50, 100])}, *random_steps(chance)]
     more: dict[str, Any] = {}
@@ -67,6 +73,7 @@ def canary_rollout(chance: random.Random, *, options: bool = False, routes: rand
         gates=chance.random() < 0.5,
         progress_deadline_seconds=240,
         on_new_revision=chance.choice(["Supersede", "Supersede", "Queue"]),
+        canary=of_pods(pods) if pods is not None else None,
         **more,
     )
 
@@ -99,8 +106,11 @@ def one_history(seed: int) -> World:
     chance = random.Random(seed)
     blue_green = BLUE_GREEN <= seed < OPTIONS
     routes = random.Random(f"{seed}/routes") if routed(seed) else None
+    pods = random.Random(f"{seed}/pods") if seed >= FOLLOWING else None
     rollout = (
-        blue_green_rollout(chance) if blue_green else canary_rollout(chance, options=seed >= OPTIONS, routes=routes)
+        blue_green_rollout(chance)
+        if blue_green
+        else canary_rollout(chance, options=seed >= OPTIONS, routes=routes, pods=pods)
     )
     world = World(seed, rollout)
     world.settle(300)
@@ -153,7 +163,7 @@ def test_no_history_breaks_an_invariant(first: int) -> None:
             pytest.fail(f"seed {seed}: {failure}", pytrace=False)
 
 
-@pytest.mark.parametrize("kind", [BLUE_GREEN, OPTIONS], ids=["blue-green", "options"])
+@pytest.mark.parametrize("kind", [BLUE_GREEN, OPTIONS, FOLLOWING], ids=["blue-green", "options", "pods"])
 @pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS // 2, BATCH))
 def test_no_history_of_another_kind_breaks_an_invariant(first: int, kind: int) -> None:
     """The same for the other strategy, and for what a canary may say besides."""

@@ -81,8 +81,15 @@ CONFIG = OperatorConfig.model_validate(
 )
 
 
-def spec(steps: list[dict[str, Any]], *, replicas: int = 4, gates: bool = False, **more: Any) -> RolloutSpec:
-    """A canary with these steps."""
+def spec(
+    steps: list[dict[str, Any]],
+    *,
+    replicas: int = 4,
+    gates: bool = False,
+    canary: dict[str, Any] | None = None,
+    **more: Any,
+) -> RolloutSpec:
+    """A canary with these steps; `canary` holds what else it says."""
     return RolloutSpec.model_validate(
         {
             "replicas": replicas,
@@ -93,6 +100,7 @@ def spec(steps: list[dict[str, Any]], *, replicas: int = 4, gates: bool = False,
                     "canaryService": "shop-canary",
                     "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}},
                     "steps": steps,
+                    **(canary or {}),
                 }
             },
             "gates": [{"ref": {"name": "golden"}}] if gates else [],

@@ -398,6 +398,11 @@ class Canary(Model):
     """Pods beyond `spec.replicas` while the ratio changes, rounded up; 25% unless told."""
     max_unavailable: Amount | None = None
     """Pods that may be missing of `spec.replicas` meanwhile, rounded down; 25% unless told."""
+    dynamic_stable_scale: bool = False
+    """Take pods from the stable version as its share becomes less. They come back before the share does, so that the
+    way back takes as long as they do; without it the stable version keeps the pods for the full load."""
+    min_pods_per_replica_set: Annotated[int, Field(ge=1, le=10000)] | None = None
+    """Pods that each version has at least while it gets requests, up to `spec.replicas`."""
     steps: Annotated[
         list[Step], Field(min_length=1, max_length=STEPS, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ]
@@ -432,6 +437,16 @@ class Canary(Model):
                     "rule": "has(self.trafficRouting) || !self.steps.exists(s, has(s.setCanaryScale))",
                     "message": "setCanaryScale needs trafficRouting, because without a router the pods are the weight; "
                     "use setWeight",
+                },
+                {
+                    "rule": "has(self.trafficRouting) || !self.dynamicStableScale",
+                    "message": "dynamicStableScale needs trafficRouting: without a router the stable version shrinks "
+                    "in any case, because the pods are the weight; remove it, or name a router",
+                },
+                {
+                    "rule": "has(self.trafficRouting) || !has(self.minPodsPerReplicaSet)",
+                    "message": "minPodsPerReplicaSet needs trafficRouting, because without a router more pods would be "
+                    "more requests; remove it, or name a router",
                 },
                 *ROUTE_RULES,
             ]
@@ -778,6 +793,8 @@ class Weights(Model):
     """The router reported that it serves `desired`."""
     routes: Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=STEPS)] | None = None
     """The routes by header and the mirrors that the steps have set, each by its name and a digest of the rest."""
+    stable_follows: bool | None = None
+    """The stable version may have the pods for its share only: they come back before the weight does."""
     reasserted: Count = 0
     """How often a foreign rewrite of weights or selectors was undone lately in this attempt."""
     reasserted_at: Time | None = None

@@ -30,11 +30,11 @@ class Allowance:
     """By header, and mirrors."""
 
 
-def allowance(steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
+def allowance(steps: tuple[Step, ...], index: int, replicas: int, floor: int = 0) -> Allowance:
     """What the canary may have at step `index` (counted from 0); beyond the last step: what the last left.
 
     Pods never fall short of the weight: capacity goes before traffic whatever setCanaryScale says. How many requests a
-    route by header takes nobody knows, so that there is one pod at least.
+    route by header takes nobody knows, so that there is one pod at least, and `floor` pods if the spec wants them.
     """
     weight, scale = 0, None
     for step in steps[: index + 1]:
@@ -43,7 +43,7 @@ def allowance(steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
         elif step.set_canary_scale is not None:
             scale = step.set_canary_scale
     routes = managed.after(steps[: index + 1])
-    wanted = max(need(replicas, weight), 1 if (weight or routes) and replicas else 0)
+    wanted = max(need(replicas, weight), max(1, floor) if (weight or routes) and replicas else 0)
     if scale is not None and scale.replicas is not None:
         wanted = max(wanted, scale.replicas)
     elif scale is not None and scale.weight is not None:
@@ -93,7 +93,8 @@ def step_state(cycle: Cycle, plan: Plan) -> StepState:
         return StepState(reached, waiting, clock=True)
     if step.set_canary_scale is not None:
         pod_hash = status.current.pod_hash if status.current else ""
-        wanted = allowance(plan.steps, index, cycle.snapshot.spec.replicas).replicas
+        spec = cycle.snapshot.spec
+        wanted = allowance(plan.steps, index, spec.replicas, mover.floor_of(spec)).replicas
         there = available(cycle.snapshot, pod_hash)
         short = "" if there >= wanted else f"waiting for the pods of {pod_hash}: {there} of {wanted} available"
         return StepState(reached and not short, waiting or short, clock=True)
@@ -230,6 +231,10 @@ class Shifting(TwoServices):
 
     spec: Canary
 
+    def allowance(self, steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
+        """What the steps allow, and as many pods as each side is to have."""
+        return allowance(steps, index, replicas, min(replicas, self.spec.min_pods_per_replica_set or 0))
+
     @property
     def services(self) -> tuple[tuple[str, str], tuple[str, str]]:
         """The stable and the canary Service."""
@@ -269,7 +274,7 @@ class Shifting(TwoServices):
 
     def aim(self, goal: Goal, weight: int) -> Goal:
         """The routes give it to the canary Service."""
-        return replace(goal, weight=weight)
+        return replace(goal, weight=weight, follows=goal.stable if self.spec.dynamic_stable_scale else "")
 
     def weight_of(self, goal: Goal) -> int:
         """What the routes are to give to the canary Service."""

@@ -92,7 +92,7 @@ def _available(cycle: Cycle) -> Row:
     found = replica_set(cycle.snapshot, stable.pod_hash)
     there, whose = found.available if found else 0, f"the stable revision {stable.pod_hash}"
     workload = cycle.snapshot.workload
-    if strategies.of(cycle.snapshot.spec).pooled:
+    if strategies.of(cycle.snapshot.spec).pooled or cycle.status.weights.stable_follows:
         there, whose = sum(r.available for r in cycle.snapshot.replica_sets if r.owned), "all revisions"
     elif workload is not None and workload.in_place is not None:
         there, whose = workload.available, f"{workload.kind} {workload.name}"

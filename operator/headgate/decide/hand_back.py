@@ -9,7 +9,17 @@ from __future__ import annotations
 from headgate.api.common import FINALIZER, to_epoch, to_time
 from headgate.decide import conditions, configuration, journal, problems, strategies
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import Goal, available, draining, lowering_fails, place_of, replica_set, selected
+from headgate.decide.mover import (
+    Goal,
+    available,
+    draining,
+    least_bearable,
+    lowering_fails,
+    observed_weight,
+    place_of,
+    replica_set,
+    selected,
+)
 from headgate.decide.types import (
     Action,
     Decision,
@@ -157,14 +167,19 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
     service = snapshot.stable_service
     if strategies.of(snapshot.spec).pooled:
         return None
+    grown, bearable = _pods_back(cycle)
+    if grown is not None:
+        return grown, ""
     if stable is not None and _astray(snapshot, stable.pod_hash):
+        if bearable:
+            return None, f"waiting for the pods of {stable.pod_hash}, which are to take the requests back"
         return SetSelector(service.name, service.resource_version, stable.pod_hash, exposure="lower"), ""
     canary = snapshot.canary_service
     exposed = stable is not None and canary.found and selected(canary) not in ("", stable.pod_hash)
     for route in snapshot.routes:
         helpless = route.problem or lowering_fails(snapshot, route)
-        leads = route.found and (route.weight > 0 or bool(route.managed))
-        if stable is not None and exposed and leads and helpless:
+        leads = route.found and (route.weight > bearable or bool(route.managed))
+        if stable is not None and exposed and leads and helpless and not bearable:
             # The weight cannot be written, so what is behind it changes, before its pods go.
             return SetSelector(canary.name, canary.resource_version, stable.pod_hash, exposure="lower"), ""
         if (
@@ -173,17 +188,40 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
             and not (route.problem and place_of(route) in snapshot.barred)
         ):
             # Where the weight cannot be written, routes of ours can be taken out all the same.
-            weight = route.weight if route.problem else 0
+            weight = route.weight if route.problem else min(route.weight, bearable)
             lower = SetWeight(
                 route.router, route.kind, route.name, route.rule, route.resource_version, weight, exposure="lower"
             )
             return lower, ""
     if snapshot.namespace_terminating or not _patient(cycle):
         return None
+    if bearable and observed_weight(snapshot):
+        return (
+            None,
+            f"waiting for the pods of {stable.pod_hash if stable else '?'}, which are to take the requests back",
+        )
     for route in snapshot.routes:
         if route.found and not route.problem and not route.settled:
             return None, f"waiting for the gateway to serve {route.kind} {route.name}"
     return None
+
+
+def _pods_back(cycle: Cycle) -> tuple[Action | None, int]:
+    """Where the stable revision gave pods away: the write that brings them back, and the weight until they are there.
+
+    A gateway or pods that do not come are waited for in patience, and then no longer.
+    """
+    snapshot, stable = cycle.snapshot, cycle.status.stable
+    if stable is None or not cycle.status.weights.stable_follows or snapshot.namespace_terminating:
+        return None, 0
+    found, full = replica_set(snapshot, stable.pod_hash), snapshot.spec.replicas
+    if found is not None and found.replicas < full:
+        minimum = snapshot.spec.min_ready_seconds
+        return ScaleReplicaSet(found.name, found.resource_version, full, minimum, exposure="lower"), 0
+    canary = selected(snapshot.canary_service)
+    if not _patient(cycle) or canary == stable.pod_hash:
+        return None, 0
+    return None, least_bearable(snapshot, stable.pod_hash, canary)
 
 
 def _ratio(cycle: Cycle) -> tuple[Action | None, str] | None:

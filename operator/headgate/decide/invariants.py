@@ -18,7 +18,7 @@ from headgate.api.values import dataclass
 from headgate.decide.canary import allowance
 from headgate.decide.journal import GATES_LIMIT, is_rejected, number_after, running
 from headgate.decide.managed import keys_of, names_of
-from headgate.decide.mover import led, need, observed_weight, selected
+from headgate.decide.mover import floor_of, led, need, observed_weight, selected
 from headgate.decide.pool import Bounds, bounds, split
 from headgate.decide.rolling import CLOSED, opened
 from headgate.decide.rolling import allowance as batches
@@ -45,7 +45,10 @@ class Rule(Enum):
     STEP_ALLOWS = 2, "the canary's weight is never above what the present step allows"
     CAPACITY_FIRST = 3, "a version gets a share of the requests only while it has the ready pods for it"
     WEIGHT_FIRST_DOWN = 4, "no pods are taken from a version while requests can reach it"
-    STABLE_FLOOR = 5, "the stable version keeps the pods for the full load until the promotion is final"
+    STABLE_FLOOR = (
+        5,
+        "the stable version keeps its pods until the promotion is final: for the full load, or where chosen its share",
+    )
     LOWER_FIRST = 6, "after a failed verdict or an abort no write raises that version's share again"
     NOTHING_REFERS = 7, "after a rollback nothing refers to the version that was taken back"
     ONLY_PASS_PASSES = 8, "a version is promoted only past gates that passed, or that a person overrode"
@@ -114,6 +117,10 @@ class Truth:
     """Keys of the routes by header and the mirrors that lead to the canary Service."""
     pool: Bounds | None = None
     """The pods behind one Service are the weight, within these bounds."""
+    floor: int = 0
+    """Pods that a version has at least while it gets requests."""
+    least: int | None = None
+    """The least of the weights, if there are several routes."""
     excused: bool = False
     """It may go without handing back: route and Services are another Rollout's, or the whole namespace goes."""
 
@@ -122,9 +129,14 @@ class Truth:
         if self.pool is not None:
             there = {h: min(n, self.wanted.get(h, 0)) for h, n in self.ready.items()}
             return round(100 * there.get(pod_hash, 0) / sum(there.values())) if any(there.values()) else 0
-        stable = 100 - self.weight if self.selects[0] in ("", pod_hash) else 0
+        least = self.weight if self.least is None else self.least
+        stable = 100 - least if self.selects[0] in ("", pod_hash) else 0
         canary = max(self.weight, 1 if self.routes else 0)
         return min(100, stable + (canary if self.selects[1] in ("", pod_hash) else 0))
+
+    def needs(self, weight: int) -> int:
+        """Pods that a version needs for its share."""
+        return max(need(self.replicas, weight), min(self.floor, self.replicas)) if weight else 0
 
 
 def seen(snapshot: Snapshot) -> Truth:
@@ -157,6 +169,8 @@ def seen(snapshot: Snapshot) -> Truth:
         ready={r.pod_hash: r.available for r in owned if r.settled},
         services=(snapshot.stable_service.name, snapshot.canary_service.name),
         routed=any(r.found and not r.problem for r in snapshot.routes),
+        floor=floor_of(snapshot.spec),
+        least=min((r.weight for r in snapshot.routes), default=0),
         paused=snapshot.spec.paused,
         deleting=snapshot.meta.deleting,
         excused=bool(snapshot.contenders) or snapshot.namespace_terminating,
@@ -211,6 +225,8 @@ def _broken_by(
             keys = keys_of(action.routes)
             if action.exposure == "raise" or action.weight > truth.weight or not set(keys) <= set(truth.routes):
                 yield from _raise(truth, action.weight, journal, plan, stands=stands, keys=keys)
+            elif action.weight < truth.weight and truth.selects[1] != truth.selects[0]:
+                yield from _take_back(truth, action.weight, journal)
         case SetSelector():
             yield from _select(truth, action, journal, plan, stands=stands)
         case SetPartition() | EvictPod():
@@ -241,7 +257,7 @@ def _raise(
 ) -> Iterator[Breach]:
     canary, run = truth.selects[1], running(journal)
     what = f"weight {weight}" + (f" and the routes {names_of(keys)}" if keys else "")
-    there, wanted = truth.ready.get(canary, 0), max(need(truth.replicas, weight), min(1, truth.replicas) if keys else 0)
+    there, wanted = truth.ready.get(canary, 0), max(truth.needs(weight), min(1, truth.replicas) if keys else 0)
     if there < wanted:
         yield Breach(Rule.CAPACITY_FIRST, f"{what} for {canary or 'no revision'} with {there} of {wanted} pods")
     if not stands:
@@ -270,6 +286,17 @@ def _raise(
         if strangers:
             how = f"the routes {names_of(sorted(strangers))} at step {index + 1}, which does not allow them"
             yield Breach(Rule.STEP_ALLOWS, how)
+
+
+def _take_back(truth: Truth, weight: int, journal: RolloutStatus) -> Iterator[Breach]:
+    """Where the stable version has given pods away it gets no more requests than the pods that it has can take."""
+    if journal.stable is None or not journal.weights.stable_follows or truth.deleting:
+        return
+    stable = journal.stable.pod_hash
+    there, wanted = truth.ready.get(stable, 0), truth.needs(100 - weight)
+    lost = there and not truth.ready.get(truth.selects[1], 0)
+    if there < wanted and not lost:
+        yield Breach(Rule.CAPACITY_FIRST, f"{100 - weight}% for stable {stable} with {there} of {wanted} pods")
 
 
 def _in_place(
@@ -316,6 +343,8 @@ def _select(
     truth: Truth, action: SetSelector, journal: RolloutStatus, plan: Plan | None, *, stands: bool
 ) -> Iterator[Breach]:
     back = journal.stable is None or action.pod_hash == journal.stable.pod_hash
+    if back and action.name == truth.services[0]:
+        yield from _take_back(truth, truth.weight if truth.least is None else truth.least, journal)
     if (action.exposure == "lower" and back) or truth.deleting or not action.pod_hash:
         return
     there = truth.ready.get(action.pod_hash, 0)
@@ -339,10 +368,12 @@ def _scale(truth: Truth, pod_hash: str, replicas: int, journal: RolloutStatus) -
     if replicas >= truth.wanted.get(pod_hash, 0) or truth.pool is not None:
         return
     share = truth.share(pod_hash) if pod_hash in truth.selects else 0
-    if replicas < need(truth.replicas, share):
+    if replicas < truth.needs(share):
         yield Breach(Rule.WEIGHT_FIRST_DOWN, f"{pod_hash} is scaled to {replicas} with {share}% of the requests")
     stable = journal.stable
-    if stable is not None and stable.pod_hash == pod_hash and replicas < truth.replicas and not truth.deleting:
+    follows = bool(journal.weights.stable_follows) and running(journal) is not None
+    fixed = stable is not None and stable.pod_hash == pod_hash and not follows
+    if stable is not None and fixed and replicas < truth.replicas and not truth.deleting:
         yield Breach(Rule.STABLE_FLOOR, f"stable {pod_hash} is scaled to {replicas} of {truth.replicas}")
 
 

@@ -65,9 +65,14 @@ def begin_run(
         gates=[],
         paused=None,
         hold_message="",
-        weights=Weights(observed=status.weights.observed),
+        weights=_anew(status.weights),
         group=_nothing_said(status.group),
     )
+
+
+def _anew(weights: Weights) -> Weights:
+    """What stays of them over the end of an attempt: what was seen, and that the stable version lacks pods."""
+    return Weights(observed=weights.observed, stable_follows=weights.stable_follows)
 
 
 def _nothing_said(group: GroupProgress | None) -> GroupProgress | None:
@@ -154,7 +159,7 @@ def back_to_stable(status: RolloutStatus, now: float) -> RolloutStatus:
         step_started_at=time,
         step_timer=None,
         progress_since=time,
-        weights=Weights(observed=status.weights.observed),
+        weights=_anew(status.weights),
     )
 
 
@@ -230,6 +235,7 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         status.progress_since,
         status.weights.desired,
         status.weights.routes,
+        status.weights.stable_follows,
         status.weights.reasserted,
         # Where somebody rewrites the weight, that it was served again is what lets the next rewrite count.
         bool(status.weights.reasserted) and status.weights.applied,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from headgate.api.common import LABEL_REVISION
+from headgate.api.rollout import RolloutSpec
 from headgate.api.values import dataclass
 from headgate.decide import configuration
 from headgate.decide.managed import ManagedRoute, keys_of, names_of
@@ -57,6 +58,10 @@ class Goal:
     """Held, and not even capacity that the spec newly asks for may be added: the spec cannot be worked with."""
     keep: frozenset[str] = frozenset()
     """Pod hashes that must not lose capacity yet."""
+    follows: str = ""
+    """Pod hash of the stable revision, where it has the pods for its share only, whatever `replicas` says."""
+    careful: bool = False
+    """The stable revision may have too few pods for the full load: they come back before the weight does."""
     fought: bool = False
     """Somebody else writes the weights again and again: what is behind them changes instead."""
     names: tuple[str, str] = ("stable Service", "canary Service")
@@ -85,6 +90,17 @@ class Move:
 def need(replicas: int, weight: int) -> int:
     """Pods that `weight` percent of the full load need."""
     return math.ceil(replicas * weight / 100)
+
+
+def floor_of(spec: RolloutSpec) -> int:
+    """Pods that each side has at least while it gets requests, if the spec says so."""
+    canary = spec.strategy.canary
+    return min(spec.replicas, canary.min_pods_per_replica_set or 0) if canary is not None else 0
+
+
+def needs(spec: RolloutSpec, weight: int) -> int:
+    """Pods that a side with `weight` percent of the requests needs; none without any."""
+    return max(need(spec.replicas, weight), floor_of(spec)) if weight else 0
 
 
 def selected(service: ServiceView) -> str:
@@ -140,7 +156,9 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
     if lowering is not None:
         # What waits for pods must not keep them from being asked for, e.g. if spec.replicas grew in mid-promotion.
         growth = None if lowering.action is not None else _capacity_up(snapshot, goal, now)
-        return growth if growth is not None and growth.action is not None else lowering
+        if growth is None or growth.action is None or (goal.frozen and growth.short_of != goal.stable):
+            return lowering
+        return growth
     if goal.hold:
         growth = None if goal.frozen else _capacity_up(snapshot, goal, now)
         reads = growth.reads if growth else ()
@@ -170,34 +188,77 @@ def relieves(snapshot: Snapshot, stable: str) -> bool:
 def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
     stable, canary = snapshot.stable_service, snapshot.canary_service
     if goal.proven and _strays(stable, goal.stable) and available(snapshot, goal.stable):
+        share = 100 - min((r.weight for r in snapshot.routes if r.found), default=0)
+        if goal.careful and available(snapshot, goal.stable) < needs(snapshot.spec, share):
+            return _returning(snapshot, goal)
         return Move(SetSelector(stable.name, stable.resource_version, goal.stable, exposure="lower"))
-    weight, routes = (goal.weight, goal.routes) if selected(canary) == goal.canary else (0, ())
+    away = goal.careful and selected(canary) != goal.stable
+    bearable = least_bearable(snapshot, goal.stable, selected(canary)) if away else 0
+    short: Move | None = None
     # A place that refuses is tried again and does not keep the others waiting.
     for route in sorted(snapshot.routes, key=lambda r: place_of(r) in snapshot.barred):
-        kept = _kept(route, routes)
-        # Where somebody else rewrites them again and again, the routes stay with a Service that leads home.
-        surplus = len(kept) < len(route.managed) and not (goal.fought and selected(canary) == goal.stable)
-        if not route.found or not (route.weight > weight or surplus):
-            continue
-        if route.problem:
-            # Its weight cannot be written, so what is behind it changes.
-            if goal.proven and canary.found and selected(canary) != goal.stable:
-                return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
-            if surplus and place_of(route) not in snapshot.barred:
-                return Move(_set(route, route.weight, (), "lower"))
-            continue
-        if selected(canary) == goal.stable and not goal.hold:
-            # The canary Service serves what is to stay: its share may move only to a stable Service that can take it.
-            if selected(stable) != goal.stable:
-                continue
-            waiting = not_serving(stable, goal.stable, snapshot.spec.replicas, goal.names[0])
-            if waiting:
-                return Move(waiting=waiting, short_of=goal.stable)
-        helpless = goal.fought or lowering_fails(snapshot, route)
-        if helpless and goal.proven and canary.found and selected(canary) != goal.stable:
+        move = _lower_one(snapshot, goal, route, bearable)
+        if move is not None and (move.action is not None or not bearable):
+            return move
+        short = short or move
+    return short
+
+
+def _lower_one(snapshot: Snapshot, goal: Goal, route: RouteView, bearable: int) -> Move | None:
+    """The same for one place, whose weight is to stay at `bearable` until more pods of stable are there."""
+    stable, canary = snapshot.stable_service, snapshot.canary_service
+    weight, routes = (goal.weight, goal.routes) if selected(canary) == goal.canary else (0, ())
+    kept = _kept(route, routes)
+    # Where somebody else rewrites them again and again, the routes stay with a Service that leads home.
+    surplus = len(kept) < len(route.managed) and not (goal.fought and selected(canary) == goal.stable)
+    if not route.found or not (route.weight > weight or surplus):
+        return None
+    if not surplus and _waits(route, weight, bearable):
+        return _returning(snapshot, goal)
+    if route.problem:
+        # Its weight cannot be written, so what is behind it changes.
+        if goal.proven and canary.found and selected(canary) != goal.stable and not bearable:
             return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
-        return Move(_set(route, min(route.weight, weight), kept, "lower"))
-    return None
+        if surplus and place_of(route) not in snapshot.barred:
+            return Move(_set(route, route.weight, (), "lower"))
+        return None
+    if selected(canary) == goal.stable and not goal.hold:
+        # The canary Service serves what is to stay: its share may move only to a stable Service that can take it.
+        if selected(stable) != goal.stable:
+            return None
+        waiting = not_serving(stable, goal.stable, snapshot.spec.replicas, goal.names[0])
+        if waiting:
+            return Move(waiting=waiting, short_of=goal.stable)
+    helpless = not bearable and (goal.fought or lowering_fails(snapshot, route))
+    if helpless and goal.proven and canary.found and selected(canary) != goal.stable:
+        return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
+    return Move(_set(route, min(route.weight, max(weight, bearable)), kept, "lower"))
+
+
+def _waits(route: RouteView, weight: int, bearable: int) -> bool:
+    """Whether none of a weight can go back yet. A part may when the part before is served: that bounds the writes."""
+    if route.problem:
+        return bearable > 0
+    return bearable > weight and (bearable >= route.weight or not route.settled)
+
+
+def least_bearable(snapshot: Snapshot, stable: str, canary: str) -> int:
+    """The least weight under which the stable revision gets no more than its ready pods can take.
+
+    From a canary that has no pod left everything goes back: there it is lost in any case.
+    """
+    full = snapshot.spec.replicas
+    there = min(available(snapshot, stable), snapshot.stable_service.ready.get(stable, 0))
+    found = replica_set(snapshot, canary)
+    if there >= full or (there and (found is None or not found.available)):
+        return 0
+    return 100 - 100 * there // full if there >= floor_of(snapshot.spec) else 100
+
+
+def _returning(snapshot: Snapshot, goal: Goal) -> Move:
+    there, full = available(snapshot, goal.stable), snapshot.spec.replicas
+    text = f"waiting for the pods of {goal.stable}, which are to take the requests back: {there} of {full} available"
+    return Move(waiting=text, short_of=goal.stable)
 
 
 def _kept(route: RouteView, wanted: tuple[ManagedRoute, ...]) -> tuple[ManagedRoute, ...]:
@@ -240,17 +301,34 @@ def _set(route: RouteView, weight: int, routes: tuple[ManagedRoute, ...], exposu
     )
 
 
+def wanted_pods(snapshot: Snapshot, goal: Goal) -> Mapping[str, int]:
+    """Pods by pod hash. What follows its share has those for the greater of what it gets and what it is to get."""
+    if goal.follows not in goal.replicas:
+        return goal.replicas
+    service, found = snapshot.stable_service, replica_set(snapshot, goal.follows)
+    least = min((route.weight for route in snapshot.routes if route.found), default=0)
+    if goal.stable == goal.follows:
+        least = min(least, goal.weight if selected(snapshot.canary_service) == goal.canary else 0)
+    elif selected(service) == goal.stable:
+        # The promotion has switched the Service: as many as are left stay until it is final.
+        return {**goal.replicas, goal.follows: found.replicas if found is not None else 0}
+    return {**goal.replicas, goal.follows: needs(snapshot.spec, 100 - least)}
+
+
 def _capacity_up(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None:
+    replicas = wanted_pods(snapshot, goal)
     # The stable side first: it carries the load.
-    for pod_hash in sorted(goal.replicas, key=lambda h: (h != goal.stable, h)):
-        wanted = goal.replicas[pod_hash]
+    for pod_hash in sorted(replicas, key=lambda h: (h != goal.stable, h)):
+        wanted = replicas[pod_hash]
         found = replica_set(snapshot, pod_hash)
         if found is None:
             return create(snapshot, pod_hash, wanted)
         if found.replicas < wanted:
+            # Where the weight waits for them, these pods are the way back, which waits for nothing else.
+            back: Exposure = "lower" if goal.careful and goal.proven and pod_hash == goal.stable else "neutral"
+            minimum = snapshot.spec.min_ready_seconds
             return Move(
-                ScaleReplicaSet(found.name, found.resource_version, wanted, snapshot.spec.min_ready_seconds),
-                short_of=pod_hash,
+                ScaleReplicaSet(found.name, found.resource_version, wanted, minimum, exposure=back), short_of=pod_hash
             )
     return None
 
@@ -310,10 +388,10 @@ def _stable_selector(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None
 
 
 def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
-    replicas = snapshot.spec.replicas
-    stable_waiting = not_serving(snapshot.stable_service, goal.stable, need(replicas, 100 - goal.weight), goal.names[0])
+    spec = snapshot.spec
+    stable_waiting = not_serving(snapshot.stable_service, goal.stable, needs(spec, 100 - goal.weight), goal.names[0])
     keys = keys_of(goal.routes)
-    least = max(need(replicas, goal.weight), min(1, replicas))
+    least = max(needs(spec, goal.weight or min(1, len(keys))), min(1, spec.replicas))
     short = _short_of(snapshot, goal, least)
     for route in snapshot.routes:
         new = route.managed != keys
@@ -373,10 +451,11 @@ def unsettled(snapshot: Snapshot, weight: int, keys: tuple[str, ...], now: float
 
 
 def _capacity_down(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
+    replicas = wanted_pods(snapshot, goal)
     for found in sorted(snapshot.replica_sets, key=lambda r: r.name):
         if not found.owned or found.deleting or found.pod_hash in goal.keep:
             continue
-        wanted = goal.replicas.get(found.pod_hash, 0)
+        wanted = replicas.get(found.pod_hash, 0)
         if found.replicas <= wanted:
             continue
         waiting = _still_serving(snapshot, goal, found.pod_hash, now)

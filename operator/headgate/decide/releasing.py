@@ -167,6 +167,7 @@ def _goal(
         hold_reason=reason,
         frozen=any(p.blocks_running for p in cycle.problems),
         keep=keep_until(cycle),
+        careful=bool(cycle.status.weights.stable_follows),
     )
     return _strategy(cycle).aim(goal, weight)
 
@@ -227,8 +228,10 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
         )
         desired = allowed.weight
     weights, routes = cycle.status.weights, list(keys_of(goal.routes)) or None
-    if (weights.desired, weights.routes) != (desired, routes):
-        cycle.change(weights=weights.model_copy(update={"desired": desired, "routes": routes}))
+    follows = weights.stable_follows or bool(goal.follows) or None
+    if (weights.desired, weights.routes, weights.stable_follows) != (desired, routes, follows):
+        update = {"desired": desired, "routes": routes, "stable_follows": follows}
+        cycle.change(weights=weights.model_copy(update=update))
     cycle.move = _strategy(cycle).next_move(cycle.snapshot, goal, cycle.now)
     action = cycle.move.action
     # Where the selector is the weight, its rewrite was counted by that.

@@ -85,8 +85,15 @@ def rest(cycle: Cycle) -> Action | None:
         frozen=bool(blocked),
         keep=keep_until(cycle),
         fought=bool(contested),
+        careful=bool(cycle.status.weights.stable_follows),
     )
     cycle.move = strategies.of(snapshot.spec).next_move(snapshot, goal, cycle.now)
+    if goal.careful and cycle.move.short_of and observed_weight(snapshot) and deadline_passed(cycle):
+        cause = cycle.missing_pods()
+        text = f"going back to {stable.pod_hash} takes long: {cycle.move.waiting}" + (f" ({cause})" if cause else "")
+        cycle.stall("ProgressDeadlineExceeded", f"{text}; correct what is named, it goes on by itself")
+    if cycle.move.reached and goal.careful:
+        cycle.change(weights=cycle.status.weights.model_copy(update={"stable_follows": None}))
     if cycle.move.trouble:
         cycle.stall("NoWayBack", cycle.move.trouble)
     at_rest = snapshot.status.weights.applied and snapshot.status.phase in ("Healthy", "Degraded")

@@ -138,6 +138,7 @@ class Journals:
             ),
             (status.weights.desired, status.weights.observed, status.weights.applied, status.weights.reasserted),
             tuple(status.weights.routes or ()),
+            status.weights.stable_follows,
             status.paused is not None,
             status.collision_count,
             status.workload and (status.workload.adopted, status.workload.reasserted),

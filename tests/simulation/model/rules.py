@@ -16,7 +16,7 @@ from headgate.decide import types as t
 from headgate.decide.invariants import Truth
 from headgate.decide.journal import is_rejected, running
 from headgate.decide.managed import keys_of
-from headgate.decide.mover import need, selected
+from headgate.decide.mover import floor_of, need, selected
 from tests.simulation.model.journals import AGES, OLD, Journals
 from tests.simulation.model.state import CLAIMED, DELETING, GONE, Sets, State, ends_of, selected_of, set_of, share
 from tests.simulation.model.views import NAMES, Sight, Views, sight
@@ -246,6 +246,7 @@ class Rules:
             wanted={hashes[s.version]: s.replicas for s in sets},
             ready={hashes[s.version]: s.ready for s in sets},
             services=NAMES,
+            floor=floor_of(spec),
             paused=spec.paused,
             deleting=seen.wanted.life == DELETING,
         )

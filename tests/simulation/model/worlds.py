@@ -47,9 +47,10 @@ def spec(
     delay: float = 0,
     gates: tuple[str, ...] = (),
     adopts: bool = False,
+    pods: dict[str, Any] | None = None,
     **more: Any,
 ) -> RolloutSpec:
-    """A canary with these steps; `delay` before old pods go."""
+    """A canary with these steps; `delay` before old pods go, `pods` what else it says of them."""
     canary = {
         "stableService": "shop",
         "canaryService": "shop-canary",
@@ -57,6 +58,7 @@ def spec(
         "abortScaleDownDelaySeconds": int(delay),
         "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}},
         "steps": steps,
+        **(pods or {}),
     }
     return RolloutSpec.model_validate(
         {
@@ -166,6 +168,9 @@ LED: list[dict[str, Any]] = [
     {"setWeight": 70},
 ]
 FEW: list[dict[str, Any]] = [{"setWeight": 40}, {"gate": {"ref": {"name": "golden"}}}]
+FOLLOWED: list[dict[str, Any]] = [{"setWeight": 40}, {"setWeight": 100}, FEW[1], {"setWeight": 20}]
+FOLLOWS: dict[str, Any] = {"dynamicStableScale": True}
+FLOORED: dict[str, Any] = {"dynamicStableScale": True, "minPodsPerReplicaSet": 2}
 JUDGED: list[dict[str, Any]] = [{"ref": {"name": "golden"}}]
 SWITCHED: dict[str, Any] = {"prePromotionGates": JUDGED, "postPromotionGates": JUDGED}
 BY_HAND: dict[str, Any] = {"previewReplicaCount": 1, "autoPromotionEnabled": False, "postPromotionGates": JUDGED}
@@ -339,6 +344,35 @@ WORLDS: tuple[World, ...] = (
         budget={"release": 1, "stale": 2, "conflict": 1, "outage": 1, "bad": 1},
         slice={"release": 1, "stale": 1, "bad": 1},
         specs=(spec(LED),),
+    ),
+    World(
+        name="follow",
+        tells="the stable version gives pods away as the canary's share grows, and gets them back before its share",
+        budget={"release": 2, "bad": 1, "crash": 1, "lost": 1, "delete": 1, "person": 1},
+        slice={"release": 1, "bad": 1, "crash": 1, "delete": 1},
+        specs=(spec(FOLLOWED, pods=FLOORED),),
+        versions=("v1", "v2", "v3"),
+        verbs=("abort",),
+    ),
+    World(
+        name="follow-change",
+        tells="the same, decided on what has changed since, and while the spec says so no more, or of other numbers",
+        budget={"release": 1, "stale": 1, "change": 2, "conflict": 1, "bad": 1},
+        slice={"release": 1, "change": 1},
+        specs=(
+            spec(FOLLOWED, pods=FOLLOWS),
+            spec(FOLLOWED),
+            spec(FOLLOWED, replicas=2, pods=FLOORED),
+            spec(FOLLOWED, pods=FOLLOWS, paused=True),
+        ),
+    ),
+    World(
+        name="follow-loss",
+        tells="the same while pods stop being ready, the weight is rewritten, or its writes are refused",
+        budget={"release": 1, "loss": 2, "rewrite": 1, "outage": 1, "person": 1},
+        slice={"release": 1, "loss": 1, "rewrite": 1},
+        specs=(spec(FOLLOWED, pods=FLOORED),),
+        verbs=("abort",),
     ),
     World(
         name="contract",

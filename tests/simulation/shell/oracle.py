@@ -254,12 +254,32 @@ class Oracle:
         old, new = (dict(weights_of(o))[CANARY] for o in (before, after))
         self._exposed()
         added = sorted(routes_of(after).keys() - routes_of(before).keys())
+        if new < old:
+            self._given_back(100 - new)
         if new > old or added:
             self._raised(new, added=added)
             run = self.journal.running(self._status()) or {}
             taken = [str(m["manager"]) for m in before["metadata"].get("managedFields") or ()]
             if any(m.endswith(f":{run.get('podHash')}:{run.get('attempt')}") for m in taken):
                 self.fail(f"6: the weight is raised to {new} for an attempt that a verdict took back")
+
+    def _follows(self) -> bool:
+        """The stable version has given pods away for a canary."""
+        return bool((self._status().get("weights") or {}).get("stableFollows"))
+
+    def _floor(self, share: float) -> int:
+        """Pods that a version has at least while it gets requests."""
+        canary = self.rollout()["spec"]["strategy"].get("canary") or {}
+        return min(self._replicas(), canary.get("minPodsPerReplicaSet") or 0) if share else 0
+
+    def _given_back(self, share: int) -> None:
+        """3: where the stable version has given pods away, no more requests come back than the pods can take."""
+        stable, canary = self._selector(NAME), self._selector(CANARY)
+        if not self._follows() or canary == stable or self._deleting() or self._disturbed():
+            return
+        there, need = self._ready(stable), max(math.ceil(self._replicas() * share / 100), self._floor(share))
+        if there < need and not (there and not self._ready(canary)):
+            self.fail(f"3: {share}% go back to {stable}, which has {there} ready pods of {need}")
 
     def _own(self, route: Object) -> None:
         """The operator's own rules come first, lead to the canary, and share out as the claimed rule does."""
@@ -297,7 +317,7 @@ class Oracle:
         if added and replicas and not self._ready(target) and not self._disturbed():
             self.fail(f"3: requests are led by {added} to {target}, which has no ready pod")
         for pod_hash, share in ((target, weight), (self._selector(NAME), 100 - weight)):
-            need = math.ceil(replicas * share / 100)
+            need = max(math.ceil(replicas * share / 100), self._floor(share))
             if self._ready(pod_hash) < need and not self._disturbed():
                 self.fail(f"3: {share}% for {pod_hash}, which has {self._ready(pod_hash)} ready pods of {need}")
 
@@ -377,12 +397,13 @@ class Oracle:
 
     def _shrunk(self, pod_hash: str, new: int) -> None:
         replicas = self._replicas()
-        if pod_hash == self._stable() and new < replicas:
+        shrinks = self._follows() and self.journal.running(self._status()) is not None
+        if pod_hash == self._stable() and new < replicas and not shrinks:
             self.fail(f"5: stable is scaled to {new} of {replicas}")
         stored, served = self._stored_share(pod_hash), self._traffic.by_weight(pod_hash) * 100
         need = math.ceil(replicas * max(stored, served - 1e-6) / 100)
         # How many pods those need that come by header the steps have to say, because nobody knows how many they are.
-        need = max(need, 1 if replicas and self._traffic.share(pod_hash) else 0)
+        need = max(need, 1 if replicas and self._traffic.share(pod_hash) else 0, self._floor(stored))
         if new < need:
             self.fail(f"4: {pod_hash} is scaled to {new} with {max(stored, served):.0f}% of the requests")
         if new == 0:

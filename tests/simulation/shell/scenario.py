@@ -44,6 +44,8 @@ OPTIONS = 20_000_000
 """From this seed on it is a canary again, whose steps have timeouts, and that may have a rollback window."""
 SNAPSHOTS = 40_000_000
 """From this seed on it is a canary whose pods read a ConfigMap, of which each revision has a copy."""
+FOLLOWING = 50_000_000
+"""From this seed on it is a canary with a say over the pods of both versions, e.g. whose stable one shrinks."""
 CONFIG = f"{NAME}-settings"
 CONFIGURING = ("config edited", "config gone", "config back")
 """What others do to the ConfigMap."""
@@ -91,6 +93,8 @@ class Scenario:
     """`rollbackWindow.revisions`."""
     blue_green: Object | None = None
     """The strategy, if it is not a canary; `steps` are those that are made of it."""
+    canary: Object | None = None
+    """What else the canary says."""
     config: Object | None = None
     """`configSnapshots`, where the pods read a ConfigMap."""
 
@@ -100,7 +104,7 @@ class Scenario:
             (
                 f"seed {self.seed}: {self.replicas} replicas, {'a Deployment, ' if self.workload else ''}"
                 f"{'a background gate, ' if self.background else ''}onNewRevision {self.on_new_revision}, "
-                f"{self._within()}{self._copied()}onUnknown {self.gate['onUnknown']}, "
+                f"{self._within()}{self._copied()}{self._said()}onUnknown {self.gate['onUnknown']}, "
                 f"faults {self.strength:g} until {self.calm_at:.0f} s"
             ),
             ("steps: " if self.blue_green is None else "blue-green: ") + ", ".join(_step(s) for s in self.steps),
@@ -115,6 +119,9 @@ class Scenario:
 
     def _copied(self) -> str:
         return "" if self.config is None else f"configSnapshots {self.config}, ".replace("'", "")
+
+    def _said(self) -> str:
+        return "" if self.canary is None else f"{self.canary}, ".replace("'", "")
 
     def less(self, *, event: Event | None = None, fault: str = "") -> Scenario:
         """The same with one thing less."""
@@ -137,7 +144,24 @@ def scenario(seed: int) -> Scenario:
         return _canary(seed)
     if seed < OPTIONS:
         return _blue_green(_canary(seed))
-    return _with_options(_canary(seed)) if seed < SNAPSHOTS else _configured(_canary(seed))
+    if seed < SNAPSHOTS:
+        return _with_options(_canary(seed))
+    return _configured(_canary(seed)) if seed < FOLLOWING else _following(_canary(seed))
+
+
+def _following(of: Scenario) -> Scenario:
+    """The same with options for the pods, on top of those for the steps."""
+    found = _with_options(of)
+    return replace(found, canary=of_pods(random.Random(f"{of.seed}/pods")))
+
+
+def of_pods(chance: random.Random) -> Object:
+    """What a canary says about the pods of both versions."""
+    floor = chance.choice([None, 1, 2, 4])
+    return {
+        "dynamicStableScale": chance.random() < 0.75,
+        **({} if floor is None else {"minPodsPerReplicaSet": floor}),
+    }
 
 
 def _configured(of: Scenario) -> Scenario:
@@ -348,6 +372,7 @@ def rollout(of: Scenario) -> Object:
         "steps": list(of.steps),
         "scaleDownDelaySeconds": 10,
         "abortScaleDownDelaySeconds": 5,
+        **(of.canary or {}),
     }
     return {
         "metadata": {"name": NAME},

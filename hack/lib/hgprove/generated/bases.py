@@ -85,7 +85,9 @@ def led(name: str, version: int) -> Json:
         {"setHeaderRoute": {"name": "beta"}},
         {"setMirrorRoute": {"name": "shadow"}},
     ]
-    return _rollout(name, steps, {"template": template(name, version)})
+    made = _rollout(name, steps, {"template": template(name, version)})
+    made["spec"]["strategy"]["canary"] |= {"dynamicStableScale": True, "minPodsPerReplicaSet": 2}
+    return made
 
 
 def routed(name: str, version: int) -> Json:
@@ -261,6 +263,7 @@ def journal(name: str, version: int) -> Json:
         "progressSince": TIME,
         "holdMessage": "",
         "weights": {
+            "stableFollows": True,
             "desired": 0,
             "observed": 0,
             "applied": True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hack.lib.hgprove.planted.mutation import Mutation
 
 BLIND = "tests/simulation/test_blind_routers.py"
+FOLLOWS = "tests/simulation/test_stable_follows.py"
 FIELD = "tests/simulation/test_field_bugs.py"
 RULES = "tests/simulation/test_rules.py"
 REVIEW = "tests/simulation/test_review.py"
@@ -19,9 +20,19 @@ TRAFFIC = (
         breaks="The canary gets its weight without one ready pod.",
         belongs="3 B5",
         file="decide/mover.py",
-        old="least = max(need(replicas, goal.weight), min(1, replicas))",
+        old="least = max(needs(spec, goal.weight or min(1, len(keys))), min(1, spec.replicas))",
         new="least = 0",
         tests=(f"{FIELD}::test_b05_no_weight_without_ready_pods",),
+        says="pods",
+    ),
+    Mutation(
+        id="weight-back-before-capacity",
+        breaks="After an abort the requests go back to a stable version that has given its pods away.",
+        belongs="3 B1",
+        file="decide/mover.py",
+        old="bearable = least_bearable(snapshot, goal.stable, selected(canary)) if away else 0",
+        new="bearable = 0 if away else 0",
+        tests=(f"{FOLLOWS}::test_an_abort_brings_the_pods_back_before_the_weight",),
         says="pods",
     ),
     Mutation(
@@ -139,8 +150,8 @@ TRAFFIC = (
         breaks="The last ten percent stay with a version that was taken back.",
         belongs="6 B1",
         file="decide/mover.py",
-        old="        if not route.found or not (route.weight > weight or surplus):",
-        new="        if not route.found or not (route.weight > max(weight, 10) or surplus):",
+        old="    if not route.found or not (route.weight > weight or surplus):",
+        new="    if not route.found or not (route.weight > max(weight, 10) or surplus):",
         tests=(f"{FIELD}::test_b01_an_abort_ends_at_weight_0_in_every_step_and_option_mix",),
         says="after an abort",
     ),
@@ -291,8 +302,8 @@ TRAFFIC = (
         breaks="The weight of a version that was taken back is fought over for ever.",
         belongs="7",
         file="decide/mover.py",
-        old="        helpless = goal.fought or lowering_fails",
-        new="        helpless = lowering_fails",
+        old="helpless = not bearable and (goal.fought or lowering_fails(snapshot, route))",
+        new="helpless = not bearable and lowering_fails(snapshot, route)",
         tests=(f"{RULES}::test_a_way_back_that_somebody_fights_ends_with_the_canary_service_on_stable",),
         says="fought without an end",
     ),
@@ -522,8 +533,8 @@ ROUTES = (
         breaks="A Rollout that is deleted looks at the weight only, and goes with its routes in place.",
         belongs="29",
         file="decide/hand_back.py",
-        old="leads = route.found and (route.weight > 0 or bool(route.managed))",
-        new="leads = route.found and route.weight > 0",
+        old="leads = route.found and (route.weight > bearable or bool(route.managed))",
+        new="leads = route.found and route.weight > bearable",
         tests=(f"{LED}::test_deletion_leaves_no_route_behind",),
         says="requests can reach it",
     ),
