@@ -77,6 +77,7 @@ COPIED: dict[str, Any] = {
 }
 NO_COPIES = {"setMirrorRoute": {"name": "shadow"}}
 CANARY = ROLLOUT["spec"]["strategy"]["canary"]
+POOLED_CANARY = {"stableService": "checkout", "steps": [{"setWeight": 20}]}
 TRAEFIK = {"traefik": {"weightedTraefikServiceName": "checkout"}}
 NGINX = {"nginx": {"canaryIngress": "checkout-canary"}}
 POOLED: dict[str, Any] = copy.deepcopy(ROLLOUT)
@@ -199,6 +200,23 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(POOLED, "spec.strategy.canary.steps.0", BY_HEADER, "only a router tells", id="led by pods"),
         pytest.param(POOLED, "spec.strategy.canary.dynamicStableScale", True, "the pods are the weight", id="follows"),
         pytest.param(POOLED, "spec.strategy.canary.minPodsPerReplicaSet", 2, "would be more requests", id="floor"),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.canaryMetadata",
+            {"labels": {"headgate.dev/revision": "x"}},
+            "keys of labels that begin with headgate.dev/",
+            id="label of the operator",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.stableMetadata",
+            {"annotations": {"headgate.dev/revision": "x"}},
+            "keys of annotations that begin with headgate.dev/",
+            id="annotation of the operator",
+        ),
+        pytest.param(
+            ROLLOUT, "spec.strategy.canary.canaryMetadata", {"labels": {"role": "a b"}}, "should match", id="label"
+        ),
         pytest.param(ROLLOUT, "spec.strategy.canary.minPodsPerReplicaSet", 0, "greater than or equal to 1", id="none"),
         pytest.param(
             ROLLOUT,
@@ -392,6 +410,12 @@ def test_example_of_routes_is_taken(light_cluster: LightCluster) -> None:
         pytest.param(
             "spec.strategy.canary", CANARY | {"dynamicStableScale": True, "minPodsPerReplicaSet": 1}, id="follows"
         ),
+        pytest.param(
+            "spec.strategy.canary",
+            CANARY | {"canaryMetadata": {"labels": {"example.com/role": "new"}, "annotations": {"a": "b c"}}},
+            id="labelled",
+        ),
+        pytest.param("spec.strategy.canary", POOLED_CANARY | {"stableMetadata": {"labels": {"role": ""}}}, id="role"),
         pytest.param(
             "spec.strategy.canary", CANARY | {"trafficRouting": TRAEFIK, "steps": [{"setWeight": 5}]}, id="weighed"
         ),

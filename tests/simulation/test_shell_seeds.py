@@ -17,7 +17,7 @@ import pytest
 from hack.lib.hgprove.campaign import ROOT, rotation
 from hack.lib.hgprove.simulate import of_seed, told
 from tests.simulation.shell.history import run
-from tests.simulation.shell.scenario import BLUE_GREEN, OPTIONS, SNAPSHOTS
+from tests.simulation.shell.scenario import BLUE_GREEN, FOLLOWING, OPTIONS, SNAPSHOTS
 
 SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "30"))
 GOOD = (*range(1_000_000, 1_001_700), *range(3_700_000, 3_701_300))
@@ -26,8 +26,10 @@ FURTHER = {
     "blue-green": range(BLUE_GREEN, BLUE_GREEN + 300),
     "options": range(OPTIONS, OPTIONS + 300),
     "snapshots": range(SNAPSHOTS, SNAPSHOTS + 300),
+    "pods": range(FOLLOWING, FOLLOWING + 300),
 }
-"""The same: of blue-green Rollouts, of canaries with timeouts, and of such with copies of their configuration."""
+"""The same: of blue-green Rollouts, and of canaries with timeouts, with copies of their configuration, and with a say
+over the pods of both versions."""
 SLOWEST = 2.0
 """Seconds that a seed may take on a busy machine; the slice has at least as many as then fit."""
 FOUND = {

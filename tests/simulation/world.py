@@ -43,6 +43,15 @@ class SimReplicaSet:
     version: int = 1
     taken_back: str = ""
     copies: tuple[t.ConfigCopy, ...] = ()
+    mark: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Of its template."""
+
+    def dressed(self, action: t.ScaleReplicaSet) -> None:
+        """Take what the write says besides the number of pods."""
+        self.taken_back = action.takes_back
+        if action.dress is not None:
+            self.mark, self.metadata = action.dress.mark, action.dress.metadata
 
 
 @dataclass
@@ -290,6 +299,7 @@ class World:
             created_at=found.created_at,
             taken_back=found.taken_back,
             copies=found.copies,
+            mark=found.mark,
         )
 
     def _service(self, name: str) -> t.ServiceView:
@@ -421,9 +431,11 @@ class World:
                     self.fail(f"{action.name} is created twice")
                 self.sets[action.name] = SimReplicaSet(action.name, action.pod_hash, action.revision, 0, self.now)
                 self.sets[action.name].copies = action.copies
+                self.sets[action.name].mark = action.mark
+                self.sets[action.name].metadata = action.template.get("metadata") or {}
                 self._scale(self.sets[action.name], action.replicas)
             case t.ScaleReplicaSet():
-                self.sets[action.name].taken_back = action.takes_back
+                self.sets[action.name].dressed(action)
                 self._scale(self.sets[action.name], action.replicas)
             case t.DeleteReplicaSet():
                 del self.sets[action.name]

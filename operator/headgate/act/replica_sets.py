@@ -6,7 +6,7 @@ from typing import Any
 
 from headgate.act.context import Context, Effect, deleted, manager
 from headgate.act.resources import CONTROLLER_REVISIONS, REPLICA_SETS, ROLLOUTS, api_version
-from headgate.api.common import ANNOTATION_COLLISION, ANNOTATION_COPIES, ANNOTATION_REVISION
+from headgate.api.common import ANNOTATION_COLLISION, ANNOTATION_COPIES, ANNOTATION_MARK, ANNOTATION_REVISION
 from headgate.decide.configuration import to_text
 from headgate.decide.types import CreateReplicaSet, DeleteReplicaSet, ScaleReplicaSet
 
@@ -29,6 +29,7 @@ async def create(context: Context, action: CreateReplicaSet) -> Effect:
                 ANNOTATION_REVISION: action.revision,
                 ANNOTATION_COLLISION: str(action.collision),
                 **({ANNOTATION_COPIES: to_text(action.copies)} if action.copies else {}),
+                **({ANNOTATION_MARK: action.mark} if action.mark else {}),
             },
             "ownerReferences": [
                 {
@@ -57,11 +58,17 @@ async def create(context: Context, action: CreateReplicaSet) -> Effect:
 
 
 async def scale(context: Context, action: ScaleReplicaSet) -> Effect:
-    """Set the number of pods."""
-    patch = [
+    """Set the number of pods, and what those carry that are still to start."""
+    patch: list[dict[str, Any]] = [
         {"op": "add", "path": "/spec/replicas", "value": action.replicas},
         {"op": "add", "path": "/spec/minReadySeconds", "value": action.min_ready_seconds},
     ]
+    if action.dress is not None:
+        mark = ANNOTATION_MARK.replace("/", "~1")
+        patch += [
+            {"op": "add", "path": "/spec/template/metadata", "value": dict(action.dress.metadata)},
+            {"op": "add", "path": f"/metadata/annotations/{mark}", "value": action.dress.mark},
+        ]
     obj = await context.kube.json_patch(
         REPLICA_SETS,
         context.namespace,

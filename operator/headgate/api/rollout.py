@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -386,6 +387,40 @@ ROUTE_RULES: list[dict[str, Any]] = [
 """What a canary may say of routes by header and of mirrors."""
 
 
+KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+"""How Kubernetes wants the keys of labels and annotations."""
+LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
+
+
+class PodMetadata(Model):
+    """Labels and annotations for the pods of one version, besides those of the template."""
+
+    labels: Annotated[dict[str, LabelValue], Field(max_length=16)] = Field(default_factory=dict)
+    annotations: Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=16)] = Field(
+        default_factory=dict
+    )
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": f"!has(self.{name}) || self.{name}.all(k, !k.startsWith('{GROUP}/'))",
+                    "message": f"keys of {name} that begin with {GROUP}/ are the operator's own; choose another key",
+                }
+                for name in ("labels", "annotations")
+            ]
+        }
+    }
+
+    @model_validator(mode="after")
+    def _keys(self) -> PodMetadata:
+        """What the schema cannot say of keys: the server would refuse the pods."""
+        for key in (*self.labels, *self.annotations):
+            if not KEY.fullmatch(key) or key.startswith(f"{GROUP}/"):
+                raise ValueError(f'"{key[:80]}" is no key for a label or annotation, like role or example.com/role')
+        return self
+
+
 class Canary(Model):
     """Shift traffic to the new version in steps, next to the stable one: by a router, or by the ratio of their pods."""
 
@@ -403,6 +438,10 @@ class Canary(Model):
     way back takes as long as they do; without it the stable version keeps the pods for the full load."""
     min_pods_per_replica_set: Annotated[int, Field(ge=1, le=10000)] | None = None
     """Pods that each version has at least while it gets requests, up to `spec.replicas`."""
+    canary_metadata: PodMetadata | None = None
+    """What pods of a version carry that start while it is released; each pod keeps what it started with."""
+    stable_metadata: PodMetadata | None = None
+    """What those carry that start while it is stable."""
     steps: Annotated[
         list[Step], Field(min_length=1, max_length=STEPS, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ]

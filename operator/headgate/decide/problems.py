@@ -10,6 +10,7 @@ from headgate.api.values import dataclass
 from headgate.decide import configuration, group, strategies
 from headgate.decide.mover import selected
 from headgate.decide.queries import problems_of, undivided
+from headgate.decide.roles import asked
 from headgate.decide.types import Outcome, OutcomeKind, ServiceView, Snapshot
 
 CONFLICT = "Conflict"
@@ -56,6 +57,7 @@ def find(snapshot: Snapshot) -> list[Problem]:
     found += _services(snapshot)
     found += [Problem("InvalidSpec", route.problem) for route in snapshot.routes if route.problem]
     found += [Problem("InvalidSpec", r.unable, blocks_running=False) for r in snapshot.routes if r.unable]
+    found += _roles(snapshot)
     found += _configuration(snapshot)
     found += _gates(snapshot)
     wrong = [*group.faults(snapshot), *group.missing(snapshot)]
@@ -94,6 +96,23 @@ def _disabled(snapshot: Snapshot) -> list[Problem]:
         f"{ref.kind} to rollingKinds in the operator's configuration"
     )
     return [Problem("KindDisabled", text)]
+
+
+def _roles(snapshot: Snapshot) -> list[Problem]:
+    """Labels by role that would take pods away from those who look for them; what runs has its own."""
+    canary = snapshot.spec.strategy.canary
+    labels = ((snapshot.template or {}).get("metadata") or {}).get("labels") or {}
+    services = (snapshot.stable_service, snapshot.canary_service)
+    found = []
+    for field, metadata in asked(canary).items() if canary is not None else ():
+        for key in sorted(metadata.labels):
+            where = f"spec.strategy.canary.{field}.labels: {key}"
+            named = [f"Service {service.name} selects by" for service in services if key in service.selector]
+            whose = "the pod template has" if key in labels else next(iter(named), "")
+            if whose:
+                text = f"{where} is a label that {whose}; choose another key, because pods keep it when the role ends"
+                found.append(Problem("InvalidSpec", text, blocks_running=False))
+    return found
 
 
 def _configuration(snapshot: Snapshot) -> list[Problem]:

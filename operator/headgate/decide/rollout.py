@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from headgate.api.common import FINALIZER, to_epoch, to_time
 from headgate.api.rollout import RejectedRevision, RevisionRef, RolloutStatus, Weights, WorkloadStatus
-from headgate.decide import copying, group, hand_back, journal, mover, people, problems, releasing, resting, strategies
+from headgate.decide import (
+    copying,
+    group,
+    hand_back,
+    journal,
+    mover,
+    people,
+    problems,
+    releasing,
+    resting,
+    roles,
+    strategies,
+)
 from headgate.decide.conditions import describe_world
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import available, replica_set
@@ -47,7 +59,7 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
     copying.look(cycle)
     answer = people.consume(cycle)
     _choose_revision(cycle)
-    wanted = releasing.tell_verdict(cycle, _stage(cycle))
+    wanted = roles.dressed(cycle, releasing.tell_verdict(cycle, _stage(cycle)))
     if any(p.reason == problems.CONFLICT for p in cycle.problems):
         wanted = None  # It is another's: putting anything right here would be a fight over somebody's traffic.
     _explain_missing_pods(cycle)

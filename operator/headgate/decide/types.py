@@ -66,6 +66,8 @@ class ReplicaSetView:
     """`ScaleReplicaSet.takes_back` of the write that its size is from; empty if another write was the last one."""
     copies: tuple[ConfigCopy, ...] = ()
     """What its pods read in the place of what the template named."""
+    mark: str = ""
+    """A digest of what its template has of `canaryMetadata` or `stableMetadata`; empty if that is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -543,11 +545,23 @@ class CreateReplicaSet(Action):
     anchor_uid: str
     copies: tuple[ConfigCopy, ...] = ()
     """What the template refers to by now."""
+    mark: str = ""
+    """As in `ReplicaSetView`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dress:
+    """Metadata for pods that are still to start."""
+
+    mark: str
+    """As in `ReplicaSetView`."""
+    metadata: Mapping[str, Any]
+    """The whole metadata of the ReplicaSet's template."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleReplicaSet(Action):
-    """Set `spec.replicas` (and minReadySeconds, if it differs) of a ReplicaSet."""
+    """Set `spec.replicas` (and minReadySeconds, if it differs) of a ReplicaSet, and what its next pods carry."""
 
     name: str
     resource_version: str
@@ -555,6 +569,8 @@ class ScaleReplicaSet(Action):
     min_ready_seconds: int
     takes_back: str = ""
     """As in `SetSelector`, where the pods are the weight."""
+    dress: Dress | None = None
+    """None leaves it as it is."""
 
 
 @dataclass(frozen=True, slots=True)

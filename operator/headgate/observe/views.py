@@ -11,6 +11,7 @@ import orjson
 from headgate.api.common import (
     ANNOTATION_COPIES,
     ANNOTATION_COPY_OF,
+    ANNOTATION_MARK,
     ANNOTATION_REVISION,
     LABEL_REVISION,
     to_epoch,
@@ -84,6 +85,7 @@ def replica_set(obj: Object, rollout_uid: str, *, rollout_deleting: bool = False
         failure=f"{failure.get('reason', '')}: {failure.get('message', '')}" if failure and failed else "",
         taken_back=str(meta.get("takenBack") or ""),
         copies=from_text(str((meta.get("annotations") or {}).get(ANNOTATION_COPIES) or "")),
+        mark=str((meta.get("annotations") or {}).get(ANNOTATION_MARK) or ""),
     )
 
 

@@ -161,7 +161,21 @@ class End:
         span = history.traffic.spans[-1].shares
         if set(span) != {stable}:
             history.fail(f"7: at rest the requests go to {span}, stable is {stable}")
+        self._dressed(stable)
         self._left_over(stable)
+
+    def _dressed(self, stable: str) -> None:
+        """The next pods of what is stable carry what it is to carry, unless somebody deleted its record."""
+        of = self._history.scenario
+        if any(e.what == "record deleted" for e in of.events):
+            return
+        found = self._store.get("ReplicaSet", NAMESPACE, f"{NAME}-{stable}") or {}
+        metadata = found["spec"]["template"]["metadata"]
+        for field in ("labels", "annotations"):
+            wanted = {"app": NAME, LABEL_ROLLOUT: NAME, LABEL_REVISION: stable} if field == "labels" else {}
+            wanted |= ((of.canary or {}).get("stableMetadata") or {}).get(field) or {}
+            if metadata.get(field, {}) != wanted:
+                self._history.fail(f"at rest pods of {stable} start with the {field} {metadata.get(field)}")
 
     def _left_over(self, stable: str) -> None:
         history, status = self._history, self._history.status()

@@ -155,12 +155,20 @@ def _following(of: Scenario) -> Scenario:
     return replace(found, canary=of_pods(random.Random(f"{of.seed}/pods")))
 
 
+ROLES: Object = {
+    f"{role}Metadata": {"labels": {"role": role}, "annotations": {"example.com/role": role}}
+    for role in ("canary", "stable")
+}
+"""What pods carry by the role in which they start."""
+
+
 def of_pods(chance: random.Random) -> Object:
     """What a canary says about the pods of both versions."""
     floor = chance.choice([None, 1, 2, 4])
     return {
         "dynamicStableScale": chance.random() < 0.75,
         **({} if floor is None else {"minPodsPerReplicaSet": floor}),
+        **(ROLES if chance.random() < 0.5 else {}),
     }
 
 

@@ -86,7 +86,12 @@ def led(name: str, version: int) -> Json:
         {"setMirrorRoute": {"name": "shadow"}},
     ]
     made = _rollout(name, steps, {"template": template(name, version)})
-    made["spec"]["strategy"]["canary"] |= {"dynamicStableScale": True, "minPodsPerReplicaSet": 2}
+    made["spec"]["strategy"]["canary"] |= {
+        "dynamicStableScale": True,
+        "minPodsPerReplicaSet": 2,
+        "canaryMetadata": {"labels": {"role": "canary"}, "annotations": {"example.com/role": "canary"}},
+        "stableMetadata": {"labels": {"role": "stable"}, "annotations": {"example.com/role": "stable"}},
+    }
     return made
 
 

@@ -172,6 +172,7 @@ EDGES: Mapping[str, _Edges] = {
         "a", "a", _LETTERS, ("*", "*.shop.test", "shop.test.", "a_b-1.c")
     ),
     r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$": _Edges("a", "a", _LETTERS, ("Z9", "x-version", "a_b.c")),
+    r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$": _Edges("", "a", _LETTERS, ("Z9", "a_b.c--d")),
     r"^/\S*$": _Edges("/", "/", _LETTERS, ("/a/b", "/%20?x=1#y")),
     r"^[a-zA-Z][a-zA-Z0-9]*$": _Edges("a", "a", _LETTERS, ("Z9", "namespace", "window")),
     r"^([0-9]{1,6}(ms|s|m|h))+$": _Edges(
