@@ -30,9 +30,10 @@ LEFT_OUT = frozenset(
         "updated_replicas",
         "selector",
         "written_at",
+        "group",
     }
 )
-"""Fields of a journal that decide nothing, or whose part another event plays."""
+"""Fields of a journal that decide nothing, or whose part another event plays; no Rollout here is in a group."""
 KEPT = frozenset(
     {
         "phase",
