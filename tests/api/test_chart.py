@@ -145,6 +145,33 @@ def test_a_router_brings_the_rights_to_its_kinds(light_cluster: LightCluster, re
     assert "config.routers.0" in wrong.stderr.replace("/", ".")
 
 
+def test_a_router_of_another_package_has_the_rights_that_the_admin_lists(light_cluster: LightCluster) -> None:
+    """To list and patch its kind and no more; neither a wildcard nor a kind of the core group can be listed."""
+    kinds = [{"apiGroup": "mesh.example.org", "resources": ["trafficshares"]}]
+    named = ("--set", "config.routers={gatewayAPI,plugins.example}", "--set-json")
+
+    def rules(*arguments: str) -> list[Any]:
+        (role,) = (
+            o
+            for o in template(light_cluster, *arguments)
+            if o["kind"] == "ClusterRole" and o["metadata"]["name"] == "headgate"
+        )
+        return list(role["rules"])
+
+    def refused(kind: object) -> bool:
+        values = ("--kube-version", "1.34.0", *named, f"rbac.pluginKinds={json.dumps([kind])}")
+        return "pluginKinds" in light_cluster.helm("template", "headgate", str(CHART), *values, check=False).stderr
+
+    more = {
+        "apiGroups": ["mesh.example.org"],
+        "resources": ["trafficshares"],
+        "verbs": ["get", "list", "watch", "patch"],
+    }
+    assert [r for r in rules(*named, f"rbac.pluginKinds={json.dumps(kinds)}") if r not in rules()] == [more]
+    assert all(map(refused, [{**kinds[0], "verbs": ["delete"]}, {**kinds[0], "resources": ["*"]}]))
+    assert all(refused({**kinds[0], "apiGroup": group}) for group in ("", "*", "apps", "rbac.authorization.k8s.io"))
+
+
 def test_release_in_place_brings_its_rights(light_cluster: LightCluster, release: str) -> None:
     """Who allows it gives the operator the workloads of that kind and evictions, but no pod to delete by itself."""
     install(light_cluster, release, "--set", "config.rollingKinds={StatefulSet}")

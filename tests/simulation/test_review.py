@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from headgate.api.rollout import ConsumedAction, RejectedRevision
+from headgate.api.rollout import Canary, ConsumedAction, RejectedRevision, TrafficRouting
 from headgate.decide import types as t
 from headgate.decide.journal import SIZE_LIMIT, running
 from headgate.decide.rollout import decide
+from headgate.traffic.backends import Backends
+from headgate.traffic.plugin import Guarded, targets_of
+from headgate.traffic.protocol import Resource, Target
+from headgate.traffic.weighted import WeightedRouter
 from tests.simulation.world import GATE, World, spec
 
 pytestmark = pytest.mark.simulation
@@ -80,6 +84,81 @@ def stalled(world: World) -> tuple[str, str]:
     """Status and reason of the condition Stalled."""
     found = next(c for c in world.status.conditions if c.type == "Stalled")
     return found.status, found.reason
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# A router of another package
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class Failing(WeightedRouter):
+    """A router that has a mistake in every answer."""
+
+    key = "plugins.failing"
+    resource = Resource("mesh.example.org", "v1", "trafficshares", "TrafficShare")
+    field = "spec"
+
+    def targets(self, canary: Canary) -> tuple[Target, ...]:
+        """Its places."""
+        return targets_of(canary, "failing")
+
+    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+        """A mistake."""
+        raise KeyError(target.name, canary.stable_service, *obj)
+
+
+GUARDED = Guarded(Failing(), Failing.key)
+
+
+def failing(seen: t.Snapshot) -> t.Snapshot:
+    """What is seen through that router from now on; what is in the mesh nobody knows."""
+    routing = TrafficRouting.model_validate({"plugins": [{"name": "failing", "objects": [{"name": "shop"}]}]})
+    assert seen.spec.strategy.canary is not None
+    canary = seen.spec.strategy.canary.model_copy(update={"traffic_routing": routing})
+    (target,) = GUARDED.targets(canary)
+    (route,) = seen.routes
+    view = GUARDED.read(canary, {"metadata": {"resourceVersion": route.resource_version}}, target)
+    return replace(seen, routes=(replace(view, router=route.router, kind=route.kind),))
+
+
+def test_an_extension_that_fails_holds_the_release_and_says_so() -> None:
+    """It cannot be seen what the canary gets: nothing is raised, nothing loses its pods, and Ready names the field."""
+    world = settled(spec([{"setWeight": 50}, {"pause": {"duration": "30s"}}, {"setWeight": 80}]))
+    second = world.release("v2")
+    world.settle(120, until=("Paused",))
+    world.refuses["SetWeight"] = t.OutcomeKind.REFUSED
+    world.lens = failing
+    pods = {name: found.replicas for name, found in world.sets.items()}
+    world.run_for(600)
+    assert world.share(second) <= 50
+    assert {name: found.replicas for name, found in world.sets.items()} == pods
+    ready = next(c for c in world.status.conditions if c.type == "Ready")
+    assert (ready.status, ready.reason) == ("False", "InvalidSpec")
+    assert ready.message.startswith(
+        "spec.strategy.canary.trafficRouting.plugins[failing]: the extension failed in read"
+    )
+
+
+@pytest.mark.parametrize("how", ["abort", "delete"])
+def test_the_way_back_does_not_need_an_extension_that_fails(how: str) -> None:
+    """The weight cannot be lowered, so the canary Service is pointed at stable; mended, all is as after any abort."""
+    world = settled(spec(PAUSED))
+    second = world.release("v2")
+    world.settle(120, until=("Paused",))
+    assert world.share(second) == 50
+    world.refuses["SetWeight"] = t.OutcomeKind.REFUSED
+    world.lens = failing
+    if how == "abort":
+        world.person("abort")
+    else:
+        world.deleting = True
+    world.run_for(20)
+    assert world.share(second) == 0
+    world.refuses.clear()
+    world.lens = lambda s: s
+    world.run_for(300)
+    assert world.gone if how == "delete" else world.status.phase == "Degraded"
+    assert world.weight == 0
 
 
 # --------------------------------------------------------------------------------------------------------------------

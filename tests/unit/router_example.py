@@ -1,6 +1,7 @@
 """What the conformance suite has to be told about a router: one place that it works with, and what can be wrong there.
 
-A new router comes with a file in `router_examples/` that holds `EXAMPLES`; the suite finds it by itself.
+A new router comes with a file in `router_examples/` that holds `EXAMPLES`; the suite finds it by itself. That of
+another package's router is named in the environment, as `HEADGATE_ROUTER_EXAMPLES` (docs/extending.md).
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib
+import os
+import runpy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 from headgate.api.rollout import Canary
 from headgate.decide.types import RouteView
 from headgate.traffic.protocol import JSONPatch, Router, Target
-from headgate.traffic.registry import ROUTERS
+from headgate.traffic.registry import ROUTERS, extension
 from tests.unit.fake_api import copied
 
 Object = dict[str, Any]
@@ -73,8 +76,8 @@ class Example:
 
     @property
     def subject(self) -> Router:
-        """The router."""
-        return ROUTERS[self.router]
+        """The router; that of another package as it is, so that nothing hides how it fails."""
+        return ROUTERS[self.router] if self.router in ROUTERS else extension(self.router, self.id)
 
     def strategy(
         self,
@@ -184,10 +187,13 @@ def leaves(obj: Any, place: Pointer = ()) -> Iterator[Pointer]:
 
 
 def examples() -> list[Example]:
-    """Those of every file beside this one, in the order of the files."""
-    found: list[Example] = []
-    for path in sorted((Path(__file__).parent / "router_examples").glob("*.py")):
+    """Those of every file beside this one, in the order of the files, then those of other packages."""
+    here, found = Path(__file__).parent, list[Example]()
+    for path in sorted((here / "router_examples").glob("*.py")):
         found += importlib.import_module(f"tests.unit.router_examples.{path.stem}").EXAMPLES
+    named = os.environ.get("HEADGATE_ROUTER_EXAMPLES", "").split(os.pathsep)
+    for other in [here.parent / "extension_example" / "conformance.py", *filter(None, named)]:
+        found += runpy.run_path(str(other))["EXAMPLES"]
     return found
 
 

@@ -68,4 +68,4 @@ def test_routers_go_by_the_names_in_the_spec() -> None:
     assert TrafficRouting.routers()[:2] == ("gatewayAPI", "contour")
     spec = RolloutSpec.model_validate(rollout()["spec"])
     assert spec.strategy.canary is not None
-    assert spec.strategy.canary.routing.named() == ("gatewayAPI",)
+    assert spec.strategy.canary.routing.named() == (("gatewayAPI", "gatewayAPI"),)

@@ -56,7 +56,7 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
 {{ toYaml (merge (dict "namespaces" .Values.namespaces) .Values.config) }}
 {{- end }}
 
-{{/* The kinds of the routers in `config.routers`, and of no other. */}}
+{{/* The kinds of the routers in `config.routers`, those of other packages in `rbac.pluginKinds`, and no other. */}}
 {{- define "headgate.routerRules" -}}
 {{- $kinds := dict
   "gatewayAPI" (dict "gateway.networking.k8s.io" (list "httproutes" "grpcroutes"))
@@ -67,11 +67,16 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
   "apisix" (dict "apisix.apache.org" (list "apisixroutes"))
   "nginx" (dict "networking.k8s.io" (list "ingresses")) }}
 {{- range $router := default (list "gatewayAPI") .Values.config.routers }}
-{{- range $group, $resources := get $kinds $router }}
+{{- range $group, $resources := default dict (get $kinds $router) }}
 - apiGroups: [{{ $group }}]
   resources: [{{ join ", " $resources }}]
   verbs: [get, list, watch, patch]
 {{- end }}
+{{- end }}
+{{- range .Values.rbac.pluginKinds }}
+- apiGroups: [{{ .apiGroup }}]
+  resources: [{{ join ", " .resources }}]
+  verbs: [get, list, watch, patch]
 {{- end }}
 {{- end }}
 

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from headgate.api.common import Model, ShortName
-from headgate.api.rollout import TrafficRouting
+from headgate.api.rollout import PLUGINS, TrafficRouting
+
+PLUGIN_PATTERN = rf"{PLUGINS}\.[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+"""How the configuration calls what comes from another package: `plugins.NAME`."""
 
 
 class MetricProvider(Model):
-    """One Prometheus, by address. Tenants refer to it by name only."""
+    """One source of measurements, by address. Tenants refer to it by name only."""
 
+    kind: Annotated[str, Field(pattern=rf"^(prometheus|{PLUGIN_PATTERN})$", max_length=80)] = "prometheus"
+    """What it is: Prometheus, or what speaks its query API, or `plugins.NAME`, which an installed package knows."""
     address: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=512)]
     timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     bearer_token_file: str | None = None
     ca_file: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
+    settings: dict[str, str] = Field(default_factory=dict)
+    """What else a kind of another package wants to know."""
+
+    @property
+    def quotes(self) -> bool:
+        """Queries are PromQL, of which it is known how a text is quoted."""
+        return self.kind == "prometheus"
 
 
 class QueryTemplate(Model):
@@ -40,7 +53,7 @@ class OperatorConfig(Model):
     allow_raw_queries: bool = False
     routers: Annotated[tuple[str, ...], Field(min_length=1)] = ("gatewayAPI",)
     """The routers whose objects are watched and written, by their names under `trafficRouting`; the operator needs the
-    rights to their kinds, and no Rollout can use another one."""
+    rights to their kinds, and no Rollout can use another one. `plugins.NAME` is one of another package."""
     rolling_kinds: tuple[Literal["StatefulSet"], ...] = ()
     """The kinds of workloads that the strategy rolling may release in place; the operator needs the rights to them, to
     evict pods, and to read PodDisruptionBudgets."""
@@ -60,6 +73,9 @@ class OperatorConfig(Model):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         there = TrafficRouting.routers()
         for name in names:
-            if name not in there:
-                raise ValueError(f"there is no router {name!r}; there are {', '.join(there)}")
+            if name not in there and re.fullmatch(PLUGIN_PATTERN, name) is None:
+                raise ValueError(
+                    f"there is no router {name!r}; there are {', '.join(there)}, and {PLUGINS}.NAME for one of another "
+                    "package"
+                )
         return names

@@ -316,6 +316,38 @@ class Nginx(Model):
     and the canary Service as its only backend. Headgate writes its annotation `canary-weight`."""
 
 
+PLUGINS = "plugins"
+"""The field of the routers from other packages; `plugins.NAME` is what one of them is called elsewhere."""
+
+
+class PluginParameter(Model):
+    """A setting that the router of another package knows. No sign of a URL may stand in it: no tenant says where to."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9]*$", max_length=63)]
+    value: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=253)]
+
+
+class Plugin(Model):
+    """Traffic by a router of another package, which an admin has installed and switched on."""
+
+    name: ShortName
+    """The name that the package gives to it; an admin adds `plugins.NAME` to the routers of the configuration."""
+    objects: RouteRefs
+    """The places that the Rollout claims: objects of the router's kind in this namespace."""
+    parameters: Annotated[
+        list[PluginParameter],
+        Field(
+            max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+        ),
+    ] = Field(default_factory=list)
+    """What else the router wants to know; its documentation says what there is."""
+
+    @property
+    def key(self) -> str:
+        """What the configuration calls it."""
+        return f"{PLUGINS}.{self.name}"
+
+
 def _some_router(schema: dict[str, Any]) -> None:
     names = list(schema["properties"])
     rule = " || ".join(f"has(self.{name})" for name in names)
@@ -332,18 +364,36 @@ class TrafficRouting(Model):
     smi: SMI | None = None
     apisix: Apisix | None = None
     nginx: Nginx | None = None
+    plugins: (
+        Annotated[
+            list[Plugin],
+            Field(
+                min_length=1,
+                max_length=4,
+                json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            ),
+        ]
+        | None
+    ) = None
+    """Routers of other packages."""
 
     model_config = Model.model_config | {"json_schema_extra": _some_router}
 
     @classmethod
     def routers(cls) -> tuple[str, ...]:
-        """The names of all routers, as specs and the admin's configuration write them."""
-        return tuple(str(field.alias) for field in cls.model_fields.values())
+        """The names of all routers of Headgate's own, as specs and the admin's configuration write them."""
+        return tuple(str(field.alias) for name, field in cls.model_fields.items() if name != PLUGINS)
 
-    def named(self) -> tuple[str, ...]:
-        """Those of the routers that this Rollout uses."""
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """Those of the routers that this Rollout uses: the field, and what the configuration calls it."""
         fields = type(self).model_fields.items()
-        return tuple(str(field.alias) for name, field in fields if getattr(self, name) is not None)
+        own = [str(field.alias) for name, field in fields if name != PLUGINS and getattr(self, name) is not None]
+        others = [(f"{PLUGINS}[{index}].name", plugin.key) for index, plugin in enumerate(self.plugins or ())]
+        return (*((name, name) for name in own), *others)
+
+    def plugin(self, name: str) -> Plugin | None:
+        """What is said of the router of another package; None if it is not used."""
+        return next((plugin for plugin in self.plugins or () if plugin.name == name), None)
 
 
 Amount = Annotated[int, Field(ge=0, le=10000)] | Annotated[str, Field(pattern=r"^(100|[1-9]?[0-9])%$", max_length=4)]

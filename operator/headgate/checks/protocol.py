@@ -6,6 +6,10 @@ from typing import Protocol
 
 from headgate.decide.types import Answer, Question
 
+PROTOCOL = 1
+"""The version of what follows. A provider of another package says for which one it was written; a change that such a
+provider would not bear raises it."""
+
 
 class CheckProvider(Protocol):
     """One configured source of measurements."""

@@ -46,10 +46,12 @@ def find(snapshot: Snapshot) -> list[Problem]:
     found += [
         Problem(
             "RouterDisabled",
-            f"spec.strategy.canary.trafficRouting.{name}: this operator is not set up for it; let an admin add "
+            f"spec.strategy.canary.trafficRouting.{field}: this operator is not set up for it; let an admin add "
             f"{name} to routers in the operator's configuration, or use another router",
         )
-        for name in (shifting.traffic_routing.named() if shifting is not None and shifting.traffic_routing else ())
+        for field, name in (
+            shifting.traffic_routing.named() if shifting is not None and shifting.traffic_routing else ()
+        )
         if name not in snapshot.config.routers
     ]
     found += [Problem(CONFLICT, text) for text in snapshot.contenders]

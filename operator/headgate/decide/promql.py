@@ -11,6 +11,8 @@ from headgate.decide.expressions import literal
 _PLACEHOLDER = re.compile(r"\{\{[ ]*([a-zA-Z][a-zA-Z0-9]*)(:regex)?[ ]*\}\}")
 _BARE = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?|([0-9]{1,9}(ms|s|m|h|d|w|y))+", re.ASCII)
 """What may stand outside quotes: a plain number or a length of time."""
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
+"""What means nothing but itself wherever it stands, in whatever language: letters, digits, _, - and single dots."""
 
 
 class MisplacedArgument(ValueError):  # noqa: N818 - a finding about a query, not a fault of ours.
@@ -28,8 +30,10 @@ def arguments_of(source: str) -> frozenset[str]:
     return frozenset(match[1] for match in _PLACEHOLDER.finditer(source))
 
 
-def substitute(source: str, arguments: Mapping[str, str]) -> str:
+def substitute(source: str, arguments: Mapping[str, str], *, quotes: bool = True) -> str:
     """The query with its arguments in place, in one pass: what an argument brings in is never read again.
+
+    Without `quotes` nobody knows how the language quotes a text: then only plain words may stand in it.
 
     Raises:
         MisplacedArgument: if one is missing, or cannot stand where the query has it.
@@ -46,7 +50,7 @@ def substitute(source: str, arguments: Mapping[str, str]) -> str:
         if name not in arguments:
             raise MisplacedArgument(name, f'needs the argument "{name}"; add it', missing=True)
         try:
-            parts.append(_placed(arguments[name], quote, is_regex=is_regex))
+            parts.append(_placed(arguments[name], quote, is_regex=is_regex) if quotes else _word(arguments[name]))
         except ValueError as problem:
             raise MisplacedArgument(name, str(problem)) from None
     return "".join(parts)
@@ -96,6 +100,19 @@ def _placed(value: str, quote: str, *, is_regex: bool) -> str:
     if value.isprintable() and quote not in value and "\\" not in value:
         return value
     return "".join(_escaped(character, quote) for character in value)
+
+
+def _word(value: str) -> str:
+    """The value, as it may stand anywhere.
+
+    Raises:
+        ValueError: if it may not.
+    """
+    if _PLAIN.fullmatch(value) is None:
+        raise ValueError(
+            "may hold letters, digits, _, - and single dots only, because the provider's language is not known"
+        )
+    return value
 
 
 def _escaped(character: str, quote: str) -> str:

@@ -70,7 +70,8 @@ def render_check(
     Raises:
         QueryProblem: if it cannot be asked.
     """
-    text = render(check.query, context, config, window=window, field=f"{field}.query")
+    quotes = quoting(check, config)
+    text = render(check.query, context, config, window=window, field=f"{field}.query", quotes=quotes)
     if check.range is None:
         return RenderedQuery(text)
     length = float(max(1, int(window)))
@@ -78,8 +79,16 @@ def render_check(
     return RenderedQuery(text, step=step, window=length, reduce=check.range.reduce)
 
 
-def render(query: Query, context: QueryContext, config: OperatorConfig, *, window: float, field: str) -> str:
-    """The text of a query with its arguments in place.
+def quoting(check: PrometheusCheck, config: OperatorConfig) -> bool:
+    """Whether its provider speaks PromQL; of another's language it is not known how a text is quoted."""
+    provider = config.metric_providers.get(check.provider)
+    return provider is None or provider.quotes
+
+
+def render(
+    query: Query, context: QueryContext, config: OperatorConfig, *, window: float, field: str, quotes: bool = True
+) -> str:
+    """The text of a query with its arguments in place; `quotes` as for `substitute`.
 
     Raises:
         QueryProblem: if it cannot be asked; the message begins with `field`.
@@ -87,7 +96,7 @@ def render(query: Query, context: QueryContext, config: OperatorConfig, *, windo
     source, where = _source(query, config, field)
     given = _arguments(query, field)
     try:
-        text = substitute(source, given | context.arguments(window))
+        text = substitute(source, given | context.arguments(window), quotes=quotes)
     except MisplacedArgument as problem:
         if problem.missing:
             raise QueryProblem(f"{field}.arguments: {where} {problem}") from None
@@ -232,7 +241,8 @@ def _check_problems(check: Check, config: OperatorConfig, field: str) -> Iterato
     if check.prometheus.provider not in config.metric_providers:
         known = ", ".join(sorted(config.metric_providers)) or "none"
         yield f'{here}.provider: there is no provider "{check.prometheus.provider}"; the admin configured: {known}'
-    yield from _query_problems(check.prometheus.query, config, f"{here}.query")
+    quotes = quoting(check.prometheus, config)
+    yield from _query_problems(check.prometheus.query, config, f"{here}.query", quotes=quotes)
     if check.prometheus.range is not None:
         try:
             if seconds(check.prometheus.range.step) < MIN_INTERVAL:
@@ -243,14 +253,14 @@ def _check_problems(check: Check, config: OperatorConfig, field: str) -> Iterato
     if check.fails is not None:
         yield from _threshold_problems(check.fails, f"{field}.fail")
     if check.min_sample is not None:
-        yield from _query_problems(check.min_sample.query, config, f"{field}.minSample.query")
+        yield from _query_problems(check.min_sample.query, config, f"{field}.minSample.query", quotes=quotes)
         if not (math.isfinite(check.min_sample.min) and check.min_sample.min > 0):
             yield f"{field}.minSample.min: must be a number greater than 0"
 
 
-def _query_problems(query: Query, config: OperatorConfig, field: str) -> Iterator[str]:
+def _query_problems(query: Query, config: OperatorConfig, field: str, *, quotes: bool) -> Iterator[str]:
     try:
-        render(query, EXAMPLE, config, window=60.0, field=field)
+        render(query, EXAMPLE, config, window=60.0, field=field, quotes=quotes)
     except QueryProblem as problem:
         yield str(problem)
 

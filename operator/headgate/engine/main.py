@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from collections.abc import Mapping
 
 import click
 import uvloop
@@ -12,15 +13,19 @@ from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
 from headgate.act.transport import ClientTransport, own_namespace
+from headgate.api.config import OperatorConfig
+from headgate.checks.protocol import CheckProvider
 from headgate.checks.registry import providers_of
 from headgate.engine import loop_faults
 from headgate.engine.operator import Operator
 from headgate.engine.options import Options, default_identity, read_config
+from headgate.engine.sources import watched
 from headgate.handlers.registry import registry
 from headgate.handlers.settings import settings
 from headgate.handlers.shell import Shell
 from headgate.telemetry import logs
-from headgate.traffic.registry import ROUTERS
+from headgate.traffic.protocol import Router
+from headgate.traffic.registry import routers_of
 
 GARBAGE = 10_000
 """New objects that may come together before the youngest are looked through; Python's own number is 700."""
@@ -71,15 +76,16 @@ def main(  # noqa: PLR0913, PLR0917  one parameter for each option
             lease_namespace=lease_namespace or own_namespace(),
             identity=identity or default_identity(),
         )
+        parts = parts_of(options.config)
     except (OSError, ValueError) as error:
         details = error.errors(include_url=False, include_input=False) if isinstance(error, ValidationError) else None
-        log.error("the configuration cannot be read", error=str(details or error))  # noqa: TRY400  no traceback for a typing mistake
+        log.error("the configuration cannot be used", error=str(details or error))  # noqa: TRY400  no traceback for a typing mistake
         sys.exit(2)
     _spare_the_collector()
     sys.setrecursionlimit(NESTING)
     try:
         # It serves the many small answers and watch lines for a tenth less CPU than asyncio's own loop.
-        uvloop.run(run(options))
+        uvloop.run(run(options, *parts))
     except ConfigException as error:
         log.error("no way to the API server", error=str(error))  # noqa: TRY400  the same
         sys.exit(2)
@@ -98,11 +104,22 @@ def _spare_the_collector() -> None:
     gc.set_threshold(GARBAGE, 20, 20)
 
 
-async def run(options: Options) -> None:
+def parts_of(config: OperatorConfig) -> tuple[Mapping[str, Router], Mapping[str, CheckProvider]]:
+    """The routers and the metric providers, those of other packages included.
+
+    Raises:
+        ValueError: if one cannot be had, or two do not go together; the message names the field of the configuration.
+    """
+    routers = routers_of(config)
+    watched(routers, config)
+    return routers, providers_of(config)
+
+
+async def run(options: Options, routers: Mapping[str, Router], providers: Mapping[str, CheckProvider]) -> None:
     """Run one process of the operator until it is told to stop."""
     asyncio.get_running_loop().set_exception_handler(loop_faults.hear)
     transport = await ClientTransport.connect(options.kubeconfig, options.context)
-    operator = Operator(options, transport, ROUTERS, providers_of(options.config))
+    operator = Operator(options, transport, routers, providers)
     shell = Shell(
         registry=lambda: registry(operator.sources, operator.intake, transport.credentials),
         settings=lambda: settings(operator.sources),

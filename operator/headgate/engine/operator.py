@@ -26,7 +26,7 @@ from headgate.engine.ledger import Ledger
 from headgate.engine.options import Options
 from headgate.engine.queue import WorkQueue
 from headgate.engine.reads import Reads
-from headgate.engine.sources import sources
+from headgate.engine.sources import watched
 from headgate.engine.sync import Sync
 from headgate.engine.worker import Worker
 from headgate.observe.reading import Models
@@ -73,9 +73,7 @@ class Operator:
         self.clock = ServerClock(monotonic=host.monotonic, wall=host.wall)
         self.kube = Kube(transport, monotonic=host.monotonic)
         self.kube.observers.append(self._called)
-        # The rights to the kinds of the others may be missing, and a kind that cannot be listed is waited for.
-        used = [router for key, router in routers.items() if key.partition(".")[0] in config.routers]
-        self.sources = sources(used, config.namespaces, config.rolling_kinds)
+        self.sources = watched(routers, config)
         self.cache = Cache(monotonic=host.monotonic)
         self.queue = WorkQueue(rand=host.rand)
         models = Models()

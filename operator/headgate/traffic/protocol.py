@@ -12,6 +12,10 @@ from headgate.decide.types import RouteView
 
 JSONPatch = list[dict[str, Any]]
 
+PROTOCOL = 1
+"""The version of what follows. A router of another package says for which one it was written; a change that such a
+router would not bear raises it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:

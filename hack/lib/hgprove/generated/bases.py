@@ -115,6 +115,13 @@ def routed(name: str, version: int) -> Json:
         "smi": {"trafficSplitName": name},
         "apisix": {"route": {"name": name, "rules": ["main"]}},
         "nginx": {"canaryIngress": name},
+        "plugins": [
+            {
+                "name": "example",
+                "objects": [{"name": name, "rule": "main"}],
+                "parameters": [{"name": "list", "value": "shares"}],
+            }
+        ],
     }
     made["spec"]["configSnapshots"] = {"secrets": True, "configChangeTriggers": True}
     return made
