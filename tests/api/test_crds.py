@@ -277,6 +277,29 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(ROLLOUT, "spec.rollbackWindow", {"revisions": -1}, "greater than or equal to 0", id="window"),
         pytest.param(ROLLOUT, "spec.rollbackWindow", {}, "revisions: Required value", id="empty window"),
         pytest.param(ROLLOUT, "spec.onNewRevision", "Replace", "Unsupported value", id="policy"),
+        pytest.param(ROLLOUT, "spec.unhealthyStable", "Ignore", "Unsupported value", id="unhealthy"),
+        pytest.param(BLUE_GREEN, "spec.unhealthyStable", "FixForward", "in any case", id="unhealthy of blue-green"),
+        pytest.param(
+            ROLLING, "spec.unhealthyStable", "FixForward", "remove unhealthyStable", id="unhealthy of rolling"
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.trafficRouting",
+            {
+                "plugins": [
+                    {"name": "mesh", "objects": [{"name": "a"}], "parameters": [{"name": "to", "value": "http://a"}]}
+                ]
+            },
+            "should match",
+            id="an address for a plugin",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.trafficRouting",
+            {"plugins": [{"name": "mesh", "objects": []}]},
+            "at least 1 items",
+            id="a plugin without a place",
+        ),
         pytest.param(ROLLOUT, "spec.strategy", {}, "exactly one of canary, blueGreen and rolling", id="no strategy"),
         pytest.param(
             ROLLOUT,
@@ -432,6 +455,12 @@ def test_example_of_routes_is_taken(light_cluster: LightCluster) -> None:
             "spec.group",
             {"name": "g", "environment": "live", "after": [{"name": "checkout", "namespace": "other"}]},
             id="after one elsewhere, of the same name",
+        ),
+        pytest.param("spec.unhealthyStable", "FixForward", id="fix forward"),
+        pytest.param(
+            "spec.strategy.canary.trafficRouting",
+            {"plugins": [{"name": "mesh", "objects": [{"name": "a"}], "parameters": [{"name": "list", "value": "b"}]}]},
+            id="a plugin",
         ),
         pytest.param("spec.onNewRevision", "Supersede", id="supersede"),
         pytest.param("spec.onNewRevision", "Queue", id="queue"),

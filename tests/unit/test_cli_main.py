@@ -28,6 +28,8 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ["status", "a", "--watch", "-o", "json"],
         ["override", "a"],
         ["override", "a", "--reason", " "],
+        ["hotfix", "a"],
+        ["hotfix", "a", "--reason", " "],
         ["promote", "a", "--attempt", "0"],
         ["promote", "a", "--timeout", "soon"],
         ["promote", "a", "--to-revision", "b"],
@@ -64,7 +66,7 @@ def test_every_verb_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     """With its sentence in the help."""
     assert execute(["--help"]) == 0
     text = capsys.readouterr().out
-    for verb in ("promote", "pause", "resume", "abort", "retry", "undo", "override"):
+    for verb in ("promote", "pause", "resume", "abort", "retry", "undo", "override", "hotfix"):
         assert f"  {verb}" in text
 
 

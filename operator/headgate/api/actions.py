@@ -9,9 +9,10 @@ from pydantic import Field
 from headgate.api.common import GROUP, VERSION, Model, Time
 from headgate.api.resource import PrinterColumn, Resource
 
-Verb = Literal["promote", "pause", "resume", "abort", "retry", "undo", "approve", "override"]
+Verb = Literal["promote", "pause", "resume", "abort", "retry", "undo", "approve", "override", "hotfix"]
 """promote: end the pause at the current step. override: go on past a gate that is held. retry: try a rejected revision
-again. undo: go back to an older revision. approve: for approval steps."""
+again. undo: go back to an older revision. approve: for approval steps. hotfix: wait at no pause, and go straight to the
+weights that are judged."""
 
 
 class RolloutActionSpec(Model):
@@ -37,8 +38,8 @@ class RolloutActionSpec(Model):
                     "message": "toRevision belongs to the verb undo",
                 },
                 {
-                    "rule": "self.verb != 'override' || (has(self.reason) && self.reason.size() > 0)",
-                    "message": "an override needs a reason",
+                    "rule": "!(self.verb in ['override', 'hotfix']) || (has(self.reason) && self.reason.size() > 0)",
+                    "message": "an override and a hotfix need a reason",
                 },
             ]
         }

@@ -763,6 +763,9 @@ class RolloutSpec(Model):
     paused: bool = False
     on_new_revision: Literal["Supersede", "Queue", "Reject"] = "Supersede"
     """What a template change does while a release is under way: replace it, wait for its end, or be rejected."""
+    unhealthy_stable: Literal["Hold", "FixForward"] = "Hold"
+    """What a release does while the stable revision lacks pods: wait for them, as long as the progress deadline lets
+    it, or go on as soon as its own are there, because nothing gets better by waiting."""
     rollback_window: RollbackWindow | None = None
     """Without it the steps are skipped for what was stable before and still has all its pods."""
     config_snapshots: ConfigSnapshots | None = None
@@ -805,6 +808,12 @@ class RolloutSpec(Model):
                     "rule": "!has(self.strategy.rolling) || self.onNewRevision == 'Supersede'",
                     "message": "remove onNewRevision: a workload has one template only, so with rolling a newer one "
                     "always takes the place of the one under release",
+                },
+                {
+                    "rule": "self.unhealthyStable == 'Hold' || "
+                    "(has(self.strategy.canary) && has(self.strategy.canary.trafficRouting))",
+                    "message": "remove unhealthyStable: only a canary with trafficRouting weighs the pods of two "
+                    "versions against each other; blueGreen switches without those of the stable one in any case",
                 },
                 {
                     "rule": "!has(self.strategy.rolling) || !has(self.rollbackWindow)",
@@ -928,6 +937,14 @@ class PersonPause(Model):
     since: Time
 
 
+class Hotfix(Model):
+    """A person's word that the attempt under way is urgent: it waits at no pause."""
+
+    by: Annotated[str, Field(max_length=253)]
+    reason: Annotated[str, Field(max_length=512)]
+    since: Time
+
+
 class RolloutStatus(Model):
     """The journal: what was decided, where things are and why. Only the operator writes it."""
 
@@ -952,6 +969,7 @@ class RolloutStatus(Model):
     weights: Weights = Field(default_factory=Weights)
     paused: PersonPause | None = None
     group: GroupProgress | None = None
+    hotfix: Hotfix | None = None
     replicas: Count = 0
     ready_replicas: Count = 0
     available_replicas: Count = 0

@@ -158,6 +158,10 @@ async def _watch(ctx: click.Context, name: str, patience: float | None, *, until
             ) from error
 
 
+NEED_A_REASON = {
+    "override": "an override needs a --reason that says why it is right to go on without knowing",
+    "hotfix": "a hotfix needs a --reason that says why it cannot wait",
+}
 VERBS: dict[Verb, str] = {
     "promote": "End the pause at the present step: the release goes on.",
     "pause": "Stop where it is. Failing gates still take the version back.",
@@ -166,6 +170,7 @@ VERBS: dict[Verb, str] = {
     "retry": "Try a version again that was taken back.",
     "undo": "Go back to a version that was stable before.",
     "override": "Go on past a gate that is held because nothing can be known.",
+    "hotfix": "Wait at no pause of this release, and only at weights that are judged. Every gate still must pass.",
 }
 
 
@@ -175,8 +180,8 @@ def _add_verb(verb: Verb, text: str) -> None:
     def act(
         ctx: click.Context, name: str, reason: str | None, timeout: float, output: Form, *, dry_run: bool, **said: Any
     ) -> Exit:
-        if verb == "override" and not (reason or "").strip():
-            raise click.UsageError("an override needs a --reason that says why it is right to go on without knowing")
+        if verb in NEED_A_REASON and not (reason or "").strip():
+            raise click.UsageError(NEED_A_REASON[verb])
         request = actions.Request(verb=verb, reason=reason or "", **said)
         return run(_act(ctx, name, request, timeout, output if dry_run else None))
 
@@ -184,7 +189,7 @@ def _add_verb(verb: Verb, text: str) -> None:
     options = [
         rollout_argument(),
         click.option("--reason", help="Why; kept with the action.")
-        if verb != "override"
+        if verb not in NEED_A_REASON
         # No default, or it would count as given.
         else click.option("--reason", required=True, help="Why; kept with the action (required)."),
         click.option("--revision", help="Act only on this revision (its pod hash); default: the one there is now."),

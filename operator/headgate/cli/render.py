@@ -75,6 +75,9 @@ def _header(picture: Picture, now: float) -> RenderableType:
         reason = f": {state.paused.reason}" if state.paused.reason else ""
         text = f"paused by {state.paused.by} {age(state.paused.since, now)} ago{reason}"
         lines.append(Text(clean(text), style="yellow"))
+    if state.hotfix:
+        text = f"hotfix by {state.hotfix.by} {age(state.hotfix.since, now)} ago: {state.hotfix.reason}"
+        lines.append(Text(clean(text), style="yellow"))
     if rollout.spec and rollout.spec.paused:
         lines.append(Text("paused by its spec (spec.paused)", style="yellow"))
     lines.append(Text())

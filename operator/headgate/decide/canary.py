@@ -71,6 +71,19 @@ def describe(step: Step) -> str:
     return "setCanaryScale"
 
 
+def may_be_passed(steps: tuple[Step, ...], index: int) -> bool:
+    """Whether a hotfix need not wait for this step: for a pause, and for a weight at which nothing is judged.
+
+    The weight before a gate is waited for, and so is the last one, at which the gates in the background judge.
+    """
+    step = steps[index]
+    if step.set_weight is None:
+        return step.pause is not None
+    rest = steps[index + 1 :]
+    until = next((i for i, later in enumerate(rest) if later.gate is not None), len(rest))
+    return any(later.set_weight is not None for later in rest[:until])
+
+
 @dataclass(frozen=True, slots=True)
 class StepState:
     """How the present step stands. `clock`: the progress deadline runs."""

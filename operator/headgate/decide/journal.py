@@ -64,6 +64,7 @@ def begin_run(
         progress_since=time,
         gates=[],
         paused=None,
+        hotfix=None,
         hold_message="",
         weights=_anew(status.weights),
         group=_nothing_said(status.group),
@@ -117,13 +118,24 @@ def end_run(
         outcome=outcome,
         started_at=run.since,
         finished_at=to_time(now),
-        message=message[:512],
+        message=_urgent(status, message)[:512],
     )
     # What was judging still will never say anything; what was decided is evidence.
     decided = [g for g in status.gates if g.verdict != "Running"]
     return change(
-        status, history=_remembered([*status.history, entry], ways_back), gates=decided, paused=None, hold_message=""
+        status,
+        history=_remembered([*status.history, entry], ways_back),
+        gates=decided,
+        paused=None,
+        hotfix=None,
+        hold_message="",
     )
+
+
+def _urgent(status: RolloutStatus, message: str) -> str:
+    """With who had it hurried, and why, so that the history tells of what was not waited for."""
+    hotfix = status.hotfix
+    return f"hotfix by {hotfix.by[:100]} ({hotfix.reason[:200]}): {message}" if hotfix is not None else message
 
 
 def _remembered(history: list[HistoryEntry], ways_back: int) -> list[HistoryEntry]:
@@ -241,6 +253,7 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         bool(status.weights.reasserted) and status.weights.applied,
         status.paused,
         status.group,
+        status.hotfix,
         status.collision_count,
         _noted(status.workload),
         status.orphaned,

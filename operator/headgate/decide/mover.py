@@ -387,9 +387,17 @@ def _stable_selector(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None
     return Move(SetSelector(service.name, service.resource_version, goal.stable, exposure="raise"))
 
 
+def goes_forward(snapshot: Snapshot) -> bool:
+    """A release does not wait for pods that the stable revision is short of: it can only take load off them."""
+    return snapshot.spec.unhealthy_stable == "FixForward"
+
+
 def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     spec = snapshot.spec
-    stable_waiting = not_serving(snapshot.stable_service, goal.stable, needs(spec, 100 - goal.weight), goal.names[0])
+    # Where both are one revision it takes the whole load, and there is nothing to go forward to.
+    forward = goes_forward(snapshot) and goal.stable != goal.canary
+    of_stable = 0 if forward else needs(spec, 100 - goal.weight)
+    stable_waiting = not_serving(snapshot.stable_service, goal.stable, of_stable, goal.names[0])
     keys = keys_of(goal.routes)
     least = max(needs(spec, goal.weight or min(1, len(keys))), min(1, spec.replicas))
     short = _short_of(snapshot, goal, least)

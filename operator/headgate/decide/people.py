@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headgate.api.common import to_time
-from headgate.api.rollout import ConsumedAction, PersonPause, RejectedRevision, RevisionRef, Step
+from headgate.api.rollout import ConsumedAction, Hotfix, PersonPause, RejectedRevision, RevisionRef, Step
 from headgate.decide import contest, group, journal, strategies, timeouts
 from headgate.decide.cycle import Cycle
 from headgate.decide.planning import find_plan, next_attempt
@@ -254,6 +254,26 @@ def _override(cycle: Cycle, action: ActionView) -> Answered:
     return True, f"going on without an answer of {names}: {action.reason}"
 
 
+def _hotfix(cycle: Cycle, action: ActionView) -> Answered:
+    stale = _stale(cycle, action)
+    if stale:
+        return False, stale
+    run = journal.running(cycle.status)
+    if run is None:
+        return False, "no release is under way"
+    if run.fast:
+        return False, "it is a way back, which waits at no step; override passes a held gate"
+    if not action.reason.strip():
+        return False, "a hotfix needs a reason, which is kept with your name"
+    if cycle.status.hotfix is not None:
+        return False, f"it is one already, by {cycle.status.hotfix.by}"
+    if cycle.status.paused or cycle.snapshot.spec.paused:
+        return False, "the Rollout is paused as a whole; resume it first"
+    cycle.change(hotfix=Hotfix(by=action.author[:253], reason=action.reason[:512], since=to_time(cycle.now)))
+    timeouts.forgive(cycle)
+    return True, f"no pause is waited for, and every gate still must pass: {action.reason}"
+
+
 def _approve(_cycle: Cycle, _action: ActionView) -> Answered:
     return False, "the present step does not wait for an approval"
 
@@ -267,4 +287,5 @@ _VERBS: dict[str, Callable[[Cycle, ActionView], Answered]] = {
     "undo": _undo,
     "override": _override,
     "approve": _approve,
+    "hotfix": _hotfix,
 }

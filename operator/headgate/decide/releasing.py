@@ -14,7 +14,7 @@ from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
 from headgate.decide.managed import ManagedRoute, keys_of
-from headgate.decide.mover import Goal, in_step, led, observed_weight
+from headgate.decide.mover import Goal, goes_forward, in_step, led, needs, not_serving, observed_weight
 from headgate.decide.planning import find_plan, next_attempt
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
@@ -217,16 +217,18 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
             goal = _promotion_goal(cycle, run, weight=weight, reason=why, routes=allowed.routes if why else ())
         desired = _strategy(cycle).weight_of(goal)
     else:
+        # A weight at which nothing is judged is not even written.
+        passing = _passes_over(cycle, plan)
         goal = _goal(
             cycle,
             run,
-            weight=_weight_for(cycle, allowed, hold=bool(reason)),
+            weight=_weight_for(cycle, allowed, hold=bool(reason) or passing),
             replicas=allowed.replicas,
             hold=bool(reason),
             reason=reason,
             routes=allowed.routes,
         )
-        desired = allowed.weight
+        desired = _strategy(cycle).weight_of(goal) if passing and not reason else allowed.weight
     weights, routes = cycle.status.weights, list(keys_of(goal.routes)) or None
     follows = weights.stable_follows or bool(goal.follows) or None
     if (weights.desired, weights.routes, weights.stable_follows) != (desired, routes, follows):
@@ -256,7 +258,7 @@ def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     reason = hold_reason(cycle)
     step = plan.steps[index]
     state = _state(cycle, plan, step)
-    what = f"step {index + 1} of {len(plan.steps)}: {_strategy(cycle).describe(step)}"
+    what = _named(cycle, plan)
     # What is done at the moment at which its time is found to be over was done in time: an operator that was away finds
     # it settled only when it has looked at it for the settle time.
     settling = cycle.move.settle_at is not None and not (reason or cycle.move.reached)
@@ -282,7 +284,7 @@ def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
         _say(cycle, plan)
         return
     if state.done:
-        _end_step(cycle, plan, run, what)
+        _end_step(cycle, plan, run, step, what)
         return
     if cycle.status.progress_since is None:
         cycle.change(progress_since=to_time(cycle.now))
@@ -296,18 +298,19 @@ def _step(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
 
 def _state(cycle: Cycle, plan: Plan, step: Step) -> StepState:
     """How the present step stands."""
-    state = _strategy(cycle).step_state(cycle, plan)
+    state = StepState(done=True) if _passes_over(cycle, plan) else _strategy(cycle).step_state(cycle, plan)
     if step.pause is not None and group.finished(cycle) > cycle.status.current_step_index:
         return StepState(done=True)  # A person ended it, and the others of its group are not there yet.
     return state
 
 
-def _end_step(cycle: Cycle, plan: Plan, run: RevisionRef, what: str) -> None:
+def _end_step(cycle: Cycle, plan: Plan, run: RevisionRef, step: Step, what: str) -> None:
     """The present step is done, and the next one begins, unless others of its group are to come there first."""
     waits = group.waits_for_step(cycle, cycle.status.current_step_index + 1)
     if waits:
         _hold(cycle, waits, what)
         return
+    _tell_forward(cycle, step)
     cycle.status = journal.advance_step(cycle.status, cycle.now)
     _begin_gates(cycle, plan, run)
     over = cycle.status.current_step_index >= len(plan.steps)
@@ -319,6 +322,29 @@ def _end_step(cycle: Cycle, plan: Plan, run: RevisionRef, what: str) -> None:
         _promotion(cycle, plan, run)
     else:
         _say(cycle, plan)
+
+
+def _passes_over(cycle: Cycle, plan: Plan) -> bool:
+    """The present step is one that a hotfix does not wait for."""
+    return cycle.status.hotfix is not None and canary.may_be_passed(plan.steps, cycle.status.current_step_index)
+
+
+def _tell_forward(cycle: Cycle, step: Step) -> None:
+    """Say that a weight was reached without the pods that the stable revision should have for the rest."""
+    snapshot, weight = cycle.snapshot, step.set_weight
+    if not goes_forward(snapshot) or cycle.status.stable is None or weight is None or weight != _observed(cycle):
+        return
+    short = not_serving(
+        snapshot.stable_service,
+        cycle.status.stable.pod_hash,
+        needs(snapshot.spec, 100 - weight),
+        "stable Service",
+    )
+    if short:
+        why = "spec.unhealthyStable is FixForward, so that is not waited for"
+        cycle.note(
+            "Warning", "FixForward", f"weight {weight} is served while {short.removeprefix('waiting for ')}: {why}"
+        )
 
 
 def _renew(cycle: Cycle) -> None:
@@ -337,12 +363,16 @@ def _say(cycle: Cycle, plan: Plan) -> None:
         cycle.change(phase="Promoting", message="all steps are done, promoting")
         return
     step = plan.steps[index]
-    cycle.change(
-        phase="Paused" if step.pause is not None else "Progressing",
-        message=f"step {index + 1} of {len(plan.steps)}: {_strategy(cycle).describe(step)}",
-    )
+    cycle.change(phase="Paused" if step.pause is not None else "Progressing", message=_named(cycle, plan))
     if step.pause is not None:
         _strategy(cycle).step_state(cycle, plan)
+
+
+def _named(cycle: Cycle, plan: Plan) -> str:
+    """The present step for people, and who has it hurried."""
+    index, hotfix = cycle.status.current_step_index, cycle.status.hotfix
+    what = f"step {index + 1} of {len(plan.steps)}: {_strategy(cycle).describe(plan.steps[index])}"
+    return what if hotfix is None else f"{what} (hotfix by {hotfix.by})"
 
 
 def _with_cause(cycle: Cycle, text: str) -> str:
@@ -410,7 +440,7 @@ def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
             return
         cycle.status = journal.promote(
             cycle.status,
-            "all steps and gates passed" if not run.fast else "way back",
+            _passed(cycle, run),
             cycle.now,
             ways_back=cycle.ways_back,
         )
@@ -427,6 +457,13 @@ def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
             cycle.stall("ProgressDeadlineExceeded", text)
         else:
             _too_slow(cycle, "the promotion", cycle.move.waiting)
+
+
+def _passed(cycle: Cycle, run: RevisionRef) -> str:
+    """Why it may be what is stable, for the history."""
+    if run.fast:
+        return "way back"
+    return "all steps and gates passed" if cycle.status.hotfix is None else "all gates passed"
 
 
 # --------------------------------------------------------------------------------------------------------------------

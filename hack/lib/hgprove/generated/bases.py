@@ -56,6 +56,7 @@ def good(name: str, version: int) -> Json:
         progressDeadlineSeconds=60,
         paused=False,
         onNewRevision="Supersede",
+        unhealthyStable="Hold",
         rollbackWindow={"revisions": 1},
     )
 
@@ -299,6 +300,7 @@ def journal(name: str, version: int) -> Json:
                 "over": TIME,
             },
         },
+        "hotfix": {"by": "dave", "reason": "another reason", "since": TIME},
         "replicas": 2,
         "readyReplicas": 2,
         "availableReplicas": 2,
