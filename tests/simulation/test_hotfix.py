@@ -75,7 +75,7 @@ def test_a_hotfix_waits_at_no_pause_and_passes_every_gate() -> None:
     assert entry.message == "hotfix by ann (the tills are down): all gates passed"
     assert [(g.step, g.verdict) for g in world.status.gates] == [(1, "Pass"), (7, "Pass")]
     assert weights(world) == [5, 75]
-    assert not hotfixed(world)
+    assert not hotfixed(world), "it is a hotfix still, though it has ended"
     world.check_rest()
 
 
@@ -337,7 +337,7 @@ def test_a_fix_goes_forward_over_a_stable_version_that_is_unhealthy(left: int) -
     breaks(world, left)
     version = world.release("v2")
     world.settle(300)
-    assert released(world) == version
+    assert released(world) == version, f"it is taken back for what it mends: {world.status.message}"
     assert weights(world) == [20, 60]
     assert [g.verdict for g in world.status.gates] == ["Pass"]
     world.check_rest()

@@ -235,6 +235,7 @@ class Surroundings:
             "resume": status.paused is not None or status.weights.reasserted > 0 or _timed_out(status),
             "promote": run is not None,
             "override": any(g.held for g in status.gates),
+            "hotfix": run is not None and status.hotfix is None,
             "retry": record is not None,
             "undo": run is None,
         }

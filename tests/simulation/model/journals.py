@@ -47,6 +47,7 @@ KEPT = frozenset(
         "progress_since",
         "weights",
         "paused",
+        "hotfix",
         "collision_count",
         "workload",
         "orphaned",
@@ -141,6 +142,7 @@ class Journals:
             tuple(status.weights.routes or ()),
             status.weights.stable_follows,
             status.paused is not None,
+            status.hotfix is not None,
             status.collision_count,
             status.workload and (status.workload.adopted, status.workload.reasserted),
             status.orphaned,
@@ -180,6 +182,7 @@ class Journals:
                 update={"reasserted_at": NOW_TEXT if status.weights.reasserted_at else None}
             ),
             paused=status.paused and status.paused.model_copy(update={"since": NOW_TEXT}),
+            hotfix=status.hotfix and status.hotfix.model_copy(update={"since": NOW_TEXT}),
             replicas=0,
             ready_replicas=0,
             available_replicas=0,

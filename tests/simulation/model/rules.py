@@ -125,6 +125,9 @@ class Rules:
             demand(rejected is None, 6, f"{run.pod_hash} is released again though it was taken back")
         for gate in after.gates:
             self._verdict(state, before, gate)
+        if after.hotfix is not None and before.hotfix is None:
+            asked = any(a.verb == "hotfix" and a.accepted and a not in before.actions for a in after.actions)
+            demand(asked, 12, f"{after.hotfix.by} is said to be in a hurry, and nobody has asked for a hotfix")
         old = before.current
         if old is not None and after.current is not None and _attempt(old) == _attempt(after.current):
             self._steps(plan, before, after)
@@ -154,7 +157,8 @@ class Rules:
             lasted = step.pause.duration is not None and AGES[before.step_started_at or ""] > 0
             late = step.on_timeout == "Promote" and before.step_timer is not None
             late = late and before.step_timer is not None and AGES[before.step_timer.since] > 0
-            demand(bool(promoted) or lasted or late, 12, f"the pause of step {index + 1} ends too early")
+            hurried = after.hotfix is not None
+            demand(bool(promoted) or lasted or late or hurried, 12, f"the pause of step {index + 1} ends too early")
 
     @staticmethod
     def _begins(before: RolloutStatus, run: RevisionRef) -> None:
@@ -257,14 +261,16 @@ class Rules:
 
     def _weight(self, state: State, seen: Sight, status: RolloutStatus, action: t.SetWeight) -> None:
         """Also the stable Service has the pods for its share."""
-        replicas, run = self._world.specs[seen.wanted.variant].replicas, running(status)
+        wished, run = self._world.specs[seen.wanted.variant], running(status)
+        replicas = wished.replicas
         stable, canary = selected_of(state)
         wanted = need(replicas, 100 - action.weight)
         if action.exposure == "raise":
             found = set_of(self._known(state, seen), stable)
             ready = found.ready if found else 0
             demand(run is not None and not run.fast, 2, "a way back needs no weight")
-            demand(ready >= wanted, 3, f"{100 - action.weight}% for {stable} with {ready} of {wanted} pods")
+            short = ready < wanted and wished.unhealthy_stable != "FixForward"
+            demand(not short, 3, f"{100 - action.weight}% for {stable} with {ready} of {wanted} pods")
             return
         left, there = len(action.routes), len(seen.route.led)
         less = action.weight <= seen.route.weight and left <= there

@@ -150,6 +150,13 @@ THREE: list[dict[str, Any]] = [
     {"setWeight": 60},
 ]
 PAUSES: list[dict[str, Any]] = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {"duration": "30s"}}]
+HURRIED: list[dict[str, Any]] = [
+    {"setWeight": 20},
+    {"pause": {"duration": "30s"}},
+    {"setWeight": 60},
+    {"gate": {"ref": {"name": "golden"}}},
+    {"pause": {"duration": "30s"}},
+]
 SCALED: list[dict[str, Any]] = [{"setCanaryScale": {"replicas": 2}}, {"setWeight": 50}, {"setWeight": 100}]
 LATE: list[dict[str, Any]] = [
     {"setWeight": 40, "timeout": "60s", "onTimeout": "Abort"},
@@ -211,6 +218,15 @@ WORLDS: tuple[World, ...] = (
         slice={"release": 1, "person": 2},
         specs=(spec(FEW),),
         verbs=("abort", "retry", "undo", "override"),
+    ),
+    World(
+        name="hotfix",
+        tells="a release that somebody cannot wait for, over a stable version that loses pods and is not waited for",
+        budget={"release": 1, "person": 3, "bad": 1, "crash": 1, "loss": 1},
+        slice={"release": 1, "person": 1, "bad": 1, "loss": 1},
+        specs=(spec(HURRIED, unhealthyStable="FixForward"),),
+        verbs=("hotfix", "pause", "resume", "abort"),
+        timed=True,
     ),
     World(
         name="faults",

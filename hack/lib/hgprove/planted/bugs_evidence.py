@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hack.lib.hgprove.planted.mutation import Mutation
 
+HURRIED = "tests/simulation/test_hotfix.py"
 FIELD = "tests/simulation/test_field_bugs.py"
 RULES = "tests/simulation/test_rules.py"
 REVIEW = "tests/simulation/test_review.py"
@@ -294,5 +295,25 @@ STEPS = (
         new="        if cycle.now > end:",
         tests=(f"{RULES}::test_the_pods_of_the_other_version_stay_for_their_delay",),
         says="pods went",
+    ),
+    Mutation(
+        id="hotfix-skips-gates",
+        breaks="A hotfix passes over the gates of its steps, too.",
+        belongs="8 12",
+        file="decide/canary.py",
+        old="        return step.pause is not None\n    rest =",
+        new="        return True\n    rest =",
+        tests=(f"{HURRIED}::test_a_hotfix_that_is_bad_is_taken_back",),
+        says="is promoted with Running of golden",
+    ),
+    Mutation(
+        id="hotfix-without-an-end",
+        breaks="What somebody said of one attempt is still said when that has ended.",
+        belongs="9 12",
+        file="decide/journal.py",
+        old='        hotfix=None,\n        hold_message="",\n    )\n\n\ndef _urgent',
+        new='        hold_message="",\n    )\n\n\ndef _urgent',
+        tests=(f"{HURRIED}::test_a_hotfix_waits_at_no_pause_and_passes_every_gate",),
+        says="though it has ended",
     ),
 )
