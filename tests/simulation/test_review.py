@@ -13,8 +13,8 @@ from headgate.decide import types as t
 from headgate.decide.journal import SIZE_LIMIT, running
 from headgate.decide.rollout import decide
 from headgate.traffic.backends import Backends
-from headgate.traffic.plugin import Guarded, targets_of
-from headgate.traffic.protocol import Resource, Target
+from headgate.traffic.plugin import Absent, Guarded, targets_of
+from headgate.traffic.protocol import Resource, Router, Target
 from headgate.traffic.weighted import WeightedRouter
 from tests.simulation.world import GATE, World, spec
 
@@ -108,16 +108,17 @@ class Failing(WeightedRouter):
 
 
 GUARDED = Guarded(Failing(), Failing.key)
+ABSENT = Absent(())
 
 
-def failing(seen: t.Snapshot) -> t.Snapshot:
+def failing(seen: t.Snapshot, router: Router = GUARDED) -> t.Snapshot:
     """What is seen through that router from now on; what is in the mesh nobody knows."""
     routing = TrafficRouting.model_validate({"plugins": [{"name": "failing", "objects": [{"name": "shop"}]}]})
     assert seen.spec.strategy.canary is not None
     canary = seen.spec.strategy.canary.model_copy(update={"traffic_routing": routing})
-    (target,) = GUARDED.targets(canary)
+    (target,) = router.targets(canary)
     (route,) = seen.routes
-    view = GUARDED.read(canary, {"metadata": {"resourceVersion": route.resource_version}}, target)
+    view = router.read(canary, {"metadata": {"resourceVersion": route.resource_version}}, target)
     return replace(seen, routes=(replace(view, router=route.router, kind=route.kind),))
 
 
@@ -139,15 +140,16 @@ def test_an_extension_that_fails_holds_the_release_and_says_so() -> None:
     )
 
 
+@pytest.mark.parametrize("router", [GUARDED, ABSENT], ids=["fails", "is not there"])
 @pytest.mark.parametrize("how", ["abort", "delete"])
-def test_the_way_back_does_not_need_an_extension_that_fails(how: str) -> None:
+def test_the_way_back_does_not_need_an_extension_that_fails(how: str, router: Router) -> None:
     """The weight cannot be lowered, so the canary Service is pointed at stable; mended, all is as after any abort."""
     world = settled(spec(PAUSED))
     second = world.release("v2")
     world.settle(120, until=("Paused",))
     assert world.share(second) == 50
     world.refuses["SetWeight"] = t.OutcomeKind.REFUSED
-    world.lens = failing
+    world.lens = lambda seen: failing(seen, router)
     if how == "abort":
         world.person("abort")
     else:

@@ -59,7 +59,7 @@ def filed(**settings: str) -> OperatorConfig:
 def test_what_is_installed_is_not_active() -> None:
     """The example is there for all these tests, and an operator whose admin does not name it does not even load it."""
     sys.modules.pop("headgate_example.router", None)
-    assert routers_of(OperatorConfig()) == ROUTERS
+    assert set(routers_of(OperatorConfig())) == {*ROUTERS, "plugins"}
     assert "headgate_example.router" not in sys.modules
     assert "TrafficShare" not in {source.kind for source in watched(ROUTERS, OperatorConfig())}
 
@@ -67,7 +67,7 @@ def test_what_is_installed_is_not_active() -> None:
 def test_what_an_admin_names_is_used_and_its_kind_is_watched() -> None:
     """By the name that the configuration has for it, next to Headgate's own."""
     routers = routers_of(ENABLED)
-    assert set(routers) == {*ROUTERS, "plugins.example"}
+    assert set(routers) == {*ROUTERS, "plugins", "plugins.example"}
     kinds = {source.kind: source for source in watched(routers, ENABLED)}
     assert kinds["TrafficShare"].resource.plural == "trafficshares"
     assert kinds["TrafficShare"].optional
@@ -135,7 +135,7 @@ def test_a_broken_extension_is_told_at_the_start(broken: str, tmp_path: Path, mo
     (line,) = [entry for entry in told if entry["log_level"] == "error"]
     assert line["error"].startswith("routers[1]: the extension plugins.broken ")
     assert broken in line["error"]
-    assert set(routers_of(ENABLED)) == {*ROUTERS, "plugins.example"}
+    assert set(routers_of(ENABLED)) == {*ROUTERS, "plugins", "plugins.example"}
 
 
 def test_two_packages_with_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,13 +204,30 @@ async def test_a_rollout_names_the_router_and_its_places() -> None:
 @pytest.mark.parametrize("name", ["example", "unheard-of"])
 async def test_a_router_that_is_not_switched_on_is_told(name: str) -> None:
     """Installed or not, the answer is the same: the field, and who can do what."""
-    world = world_of(*ROUTERS.values(), settings=OperatorConfig())
+    world = world_of(*routers_of(OperatorConfig()).values(), settings=OperatorConfig())
     world.put("Rollout", ROLLOUT, using(name))
     await world.pass_over()
     await asyncio.sleep(0)
+    (route,) = world.snapshots[-1].routes
+    assert (route.router, route.name, route.weight, route.settled) == ("plugins", "checkout-share", 100, False)
+    assert route.problem
     (told,) = [p.message for p in problems.find(world.snapshots[-1]) if p.reason == "RouterDisabled"]
     assert told.startswith("spec.strategy.canary.trafficRouting.plugins[0].name: this operator is not set up for it; ")
     assert f"let an admin add plugins.{name} to routers in the operator's configuration" in told
+
+
+def test_what_stands_for_the_routers_that_are_not_there_writes_nothing() -> None:
+    """Only for places of routers that are not switched on; what a Rollout asks of them is refused with the field."""
+    absent = routers_of(OperatorConfig())["plugins"]
+    assert list(absent.targets(STRATEGY)) == [EXAMPLE.target]
+    assert list(routers_of(ENABLED)["plugins"].targets(STRATEGY)) == []
+    assert absent.claims(STRATEGY, None, EXAMPLE.target) == "plugin/checkout-share"
+    assert absent.unable(STRATEGY, None, EXAMPLE.target) == ""
+    refused = r"trafficRouting\.plugins: the router of checkout-share is not there"
+    with pytest.raises(ValueError, match=refused):
+        absent.set_weight(STRATEGY, OBJECT, EXAMPLE.target, 0)
+    with pytest.raises(ValueError, match=refused):
+        absent.hand_back(STRATEGY, OBJECT, EXAMPLE.target)
 
 
 def test_parameters_reach_the_router() -> None:

@@ -274,7 +274,8 @@ class Cycle:
             return True
         services = (snapshot.stable_service, snapshot.canary_service)
         places = {(SERVICES, service.name) for service in services if service.found}
-        places |= {(parts.routers[r.router].resource, r.name) for r in snapshot.routes if r.found}
+        routed = [(parts.routers[r.router].resource, r.name) for r in snapshot.routes if r.found]
+        places |= {(resource, name) for resource, name in routed if resource.plural}  # The others are not there.
         for resource, name in sorted(places, key=lambda place: (place[0].kind, place[1])):
             reading = await carry.read(parts.kube, resource, key.namespace, name)
             self._learn(key, reading, self._uid(resource.kind, key.namespace, name))

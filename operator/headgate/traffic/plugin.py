@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from headgate.api.rollout import PLUGINS, Canary
@@ -16,6 +16,8 @@ from headgate.traffic.weighted import WeightedRouter
 FIELD = f"spec.strategy.canary.trafficRouting.{PLUGINS}"
 WRITES = ("/spec/", "/metadata/annotations/")
 """How the paths begin that a router may write, besides all annotations where there are none."""
+UNKNOWN = 100
+"""The weight of a place that cannot be read: the most that it can be."""
 OPERATIONS = frozenset({"test", "add", "replace", "remove"})
 
 T = TypeVar("T")
@@ -49,6 +51,67 @@ class PluginRouter(WeightedRouter):
     def targets(self, canary: Canary) -> Sequence[Target]:
         """The objects that the Rollout names."""
         return targets_of(canary, self.name)
+
+
+class Absent:
+    """In the place of the routers of other packages that a Rollout names and that are not switched on (any more).
+
+    What such a place gives to the canary nobody knows: it counts as everything, so that a way back leads through the
+    selector of the canary Service, and nothing is scaled down behind what a mesh may still do.
+    """
+
+    key = PLUGINS
+    resource = Resource("", "", "", "plugin")
+
+    def __init__(self, present: Container[str]) -> None:
+        self._present = present
+
+    def targets(self, canary: Canary) -> Sequence[Target]:
+        """The places of all routers that are not there."""
+        absent = [plugin for plugin in canary.routing.plugins or () if plugin.key not in self._present]
+        return [Target(ref.name, ref.rule or "") for plugin in absent for ref in plugin.objects]
+
+    def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
+        """The object as a whole."""
+        del canary, obj
+        return f"{self.resource.kind}/{target.name}"
+
+    def read(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> RouteView:
+        """That it cannot be read."""
+        del canary, obj
+        problem = f"{FIELD}: the router of {target.name} is not there, so nobody can see or change what it does"
+        return RouteView(
+            self.key, self.resource.kind, target.name, target.rule, found=True, problem=problem, weight=UNKNOWN
+        )
+
+    def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
+        """Nothing more."""
+        del canary, obj, target
+        return ""
+
+    def set_weight(
+        self,
+        canary: Canary,
+        obj: Mapping[str, Any],
+        target: Target,
+        weight: int,
+        routes: Sequence[ManagedRoute] = (),
+    ) -> JSONPatch:
+        """Refuse it.
+
+        Raises:
+            ValueError: always.
+        """
+        del obj, weight, routes
+        raise ValueError(self.read(canary, None, target).problem)
+
+    def hand_back(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> JSONPatch:
+        """Refuse it.
+
+        Raises:
+            ValueError: always.
+        """
+        return self.set_weight(canary, obj, target, 0)
 
 
 class Guarded:
@@ -96,7 +159,7 @@ class Guarded:
             found=obj is not None,
             resource_version=str(version),
             problem=found.text,
-            weight=100 if obj is not None else 0,
+            weight=UNKNOWN if obj is not None else 0,
         )
 
     def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:

@@ -9,7 +9,7 @@ from headgate.traffic.contour import ContourRouter
 from headgate.traffic.gateway_api import GRPC_ROUTES, HTTP_ROUTES
 from headgate.traffic.istio import IstioRouter
 from headgate.traffic.nginx import NginxRouter
-from headgate.traffic.plugin import Guarded
+from headgate.traffic.plugin import Absent, Guarded
 from headgate.traffic.protocol import PROTOCOL, Resource, Router
 from headgate.traffic.smi import SMIRouter
 from headgate.traffic.traefik import TraefikRouter
@@ -35,12 +35,12 @@ METHODS = ("targets", "claims", "read", "unable", "set_weight", "hand_back")
 
 
 def routers_of(config: OperatorConfig) -> dict[str, Router]:
-    """Headgate's own routers, and those of other packages that the admin has switched on.
+    """Headgate's own routers, those of other packages that the admin has switched on, and what stands for all others.
 
     Raises:
         ValueError: if one of those cannot be had; the message names the field of the configuration, and what to do.
     """
-    found = dict(ROUTERS)
+    found = ROUTERS | {Absent.key: Absent(config.routers)}
     for index, key in enumerate(config.routers):
         if key not in found and extensions.name_of(key):
             field = f"routers[{index}]"

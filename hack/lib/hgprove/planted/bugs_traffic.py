@@ -583,7 +583,7 @@ ROUTES = (
         breaks="What an extension cannot read counts as giving nothing to the canary, whose Service is left as it is.",
         belongs="4 29",
         file="traffic/plugin.py",
-        old="            weight=100 if obj is not None else 0,",
+        old="            weight=UNKNOWN if obj is not None else 0,",
         new="            weight=0,",
         tests=("tests/simulation/test_review.py::test_the_way_back_does_not_need_an_extension_that_fails",),
         says="assert 50 == 0",
