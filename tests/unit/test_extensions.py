@@ -21,7 +21,16 @@ from headgate.checks.registry import providers_of
 from headgate.decide import problems
 from headgate.decide.managed import ManagedRoute
 from headgate.decide.queries import problems_of
-from headgate.decide.types import Answer, Question, RenderedQuery, RouteView
+from headgate.decide.types import (
+    Answer,
+    Decision,
+    OutcomeKind,
+    Question,
+    RenderedQuery,
+    RouteView,
+    SetWeight,
+    Snapshot,
+)
 from headgate.engine import main as engine_main
 from headgate.engine.sources import watched
 from headgate.observe.references import References
@@ -62,6 +71,14 @@ def test_what_is_installed_is_not_active() -> None:
     assert set(routers_of(OperatorConfig())) == {*ROUTERS, "plugins"}
     assert "headgate_example.router" not in sys.modules
     assert "TrafficShare" not in {source.kind for source in watched(ROUTERS, OperatorConfig())}
+
+
+def test_an_author_names_his_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The conformance suite runs on what the environment names, beside all that is here."""
+    (tmp_path / "mine.py").write_text("from tests.unit.router_examples.smi import EXAMPLES\n", encoding="utf-8")
+    before = examples()
+    monkeypatch.setenv("HEADGATE_ROUTER_EXAMPLES", str(tmp_path / "mine.py"))
+    assert [example.id for example in examples()] == [*(example.id for example in before), "TrafficSplit"]
 
 
 def test_what_an_admin_names_is_used_and_its_kind_is_watched() -> None:
@@ -228,6 +245,31 @@ def test_what_stands_for_the_routers_that_are_not_there_writes_nothing() -> None
         absent.set_weight(STRATEGY, OBJECT, EXAMPLE.target, 0)
     with pytest.raises(ValueError, match=refused):
         absent.hand_back(STRATEGY, OBJECT, EXAMPLE.target)
+
+
+@pytest.mark.looptime
+async def test_a_write_by_a_router_that_is_not_there_is_a_refusal() -> None:
+    """After ten seconds of it the Service is pointed back; a conflict would be read anew and tried for ever."""
+    world = world_of(*routers_of(OperatorConfig()).values(), settings=OperatorConfig())
+    world.cycle._parts = dataclasses.replace(world.cycle._parts, routers=routers_of(OperatorConfig()))
+
+    def lower(snapshot: Snapshot, _now: float) -> Decision:
+        (route,) = snapshot.routes
+        action = SetWeight(
+            route.router, route.kind, route.name, route.rule, route.resource_version, 0, exposure="lower"
+        )
+        return Decision(status=snapshot.status, write=False, action=action)
+
+    world.decide = lower
+    world.put("Rollout", ROLLOUT, using())
+    asked = len(world.api.log)
+    await world.pass_over()
+    await asyncio.sleep(2)
+    await world.pass_over()
+    outcome = world.snapshots[-1].outcome
+    assert outcome is not None
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.REFUSED, "RouterDisabled")
+    assert world.api.log[asked:] == []
 
 
 def test_parameters_reach_the_router() -> None:

@@ -33,6 +33,8 @@ async def set_weight(context: Context, action: SetWeight) -> Effect:
     target = next((t for t in router.targets(canary) if _same(t, action)), None) if router and canary else None
     if router is None or canary is None or target is None:
         raise Refusal("Invalid", f"{action.kind} {action.name} is not named in the spec any more")
+    if not router.resource.plural:
+        raise Refusal("RouterDisabled", f"the router of {action.name} is not there")  # Nor is an object to be read.
     obj = unchanged(context, router.resource, action.name, action.resource_version)
     try:
         patch = router.set_weight(canary, obj, target, action.weight, action.routes)
