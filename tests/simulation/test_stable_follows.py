@@ -10,7 +10,7 @@ import pytest
 
 from headgate.decide import types as t
 from headgate.decide.mover import needs
-from tests.simulation.world import START, World, comes_to_rest, spec, stays_at_rest
+from tests.simulation.world import INFINITE, START, World, comes_to_rest, spec, stays_at_rest
 
 pytestmark = pytest.mark.simulation
 
@@ -198,6 +198,41 @@ def test_a_canary_without_a_pod_is_left_at_once() -> None:
     assert "SetWeight/HTTPRoute/shop/ 0" in world.since(began)
     comes_to_rest(world)
     assert world.pods(old) == 5
+
+
+class Tight(Shared):
+    """A cluster with room for so many pods; those beyond wait for others to go."""
+
+    room = 100
+
+    def _apply(self, action: t.Action) -> None:
+        super()._apply(action)
+        pods = [(s, i) for s in self.sets.values() for i in range(len(s.pods))]
+        placed = sum(s.pods[i] < INFINITE for s, i in pods)
+        for found, i in pods:
+            if found.pods[i] == INFINITE and placed < self.room:
+                found.pods[i], placed = self.now + 1.0, placed + 1
+            elif found.pods[i] > self.now and placed > self.room:
+                found.pods[i], placed = INFINITE, placed - 1
+        for found in self.sets.values():
+            found.pods.sort()
+
+
+@pytest.mark.parametrize("back", ["abort", "step"])
+def test_the_way_back_needs_no_more_room_than_the_way_there(back: str) -> None:
+    """The canary gives its pods back with its share, so that those of stable find a place, a few at a time."""
+    steps: list[dict[str, Any]] = [*({"setWeight": w} for w in (20, 40, 60, 80)), WAIT, {"setWeight": 10}, WAIT]
+    world = Tight(1, spec(steps, replicas=10, canary={**FOLLOWS, "abortScaleDownDelaySeconds": 0}))
+    world.room = 12
+    world.settle(120)
+    assert world.status.stable
+    old, new = world.status.stable.pod_hash, world.release("v2")
+    world.run_for(120)
+    assert (world.weight, world.pods(old), world.pods(new)) == (80, 2, 8)
+    world.person("abort" if back == "abort" else "promote")
+    world.run_for(120)
+    expected = (0, 10, 0) if back == "abort" else (10, 9, 1)
+    assert (world.weight, world.pods(old), world.pods(new)) == expected
 
 
 def test_a_deletion_brings_the_pods_back_before_the_weight() -> None:

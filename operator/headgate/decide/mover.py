@@ -156,9 +156,9 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
     if lowering is not None:
         # What waits for pods must not keep them from being asked for, e.g. if spec.replicas grew in mid-promotion.
         growth = None if lowering.action is not None else _capacity_up(snapshot, goal, now)
-        if growth is None or growth.action is None or (goal.frozen and growth.short_of != goal.stable):
-            return lowering
-        return growth
+        if growth is not None and growth.action is not None and not (goal.frozen and growth.short_of != goal.stable):
+            return growth
+        return _making_room(snapshot, goal, lowering, now)
     if goal.hold:
         growth = None if goal.frozen else _capacity_up(snapshot, goal, now)
         reads = growth.reads if growth else ()
@@ -167,7 +167,7 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
     for stage in (_capacity_up, _canary_selector, _stable_selector, _raise):
         move = stage(snapshot, goal, now)
         if move is not None:
-            return move
+            return _making_room(snapshot, goal, move, now)
     # What is left over may go in its own time; it is no part of being there.
     left_over = _capacity_down(snapshot, goal, now)
     return replace(left_over or Move(), reached=True, served=True)
@@ -253,6 +253,30 @@ def least_bearable(snapshot: Snapshot, stable: str, canary: str) -> int:
     if there >= full or (there and (found is None or not found.available)):
         return 0
     return 100 - 100 * there // full if there >= floor_of(snapshot.spec) else 100
+
+
+def _making_room(snapshot: Snapshot, goal: Goal, move: Move, now: float) -> Move:
+    """The move; where it waits, pods go that a side needs no more: those that are waited for may need their place."""
+    stable, leaving = snapshot.stable_service, selected(snapshot.canary_service)
+    if move.action is not None or not goal.careful or goal.hold or selected(stable) != goal.stable:
+        return move
+    if not all(route.settled for route in snapshot.routes):
+        return move  # The gateway may still serve a weight under which they are needed.
+    wanted = dict(wanted_pods(snapshot, goal)) if goal.follows == goal.stable else {}
+    if leaving != goal.stable and not stable.ready.get(leaving, 0):
+        least = needs(snapshot.spec, observed_weight(snapshot) or min(1, len(led(snapshot))))
+        wanted[leaving] = max(least, goal.replicas.get(leaving, 0))
+    for pod_hash in sorted(wanted.keys() - goal.keep):
+        found = replica_set(snapshot, pod_hash)
+        if found is None or found.replicas <= wanted[pod_hash]:
+            continue
+        waits = draining(snapshot, pod_hash, now)
+        if waits is not None:
+            ends = [at for at in (move.settle_at, waits.settle_at) if at is not None]
+            return replace(move, settle_at=min(ends, default=None))
+        action = ScaleReplicaSet(found.name, found.resource_version, wanted[pod_hash], found.min_ready_seconds)
+        return replace(move, action=action)
+    return move
 
 
 def _returning(snapshot: Snapshot, goal: Goal) -> Move:

@@ -89,6 +89,8 @@ class Rules:
         data_plane = isinstance(action, (t.SetWeight, t.SetSelector, t.DeleteReplicaSet)) or (
             isinstance(action, t.ScaleReplicaSet) and action.exposure != "lower" and not _grows(snapshot, action)
         )
+        if status.weights.stable_follows and isinstance(action, t.ScaleReplicaSet):
+            return  # It gives pods back with its share, never more than that: rule 4 counts them.
         if data_plane and action is not None:
             demand(action.exposure == "lower", 6, f"{action.key} comes before the weight of what was taken back is 0")
 
