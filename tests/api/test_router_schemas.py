@@ -145,16 +145,6 @@ def test_routes_are_accepted_and_stored(place: Place) -> None:
         assert bare(place.stored()) == bare(start)
 
 
-def test_handing_back_is_accepted_and_stored(place: Place) -> None:
-    """From a share of the canary's everything goes to stable; the second time there is nothing to send."""
-    place.send(place.stored(), place.example.set_weight(place.stored(), 40))
-    assert place.read().weight == 40
-    code, answer = place.send(place.stored(), place.example.hand_back(place.stored()))
-    assert code == 200, answer.get("message")
-    assert place.read().weight == 0
-    assert place.example.hand_back(place.stored()) == []
-
-
 def test_a_patch_for_another_version_is_refused(place: Place) -> None:
     """The version that was read is the condition of the write."""
     before = place.stored()

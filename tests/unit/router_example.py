@@ -104,10 +104,6 @@ class Example:
         """The patch for this weight."""
         return self.subject.set_weight(self.strategy(), obj, self.target, weight)
 
-    def hand_back(self, obj: Object) -> JSONPatch:
-        """The patch that leaves everything on stable."""
-        return self.subject.hand_back(self.strategy(), obj, self.target)
-
     def claim(self, obj: Object | None, routing: Mapping[str, Any] | None = None, stable: str = STABLE) -> str:
         """The key of the first place that a Rollout with this routing claims."""
         strategy = self.strategy(routing, stable)

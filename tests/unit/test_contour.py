@@ -53,10 +53,10 @@ def test_weights_are_read_as_contour_takes_them(services: list[dict[str, Any]], 
     assert (view.weight, view.problem) == (weight, "")
 
 
-def test_even_shares_are_handed_back() -> None:
+def test_even_shares_are_written_as_what_they_should_be() -> None:
     """Weights of 0 do not mean that the canary gets nothing."""
     obj = proxy(bare("checkout"), bare("checkout-canary"))
-    after = jsonpatch.apply_patch(obj, EXAMPLE.hand_back(obj))
+    after = jsonpatch.apply_patch(obj, EXAMPLE.set_weight(obj, 0))
     assert [entry["weight"] for entry in at(after, SERVICES)] == [100, 0]
 
 

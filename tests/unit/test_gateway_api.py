@@ -308,31 +308,6 @@ def test_weights_of_zero_can_be_put_right() -> None:
     assert weights(jsonpatch.apply_patch(before, ROUTER.set_weight(CANARY, before, NAMED, 0))) == [100, 0]
 
 
-@pytest.mark.parametrize(
-    ("backends", "after"),
-    [
-        ([backend("checkout", 60), backend("checkout-canary", 40)], [100, 0]),
-        ([backend("checkout", 0), backend("checkout-canary", 0)], [100, 0]),
-        ([backend("checkout"), backend("checkout-canary", 0)], [None, 0]),
-        ([backend("checkout", 100), backend("checkout-canary", 0)], [100, 0]),
-        ([backend("checkout", 1), backend("checkout-canary", 1), backend("third", 2)], [2, 0, 2]),
-        ([backend("checkout", 1), backend("third", 2)], [1, 2]),
-        ([backend("checkout-canary"), backend("third", 2)], [0, 2]),
-    ],
-)
-def test_handing_back_leaves_everything_on_stable(backends: list[dict[str, Any]], after: list[int | None]) -> None:
-    """Whatever became of the rule, the canary gets nothing any more; what is so already is not written."""
-    before = route(*backends)
-    patch = ROUTER.hand_back(CANARY, before, NAMED)
-    assert weights(jsonpatch.apply_patch(before, patch)) == after
-    assert (patch == []) == (weights(before) == after)
-
-
-def test_handing_back_without_the_rule_is_done() -> None:
-    """Nothing of ours is there."""
-    assert ROUTER.hand_back(CANARY, route(), Target("checkout", "nope")) == []
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # Claims, and objects that are not what they should be
 # --------------------------------------------------------------------------------------------------------------------
@@ -366,5 +341,4 @@ def test_odd_object_is_a_problem_not_a_crash(obj: dict[str, Any]) -> None:
     """Whatever shape it has, reading says so and nothing is written."""
     for target in (NAMED, UNNAMED):
         assert read(obj, target).problem
-        assert ROUTER.hand_back(CANARY, obj, target) == []
         ROUTER.claims(CANARY, obj, target)

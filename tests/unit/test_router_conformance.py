@@ -416,42 +416,6 @@ def test_a_route_that_can_be_made_is_not_refused(case: Case) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Handing back
-# --------------------------------------------------------------------------------------------------------------------
-
-
-@cases(lambda _: {str(weight): weight for weight in WEIGHTS})
-def test_handing_back_leaves_everything_on_stable(case: Case) -> None:
-    """The canary gets nothing, stable something, all else is untouched, and the second time nothing is written."""
-    example = case.example
-    before = example.with_weights(100 - case.value, case.value)
-    after = patched(before, example.hand_back(before))
-    assert example.read(after).weight == 0
-    assert example.read(after).problem == ""
-    assert canonical(example.without_weights(after)) == canonical(example.without_weights(before))
-    assert example.hand_back(after) == []
-
-
-@cases(lambda example: dict(example.broken))
-def test_handing_back_what_cannot_be_worked_with(case: Case) -> None:
-    """Whatever became of the place, the canary gets nothing any more, as far as it can be found."""
-    example = case.example
-    before = example.with_weights(60, 40)
-    case.value.change(before)
-    after = patched(before, example.hand_back(before))
-    assert example.read(after).weight == 0
-    assert example.hand_back(after) == []
-
-
-@cases()
-def test_handing_back_a_place_that_is_gone_is_done(case: Case) -> None:
-    """Nothing of ours is there."""
-    obj = case.example.after(case.example.gone)
-    assert case.example.read(obj).problem
-    assert case.example.hand_back(obj) == []
-
-
-# --------------------------------------------------------------------------------------------------------------------
 # Read-back
 # --------------------------------------------------------------------------------------------------------------------
 
@@ -521,7 +485,7 @@ def test_a_claim_needs_no_object(case: Case) -> None:
 
 @cases(lambda _: {repr(junk): junk for junk in JUNK})
 def test_junk_anywhere_is_a_problem_or_none_but_never_a_crash(case: Case) -> None:
-    """Each part of the object in turn: what reads well can be written, and what was handed back gives nothing away."""
+    """Each part of the object in turn: what reads well can be written."""
     example = case.example
     start = example.with_weights(70, 30)
     for place in leaves(start):
@@ -543,6 +507,3 @@ def bears(example: Example, obj: Object, place: tuple[str | int, ...]) -> None:
         written = patched(obj, example.set_weight(obj, 50))
         assert (example.read(written).weight, example.read(written).problem) == (50, ""), place
         assert at(written, ("metadata", "name")) == at(obj, ("metadata", "name"))
-    handed = patched(obj, example.hand_back(obj))
-    assert example.read(handed).weight == 0, place
-    assert example.hand_back(handed) == [], place

@@ -140,15 +140,6 @@ def test_lone_destination_gets_everything(weight: int | None) -> None:
     assert read(virtual_service(to("checkout", weight))).weight == 0
 
 
-def test_handing_back_without_the_stable_service() -> None:
-    """The canary's weight is taken; there is nobody to give it to."""
-    obj = virtual_service(to("checkout-canary", 40), to("third.test", 60))
-    target = Target("checkout", "primary")
-    patch = ROUTER.hand_back(canary({"name": "checkout", "routes": ["primary"]}), obj, target)
-    after = jsonpatch.apply_patch(obj, patch)
-    assert [entry["weight"] for entry in after["spec"]["http"][0]["route"]] == [0, 60]
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # Which route
 # --------------------------------------------------------------------------------------------------------------------

@@ -109,14 +109,6 @@ def test_one_annotation_is_written() -> None:
         jsonpatch.apply_patch(ingress(canary="false"), patch)
 
 
-@pytest.mark.parametrize(("weight", "after"), [("20", "0"), ("0", "0"), (None, None), ("five", "0"), ("200", "0")])
-def test_handing_back_an_ingress_that_is_no_canary_any_more(weight: str | None, after: str | None) -> None:
-    """It may be one again tomorrow; a weight that does not stand there is not invented."""
-    obj = ingress(weight, canary="false", canary_by_header="x")
-    patched = jsonpatch.apply_patch(obj, ROUTER.hand_back(CANARY, obj, TARGET))
-    assert patched["metadata"]["annotations"].get(f"{PREFIX}/canary-weight") == after
-
-
 def test_cache_keeps_what_the_router_needs() -> None:
     """And nothing else of the annotations, which may be large."""
     obj = ingress(configuration_snippet="x" * 9999)

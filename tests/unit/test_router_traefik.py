@@ -81,12 +81,3 @@ def test_nothing_is_read_back() -> None:
     """Traefik writes no status on a TraefikService."""
     view = read(service("checkout", 100), service("checkout-canary", 0))
     assert (view.settled, view.blind, view.problem) == (True, True, "")
-
-
-def test_handing_back_an_odd_list_keeps_the_sum() -> None:
-    """What the canary had goes to stable; the third keeps what it has."""
-    obj = traefik_service(service("checkout", 2), service("checkout-canary"), service("third", 7))
-    assert ROUTER.hand_back(CANARY, obj, TARGET)[2:] == [
-        {"op": "add", "path": "/spec/weighted/services/1/weight", "value": 0},
-        {"op": "replace", "path": "/spec/weighted/services/0/weight", "value": 3},
-    ]

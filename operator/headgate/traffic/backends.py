@@ -100,26 +100,12 @@ class Backends:
         if problem:
             raise ValueError(problem)
         wanted = {"stable": FULL - weight, "canary": weight}
-        return self._patch([(entry, wanted[entry.role]) for entry in self.entries])
-
-    def hand_back(self, canary: Canary) -> JSONPatch:
-        """Take the canary's weight and give it to stable, also in a list that could not be worked with otherwise."""
-        if not self.problem(canary, writing=True):
-            stable = next(entry for entry in self.entries if entry.role == "stable")
-            return [] if stable.weight > 0 and not self.share() else self.set_weight(canary, 0)
-        freed = [entry for entry in self.entries if entry.role == "canary" and entry.weight > 0]
-        changes = [(entry, 0) for entry in freed]
-        heir = next((entry for entry in self.entries if entry.role == "stable"), None)
-        if freed and heir is not None:
-            changes.append((heir, heir.weight + sum(entry.weight for entry in freed)))
-        return self._patch(changes)
-
-    def _patch(self, changes: Sequence[tuple[Backend, int]]) -> JSONPatch:
         tests, writes = list[dict[str, Any]](), list[dict[str, Any]]()
-        for entry, weight in changes:
+        for entry in self.entries:
             path = "".join(f"/{key}" for key in (*self.path, entry.index))
             tests.append({"op": "test", "path": f"{path}/{self.key}", "value": entry.name})
-            writes.append({"op": "replace" if entry.stored else "add", "path": f"{path}/weight", "value": weight})
+            op = "replace" if entry.stored else "add"
+            writes.append({"op": op, "path": f"{path}/weight", "value": wanted[entry.role]})
         return tests + writes
 
 

@@ -112,12 +112,6 @@ class NginxRouter:
             raise ValueError(f"{here}: {problem}")
         return [{"op": "test", "path": _pointer(ENABLED), "value": "true"}, _write(obj, weight), *changes]
 
-    def hand_back(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> JSONPatch:
-        """Weight 0, also for an Ingress that could not be worked with otherwise; nothing if it has none."""
-        del canary, target
-        stored = _annotations(obj).get(WEIGHT)
-        return [] if stored is None or _number(stored) == 0 else [_write(obj, 0)]
-
 
 def _problem(canary: Canary, obj: Mapping[str, Any], *, writing: bool = False) -> str:
     """Why the Ingress cannot be worked with, or nothing. What a write would put right is none for `writing`."""

@@ -83,7 +83,3 @@ class Router(Protocol):
             ValueError: if the place cannot be worked with, or a route cannot be made; the message names the field.
         """
         ...
-
-    def hand_back(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> JSONPatch:
-        """The patch that leaves everything on stable when the Rollout goes; empty if it is so already."""
-        ...

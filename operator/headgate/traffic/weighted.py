@@ -107,11 +107,6 @@ class WeightedRouter(ABC):
             raise ValueError(f"{self.resource.kind} {target.name}: {problem}")
         return found.set_weight(canary, weight)
 
-    def hand_back(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> JSONPatch:
-        """The patch that leaves everything on stable; empty if it is so already, or nothing of ours is there."""
-        found = self.backends(canary, obj, target)
-        return [] if isinstance(found, str) else found.hand_back(canary)
-
 
 def unable(canary: Canary, cannot: Callable[[ManagedRoute], str]) -> str:
     """The first step whose route cannot be made, and why."""
