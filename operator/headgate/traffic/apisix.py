@@ -13,8 +13,8 @@ from headgate.traffic.backends import FULL, Backends, backend
 from headgate.traffic.matching import regex_of
 from headgate.traffic.parts import conditions_of, entries, mapping, rule_claim, untrue
 from headgate.traffic.protocol import Resource, Target
-from headgate.traffic.ruled import Rule, RuledRouter
-from headgate.traffic.weighted import Served, one, service_role
+from headgate.traffic.ruled import Rule, RuledRouter, one_match
+from headgate.traffic.weighted import Place, Served, one, service_role
 
 DEFAULT_WEIGHT = 100
 """What APISIX takes a backend without a weight for."""
@@ -28,6 +28,7 @@ class ApisixRouter(RuledRouter):
     key = "apisix"
     resource = Resource(group="apisix.apache.org", version="v2", plural="apisixroutes", kind="ApisixRoute")
     field = "spec.strategy.canary.trafficRouting.apisix.route"
+    listed = "http"
 
     def targets(self, canary: Canary) -> Sequence[Target]:
         """One per rule that is named; one for a route of which none is."""
@@ -38,36 +39,32 @@ class ApisixRouter(RuledRouter):
 
     def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
         """By the rule's name or index, as `rule_claim`."""
-        index = None if obj is None else self.find(canary, obj, target)[0]
-        return rule_claim(self.resource.kind, target, _rules(obj or {}), index, canary.stable_service)
+        place = Place(canary, obj or {}, target)
+        index = None if obj is None else self.find(place)[0]
+        return rule_claim(self.resource.kind, target, self.rules(place), index, canary.stable_service)
 
-    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+    def backends(self, place: Place) -> Backends | str:
         """The backends of the claimed rule."""
-        index, problem = self.find(canary, obj, target)
+        index, problem = self.find(place)
         if index is None:
             return problem
-        flaw = ""
-        if any(True for _ in entries(_rules(obj)[index], "upstreams")):
+        rule, flaw = self.rules(place)[index], ""
+        if any(True for _ in entries(rule, "upstreams")):
             flaw = f"spec.http[{index}].upstreams gets a part of the requests, too; take it out of the claimed rule"
         return Backends(
             ("spec", "http", index, "backends"),
             [
-                backend(i, _role(canary, entry), entry, default=DEFAULT_WEIGHT, name=entry.get("serviceName"))
-                for i, entry in enumerate(entries(_rules(obj)[index], "backends"))
+                backend(i, _role(place, entry), entry, default=DEFAULT_WEIGHT, name=entry.get("serviceName"))
+                for i, entry in enumerate(entries(rule, "backends"))
             ],
             key="serviceName",
             lone_takes_all=True,
             flaw=flaw,
         )
 
-    def rules_at(self, canary: Canary, target: Target) -> tuple[str, ...]:
-        """The same for all."""
-        del canary, target
-        return "spec", "http"
-
-    def called(self, canary: Canary, target: Target) -> str:
+    def called(self, place: Place) -> str:
         """With the name of the claimed rule, because a Rollout may claim several."""
-        return super().called(canary, target) + (f".{target.rule}" if target.rule else "")
+        return super().called(place) + (f".{place.target.rule}" if place.target.rule else "")
 
     def cannot(self, route: ManagedRoute) -> str:
         """All expressions of a rule must hold; its paths have a language of their own."""
@@ -75,23 +72,16 @@ class ApisixRouter(RuledRouter):
             return (
                 "copies requests, which Headgate does not do by an ApisixRoute; use setHeaderRoute, or another router"
             )
-        if len(route.match) > 1:
-            return f"has {len(route.match)} matches, and a rule of an ApisixRoute has one; set a route for each"
-        if route.match[0].path is not None:
-            return "asks for a path, which is not done by an ApisixRoute; match a header, cookie, query or method"
-        return ""
+        several = one_match(route, "a rule of an ApisixRoute")
+        if several or route.match[0].path is None:
+            return several
+        return "asks for a path, which is not done by an ApisixRoute; match a header, cookie, query or method"
 
     def rendered(
-        self,
-        canary: Canary,
-        target: Target,
-        rule: Rule,
-        route: ManagedRoute,
-        namespace: Any,
-        others: Sequence[ManagedRoute],
+        self, place: Place, rule: Rule, route: ManagedRoute, others: Sequence[ManagedRoute]
     ) -> list[dict[str, Any]] | str:
         """The claimed rule for fewer requests, which all go to the canary; a greater priority puts it first."""
-        del target, namespace, others  # All of ours lead to the canary.
+        del others  # All of ours lead to the canary.
         why = self.cannot(route)
         if why:
             return why
@@ -112,15 +102,10 @@ class ApisixRouter(RuledRouter):
         if asked:
             match["exprs"] = [*entries(match, "exprs"), *asked]
         made = copy.deepcopy({k: v for k, v in rule.items() if k != "name"} | {"match": match})
-        to_canary = next(entry for entry in entries(made, "backends") if _role(canary, entry) == "canary")
+        to_canary = next(entry for entry in entries(made, "backends") if _role(place, entry) == "canary")
         priority = rule.get("priority")
         made["priority"] = (priority if isinstance(priority, int) else 0) + 1
         return [made | {"backends": [{**to_canary, "weight": FULL}]}]
-
-    def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
-        """A rule has to have a name."""
-        del canary, rule, route, namespace
-        return False
 
     def served(self, obj: Mapping[str, Any]) -> Served:
         """The condition of the ingress controller; it may be told not to write any, and then nothing is known."""
@@ -133,21 +118,21 @@ class ApisixRouter(RuledRouter):
         present = [name for name in known if answers[name].get("observedGeneration") == generation] or known
         return Served(next((why for name in present if (why := untrue(answers, name, generation))), ""))
 
-    def find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
+    def find(self, place: Place) -> tuple[int | None, str]:
         """The index of the claimed rule, or None and why there is none."""
-        rules = list(self.foreign(canary, obj, target))
-        if target.rule:
-            found = [index for index, rule in rules if rule.get("name") == target.rule]
-            what = f'named "{target.rule}"'
+        rules, named = list(self.foreign(place)), place.target.rule
+        if named:
+            found = [index for index, rule in rules if rule.get("name") == named]
+            what = f'named "{named}"'
             none = f"give the rule that is meant this name, or correct {self.field}.rules"
             many = "give them different names"
         else:
             found = [
                 index
                 for index, rule in rules
-                if any(_role(canary, entry) == "stable" for entry in entries(rule, "backends"))
+                if any(_role(place, entry) == "stable" for entry in entries(rule, "backends"))
             ]
-            what = f'with the stable Service "{canary.stable_service}" in its backends'
+            what = f'with the stable Service "{place.canary.stable_service}" in its backends'
             none = "add the Service to the rule that is meant"
             many = f"put the name of the one that is meant in {self.field}.rules"
         return one(found, "spec.http", "rule", what, none=none, many=many)
@@ -160,9 +145,5 @@ def _expression(scope: str, name: str, value: StringMatch | None) -> dict[str, A
     return {"subject": subject, "op": "RegexMatch", "value": regex_of(value)}
 
 
-def _rules(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list(entries(mapping(obj, "spec"), "http"))
-
-
-def _role(canary: Canary, entry: Mapping[str, Any]) -> str:
-    return service_role(canary, entry.get("serviceName"))
+def _role(place: Place, entry: Mapping[str, Any]) -> str:
+    return service_role(place.canary, entry.get("serviceName"))

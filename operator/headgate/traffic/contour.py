@@ -14,8 +14,8 @@ from headgate.traffic.backends import FULL, Backends, backend
 from headgate.traffic.matching import cookie_regex, inner_path, regex_of
 from headgate.traffic.parts import conditions_of, entries, mapping, untrue
 from headgate.traffic.protocol import Resource, Target
-from headgate.traffic.ruled import Rule, RuledRouter
-from headgate.traffic.weighted import Served
+from headgate.traffic.ruled import Rule, RuledRouter, one_match
+from headgate.traffic.weighted import Place, Served
 
 KIND = "HTTPProxy"
 FIELD = "spec.strategy.canary.trafficRouting.contour.httpProxies"
@@ -31,6 +31,8 @@ class ContourRouter(RuledRouter):
     key = "contour"
     resource = Resource(group="projectcontour.io", version="v1", plural="httpproxies", kind=KIND)
     field = FIELD
+    listed = "routes"
+    named = False
 
     def targets(self, canary: Canary) -> Sequence[Target]:
         """One per listed HTTPProxy."""
@@ -42,28 +44,28 @@ class ContourRouter(RuledRouter):
 
         A route that is not found is told apart by the Service that looks for it, so that nobody contends for nothing.
         """
-        index = None if obj is None else self.find(canary, obj, target)[0]
+        index = None if obj is None else self.find(Place(canary, obj, target))[0]
         route = f"?{canary.stable_service}" if index is None else f"#{index}"
         return f"{KIND}/{target.name}/{route}"
 
-    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+    def backends(self, place: Place) -> Backends | str:
         """The Services of the claimed route, mirrors aside."""
-        index, problem = self.find(canary, obj, target)
-        return problem if index is None else _services(canary, obj, index)
+        index, problem = self.find(place)
+        return problem if index is None else self._services(place, index)
 
-    def find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
+    def find(self, place: Place) -> tuple[int | None, str]:
         """The index of the claimed route, or None and why there is none."""
-        routes = self.foreign(canary, obj, target)
+        routes, target = self.foreign(place), place.target
         found = [i for i, route in routes if not target.rule or target.rule in _prefixes(route)]
         what = f'for the prefix "{target.rule}"' if target.rule else ""
         if target.rule and not found:
             return None, f"spec.routes has no route {what}; correct {FIELD}[name={target.name}].route"
         if target.rule and len(found) == 1:
             return found[0], ""
-        ours = [i for i in found if _services(canary, obj, i).has("stable")]
+        ours = [i for i in found if self._services(place, i).has("stable")]
         if len(ours) == 1:
             return ours[0], ""
-        what = f'{what} with the stable Service "{canary.stable_service}" in its services'.strip()
+        what = f'{what} with the stable Service "{place.canary.stable_service}" in its services'.strip()
         if not ours:
             return None, f"spec.routes has no route {what}; add the Service to the route that is meant"
         numbers = ", ".join(map(str, ours))
@@ -77,38 +79,20 @@ class ContourRouter(RuledRouter):
             f"put the prefix of the one that is meant in {FIELD}[name={target.name}].route"
         )
 
-    def rules_at(self, canary: Canary, target: Target) -> tuple[str, ...]:
-        """The same for all."""
-        del canary, target
-        return "spec", "routes"
-
-    def called(self, canary: Canary, target: Target) -> str:
-        """Routes have no names."""
-        del canary, target
-        return ""
-
     def cannot(self, route: ManagedRoute) -> str:
         """A route has one list of conditions, all of which must hold, and none of them is on the method."""
-        if len(route.match) > 1:
-            return f"has {len(route.match)} matches, and a route of an HTTPProxy has one; set a route for each"
-        if route.match[0].method is not None:
-            return "asks for a method, which an HTTPProxy does not know; match a header, cookie, query or path"
-        return ""
+        several = one_match(route, "a route of an HTTPProxy")
+        if several or route.match[0].method is None:
+            return several
+        return "asks for a method, which an HTTPProxy does not know; match a header, cookie, query or path"
 
     def rendered(
-        self,
-        canary: Canary,
-        target: Target,
-        rule: Rule,
-        route: ManagedRoute,
-        namespace: Any,
-        others: Sequence[ManagedRoute],
+        self, place: Place, rule: Rule, route: ManagedRoute, others: Sequence[ManagedRoute]
     ) -> list[dict[str, Any]] | str:
         """The claimed route for fewer requests: all to the canary, or shared out as before and copied besides.
 
         The route that asks for most is served, and of two that ask for the same the last one.
         """
-        del target, namespace
         base = list(entries(rule, "conditions"))
         asked = [_narrowed(base, route.match[0])]
         for other in others:
@@ -123,8 +107,8 @@ class ContourRouter(RuledRouter):
         if asked[0] is None:
             return "matches nothing that the claimed route does; correct its match"
         services = list(entries(rule, "services"))
-        to_canary = next(entry for entry in services if _role(canary, entry) == "canary")
-        mirrors = [entry for entry in services if _role(canary, entry) == "mirror"]
+        to_canary = next(entry for entry in services if _role(place, entry) == "canary")
+        mirrors = [entry for entry in services if _role(place, entry) == "mirror"]
         if route.percentage is not None and mirrors:
             return "cannot stand beside the mirror of the claimed route, because a route has one; remove one of them"
         leads = (
@@ -138,14 +122,13 @@ class ContourRouter(RuledRouter):
         """The last Service, of which the claimed route has others in that place."""
         return "services", len(list(entries(rule, "services"))) - 1, "name"
 
-    def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
+    def does(self, place: Place, rule: Rule, route: ManagedRoute) -> bool:
         """It leads to the canary alone, or mirrors to it, and asks for what the route does."""
-        del namespace
         services = list(entries(rule, "services"))
         if route.percentage is None:
-            leads = {_role(canary, s) for s in services if not s.get("mirror")} == {"canary"}
+            leads = {_role(place, s) for s in services if not s.get("mirror")} == {"canary"}
         else:
-            leads = any(s.get("mirror") and s.get("name") == canary.canary_service for s in services)
+            leads = any(s.get("mirror") and s.get("name") == place.canary.canary_service for s in services)
         conditions = list(entries(rule, "conditions"))
         return leads and all(_narrowed(conditions, item) == conditions for item in route.match)
 
@@ -153,6 +136,19 @@ class ContourRouter(RuledRouter):
         """Whether Contour has found this generation of the HTTPProxy valid."""
         generation = mapping(obj, "metadata").get("generation")
         return Served(untrue(conditions_of(mapping(obj, "status")), "Valid", generation))
+
+    def _services(self, place: Place, index: int) -> Backends:
+        """The Services that share the requests; a mirror only hears them, and its weight is something else."""
+        found = [
+            backend(i, role, ref, default=0)
+            for i, ref in enumerate(entries(self.rules(place)[index], "services"))
+            for role in [_role(place, ref)]
+            if role != "mirror"
+        ]
+        if all(entry.sound and not entry.weight for entry in found):
+            # Where no Service has a weight, Contour gives each the same.
+            found = [replace(entry, weight=1) for entry in found]
+        return Backends(("spec", self.listed, index, "services"), found)
 
 
 def _narrowed(base: Sequence[Mapping[str, Any]], item: RouteMatch) -> list[dict[str, Any]] | None:
@@ -207,24 +203,9 @@ def _prefixes(route: Mapping[str, Any]) -> list[str]:
     return [str(condition["prefix"]) for condition in conditions if "prefix" in condition] or [EVERYTHING]
 
 
-def _services(canary: Canary, obj: Mapping[str, Any], route: int) -> Backends:
-    """The Services that share the requests; a mirror only hears them, and its weight is something else."""
-    listed = entries(list(entries(mapping(obj, "spec"), "routes"))[route], "services")
-    found = [
-        backend(index, role, ref, default=0)
-        for index, ref in enumerate(listed)
-        for role in [_role(canary, ref)]
-        if role != "mirror"
-    ]
-    if all(entry.sound and not entry.weight for entry in found):
-        # Where no Service has a weight, Contour gives each the same.
-        found = [replace(entry, weight=1) for entry in found]
-    return Backends(("spec", "routes", route, "services"), found)
-
-
-def _role(canary: Canary, ref: Mapping[str, Any]) -> str:
+def _role(place: Place, ref: Mapping[str, Any]) -> str:
     name = str(ref.get("name"))
-    ours = {canary.stable_service: "stable", canary.canary_service: "canary"}
+    ours = {place.canary.stable_service: "stable", place.canary.canary_service: "canary"}
     if ref.get("mirror"):
         return f"a mirror to the Service {name!r}" if name in ours else "mirror"
     return ours.get(name, f"the Service {name!r}")

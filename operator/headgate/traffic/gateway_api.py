@@ -17,7 +17,7 @@ from headgate.traffic.matching import cookie_regex, inner_path, regex_of
 from headgate.traffic.parts import conditions_of, entries, mapping, rule_claim, untrue
 from headgate.traffic.protocol import Resource, Target
 from headgate.traffic.ruled import Rule, RuledRouter
-from headgate.traffic.weighted import Served, one, service_role
+from headgate.traffic.weighted import Place, Served, one, service_role
 
 GROUP = "gateway.networking.k8s.io"
 DEFAULT_WEIGHT = 1
@@ -39,6 +39,7 @@ CONDITIONS = ("Accepted", "ResolvedRefs")
 class GatewayAPIRouter(RuledRouter):
     """Routes of one kind whose claimed rule lists the two Services of the Rollout and no other backend."""
 
+    listed = "rules"
     defaults: ClassVar[Mapping[str, Any]] = {
         "path": {"type": PREFIX, "value": "/"},
         "group": "",
@@ -46,10 +47,10 @@ class GatewayAPIRouter(RuledRouter):
         "weight": DEFAULT_WEIGHT,
     }
 
-    def __init__(self, listed: str = "httpRoutes", kind: str = "HTTPRoute", key: str = "gatewayAPI") -> None:
+    def __init__(self, routes: str = "httpRoutes", kind: str = "HTTPRoute", key: str = "gatewayAPI") -> None:
         self.key = key
-        self.resource = Resource(group=GROUP, version="v1", plural=listed.lower(), kind=kind)
-        self.field = f"spec.strategy.canary.trafficRouting.gatewayAPI.{listed}"
+        self.resource = Resource(group=GROUP, version="v1", plural=routes.lower(), kind=kind)
+        self.field = f"spec.strategy.canary.trafficRouting.gatewayAPI.{routes}"
 
     def targets(self, canary: Canary) -> Sequence[Target]:
         """One per listed route."""
@@ -61,18 +62,14 @@ class GatewayAPIRouter(RuledRouter):
 
     def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
         """By the rule's name or index, as `rule_claim`."""
-        index = None if obj is None else self.find(canary, obj, target)[0]
-        return rule_claim(self.resource.kind, target, _rules(obj or {}), index, canary.stable_service)
+        place = Place(canary, obj or {}, target)
+        index = None if obj is None else self.find(place)[0]
+        return rule_claim(self.resource.kind, target, self.rules(place), index, canary.stable_service)
 
-    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+    def backends(self, place: Place) -> Backends | str:
         """The backends of the claimed rule."""
-        index, problem = self.find(canary, obj, target)
-        return problem if index is None else _backends(canary, obj, index)
-
-    def rules_at(self, canary: Canary, target: Target) -> tuple[str, ...]:
-        """The same for all."""
-        del canary, target
-        return "spec", "rules"
+        index, problem = self.find(place)
+        return problem if index is None else self._backends(place, index)
 
     def cannot(self, route: ManagedRoute) -> str:
         """An HTTPRoute knows everything that a match asks for; a GRPCRoute has no paths, queries and HTTP methods."""
@@ -82,19 +79,12 @@ class GatewayAPIRouter(RuledRouter):
         return "asks for a path, query or method, and a GRPCRoute can match headers only; match a header or cookie"
 
     def rendered(
-        self,
-        canary: Canary,
-        target: Target,
-        rule: Rule,
-        route: ManagedRoute,
-        namespace: Any,
-        others: Sequence[ManagedRoute],
+        self, place: Place, rule: Rule, route: ManagedRoute, others: Sequence[ManagedRoute]
     ) -> list[dict[str, Any]] | str:
         """The claimed rule for fewer requests: all to the canary, or shared out as before and copied besides.
 
         The rule that asks for most is served, and only between two that ask for as much the first one.
         """
-        del target
         narrowed = _narrowed_http if self.resource.kind == "HTTPRoute" else _narrowed
 
         def within(bases: Sequence[Mapping[str, Any]], one: ManagedRoute) -> list[dict[str, Any]]:
@@ -111,7 +101,7 @@ class GatewayAPIRouter(RuledRouter):
             return f"would need {len(matches)} matches, and a rule has {MOST_MATCHES} at most; ask for less"
         made = copy.deepcopy({k: v for k, v in rule.items() if k not in ("name", "matches")} | {"matches": matches})
         refs = list(entries(made, "backendRefs"))
-        to_canary = next(ref for ref in refs if _role(canary, ref, namespace) == "canary")
+        to_canary = next(ref for ref in refs if _role(place, ref) == "canary")
         if route.percentage is None:
             return [made | {"backendRefs": [{**to_canary, "weight": 1}]}]
         reference = {k: v for k, v in to_canary.items() if k in REFERENCE}
@@ -126,13 +116,13 @@ class GatewayAPIRouter(RuledRouter):
             ("filters", mirrors[-1], "requestMirror", "backendRef", "name") if mirrors else ("backendRefs", 0, "name")
         )
 
-    def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
+    def does(self, place: Place, rule: Rule, route: ManagedRoute) -> bool:
         """It leads to the canary alone, or mirrors to it, and one of its matches asks for what the route does."""
         if route.percentage is None:
-            roles = {_role(canary, ref, namespace) for ref in entries(rule, "backendRefs")}
+            roles = {_role(place, ref) for ref in entries(rule, "backendRefs")}
         else:
             refs = [mapping(mapping(f, "requestMirror"), "backendRef") for f in entries(rule, "filters")]
-            roles = {_role(canary, ref, namespace) for ref in refs if ref}
+            roles = {_role(place, ref) for ref in refs if ref}
         narrowed = _narrowed_http if self.resource.kind == "HTTPRoute" else _narrowed
         return roles == {"canary"} and any(
             narrowed(match, item) == match for match in entries(rule, "matches") for item in route.match
@@ -166,20 +156,27 @@ class GatewayAPIRouter(RuledRouter):
                 blind = blind or mute
         return Served(blind=blind)
 
-    def find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
+    def find(self, place: Place) -> tuple[int | None, str]:
         """The index of the claimed rule, or None and why there is none."""
-        rules = list(self.foreign(canary, obj, target))
+        rules, target = list(self.foreign(place)), place.target
         if target.rule:
             found = [index for index, rule in rules if rule.get("name") == target.rule]
             what = f'named "{target.rule}"'
             none = f"give the rule that is meant this name, or correct {self.field}"
             many = "give them different names"
         else:
-            found = [index for index, _ in rules if _backends(canary, obj, index).has("stable")]
-            what = f'with the stable Service "{canary.stable_service}" in its backendRefs'
+            found = [index for index, _ in rules if self._backends(place, index).has("stable")]
+            what = f'with the stable Service "{place.canary.stable_service}" in its backendRefs'
             none = "add the Service to the rule that is meant"
             many = f"give the one that is meant a name, and put it in {self.field}[name={target.name}].rule"
         return one(found, "spec.rules", "rule", what, none=none, many=many)
+
+    def _backends(self, place: Place, index: int) -> Backends:
+        found = [
+            backend(i, _role(place, ref), ref, default=DEFAULT_WEIGHT)
+            for i, ref in enumerate(entries(self.rules(place)[index], "backendRefs"))
+        ]
+        return Backends(("spec", self.listed, index, "backendRefs"), found)
 
 
 HTTP_ROUTES = GatewayAPIRouter()
@@ -226,26 +223,13 @@ def _joined(base: Mapping[str, Any], key: str, wanted: list[dict[str, Any]]) -> 
     return dict(base) | ({key: found} if found else {})
 
 
-def _rules(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list(entries(mapping(obj, "spec"), "rules"))
-
-
-def _backends(canary: Canary, obj: Mapping[str, Any], rule: int) -> Backends:
-    namespace = mapping(obj, "metadata").get("namespace")
-    found = [
-        backend(index, _role(canary, ref, namespace), ref, default=DEFAULT_WEIGHT)
-        for index, ref in enumerate(entries(_rules(obj)[rule], "backendRefs"))
-    ]
-    return Backends(("spec", "rules", rule, "backendRefs"), found)
-
-
-def _role(canary: Canary, ref: Mapping[str, Any], namespace: Any) -> str:
+def _role(place: Place, ref: Mapping[str, Any]) -> str:
     kind = ref.get("kind") or "Service"
     if ref.get("group") not in CORE or kind != "Service":
         return f"the {kind} {ref.get('name')!r}"
-    if ref.get("namespace") not in (None, "", namespace):
+    if ref.get("namespace") not in (None, "", place.namespace):
         return f"the Service {ref.get('name')!r} of the namespace {ref.get('namespace')!r}"
-    return service_role(canary, ref.get("name"))
+    return service_role(place.canary, ref.get("name"))
 
 
 def _identity(ref: Mapping[str, Any], namespace: Any) -> tuple[Any, ...]:

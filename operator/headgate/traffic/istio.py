@@ -16,7 +16,7 @@ from headgate.traffic.matching import cookie_regex, inner_path
 from headgate.traffic.parts import conditions_of, entries, mapping, untrue
 from headgate.traffic.protocol import Resource, Target
 from headgate.traffic.ruled import Rule, RuledRouter
-from headgate.traffic.weighted import Served, one, service_role
+from headgate.traffic.weighted import Place, Served, one, service_role
 
 CLUSTER_DOMAIN = "cluster.local"
 RECONCILED = "Reconciled"
@@ -83,47 +83,44 @@ class IstioRouter(RuledRouter):
 
         A route that is not found is told apart by the Service that looks for it, so that nobody contends for nothing.
         """
-        wanted = _wanted(canary, target)
-        place = wanted.name
-        if not place:
-            index = None if obj is None else self.find(canary, obj, target)[0]
-            if obj is None or index is None:
-                place = f"{wanted.rule}?{canary.stable_service}"
+        place = Place(canary, obj or {}, target)
+        wanted = _wanted(place)
+        found = wanted.name
+        if not found:
+            index = None if obj is None else self.find(place)[0]
+            if index is None:
+                found = f"{wanted.rule}?{canary.stable_service}"
             else:
-                route = list(entries(mapping(obj, "spec"), wanted.protocol))[index]
-                named = route.get("name") if wanted.protocol == "http" else None
-                place = str(named or f"{wanted.protocol}#{index}")
-        return f"{self.resource.kind}/{target.name}/{place}"
+                named = self.rules(place)[index].get("name") if wanted.protocol == "http" else None
+                found = str(named or f"{wanted.protocol}#{index}")
+        return f"{self.resource.kind}/{target.name}/{found}"
 
-    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+    def backends(self, place: Place) -> Backends | str:
         """The destinations of the claimed route."""
-        index, problem = self.find(canary, obj, target)
+        index, problem = self.find(place)
         if index is None:
             return problem
-        protocol = _wanted(canary, target).protocol
-        route = list(entries(mapping(obj, "spec"), protocol))[index]
-        namespace = mapping(obj, "metadata").get("namespace")
-        destinations = [(mapping(entry, "destination"), entry) for entry in entries(route, "route")]
+        destinations = [(mapping(entry, "destination"), entry) for entry in entries(self.rules(place)[index], "route")]
         found = Backends(
-            ("spec", protocol, index, "route"),
+            ("spec", self.rules_in(place), index, "route"),
             [
-                backend(i, _role(canary, to.get("host"), namespace), entry, default=0, name=to.get("host"))
+                backend(i, _role(place, to.get("host")), entry, default=0, name=to.get("host"))
                 for i, (to, entry) in enumerate(destinations)
             ],
             key="destination/host",
             lone_takes_all=True,
-            hint=f", with its name as the host, or as NAME.{namespace}.svc.{CLUSTER_DOMAIN}",
+            hint=f", with its name as the host, or as NAME.{place.namespace}.svc.{CLUSTER_DOMAIN}",
         )
-        return replace(found, flaw=_subsets(canary, found, [to for to, _ in destinations]))
+        return replace(found, flaw=_subsets(place.canary, found, [to for to, _ in destinations]))
 
-    def rules_at(self, canary: Canary, target: Target) -> tuple[str, ...]:
+    def rules_in(self, place: Place) -> str:
         """The list of the protocol."""
-        return "spec", _wanted(canary, target).protocol
+        return _wanted(place).protocol
 
-    def called(self, canary: Canary, target: Target) -> str:
+    def called(self, place: Place) -> str:
         """With the name of the claimed route, because a Rollout may claim several."""
-        name = _wanted(canary, target).name
-        return super().called(canary, target) + (f".{name}" if name else "")
+        name = _wanted(place).name
+        return super().called(place) + (f".{name}" if name else "")
 
     def cannot(self, route: ManagedRoute) -> str:
         """An HTTP route knows everything that a match asks for."""
@@ -131,17 +128,11 @@ class IstioRouter(RuledRouter):
         return ""
 
     def rendered(
-        self,
-        canary: Canary,
-        target: Target,
-        rule: Rule,
-        route: ManagedRoute,
-        namespace: Any,
-        others: Sequence[ManagedRoute],
+        self, place: Place, rule: Rule, route: ManagedRoute, others: Sequence[ManagedRoute]
     ) -> list[dict[str, Any]] | str:
         """The claimed route for fewer requests: all to the canary, or shared out as before and copied besides."""
         del others  # The first route that matches is served.
-        if _wanted(canary, target).protocol != "http":
+        if _wanted(place).protocol != "http":
             return "cannot be made of a TLS or TCP route, which knows no headers; use setWeight, or claim an HTTP route"
         bases: list[Mapping[str, Any]] = list(entries(rule, "match")) or [{}]
         found = [_narrowed(base, item) for item in route.match for base in bases]
@@ -150,20 +141,13 @@ class IstioRouter(RuledRouter):
             return "matches nothing that the claimed route does; correct its match"
         made = copy.deepcopy({k: v for k, v in rule.items() if k not in ("name", "match")} | {"match": matches})
         listed = list(entries(made, "route"))
-        to_canary = next(
-            to for to in listed if _role(canary, mapping(to, "destination").get("host"), namespace) == "canary"
-        )
+        to_canary = next(to for to in listed if _role(place, mapping(to, "destination").get("host")) == "canary")
         if route.percentage is None:
             return [made | {"route": [{**to_canary, "weight": FULL}]}]
         if "mirror" in made:
             return "cannot stand beside the field mirror of the claimed route; write that as an entry of its mirrors"
         mirror = {"destination": to_canary["destination"], "percentage": {"value": route.percentage}}
         return [made | {"mirrors": [*entries(made, "mirrors"), mirror]}]
-
-    def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
-        """Istio keeps the names of HTTP routes, and the others are none of ours."""
-        del canary, rule, route, namespace
-        return False
 
     def served(self, obj: Mapping[str, Any]) -> Served:
         """The condition `Reconciled` where istiod writes it; without one, nothing is known."""
@@ -175,20 +159,19 @@ class IstioRouter(RuledRouter):
         generation = str(mapping(obj, "metadata").get("generation"))  # An int64 may be a string in Istio's JSON.
         return Served(untrue({RECONCILED: {**answer, "observedGeneration": str(seen)}}, RECONCILED, generation))
 
-    def find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
+    def find(self, place: Place) -> tuple[int | None, str]:
         """The index of the claimed route in the list of its protocol, or None and why there is none."""
-        wanted = _wanted(canary, target)
-        namespace = mapping(obj, "metadata").get("namespace")
-        routes = [(index, route) for index, route in self.foreign(canary, obj, target) if wanted.means(route)]
-        where, here = f"spec.{wanted.protocol}", f"{self.field}[name={target.name}]"
+        wanted = _wanted(place)
+        routes = [(index, route) for index, route in self.foreign(place) if wanted.means(route)]
+        where, here = f"spec.{wanted.protocol}", f"{self.field}[name={place.target.name}]"
         what = str(wanted)
         if what:
             found = [index for index, _ in routes]
             none = f"change the route that is meant, or correct {here}"
             many = f"leave one of them, or say in {here} which one is meant"
         else:
-            found = [index for index, route in routes if _lists_stable(canary, route, namespace)]
-            what = f'with the stable Service "{canary.stable_service}" as a destination\'s host'
+            found = [index for index, route in routes if _lists_stable(place, route)]
+            what = f'with the stable Service "{place.canary.stable_service}" as a destination\'s host'
             none = "add the Service to the route that is meant"
             many = f"say in {here} which one is meant"
         return one(found, where, "route", what, none=none, many=many)
@@ -237,26 +220,27 @@ def _listed(service: IstioVirtualService) -> list[_Route]:
     return found + [_Route("tcp", port=tcp.port) for tcp in service.tcp_routes or ()]
 
 
-def _wanted(canary: Canary, target: Target) -> _Route:
-    for name, route in _routes(canary):
+def _wanted(place: Place) -> _Route:
+    target = place.target
+    for name, route in _routes(place.canary):
         if (name, route.rule) == (target.name, target.rule):
             return route
     return _Route("http", name=target.rule)  # The spec has changed since.
 
 
-def _role(canary: Canary, host: Any, namespace: Any) -> str:
+def _role(place: Place, host: Any) -> str:
     """A short name means the VirtualService's own namespace; with a dot in it, a host is taken as it stands."""
     name, _, rest = host.partition(".") if isinstance(host, str) else ("", "", "")
-    if name and rest in {"", f"{namespace}.svc.{CLUSTER_DOMAIN}"}:
-        role = service_role(canary, name)
+    if name and rest in {"", f"{place.namespace}.svc.{CLUSTER_DOMAIN}"}:
+        role = service_role(place.canary, name)
         if role in {"stable", "canary"}:
             return role
     return f"the host {host!r}"
 
 
-def _lists_stable(canary: Canary, route: Mapping[str, Any], namespace: Any) -> bool:
+def _lists_stable(place: Place, route: Mapping[str, Any]) -> bool:
     hosts = [mapping(entry, "destination").get("host") for entry in entries(route, "route")]
-    return any(_role(canary, host, namespace) == "stable" for host in hosts)
+    return any(_role(place, host) == "stable" for host in hosts)
 
 
 def _subsets(canary: Canary, found: Backends, destinations: Sequence[Mapping[str, Any]]) -> str:

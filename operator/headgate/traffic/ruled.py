@@ -22,7 +22,7 @@ from headgate.decide.types import RouteView
 from headgate.traffic.backends import FULL, Backends, percentage
 from headgate.traffic.parts import entries, mapping
 from headgate.traffic.protocol import JSONPatch, Target
-from headgate.traffic.weighted import WeightedRouter, unable
+from headgate.traffic.weighted import Place, WeightedRouter, unable
 
 OURS = "headgate"
 """How the names of our rules begin."""
@@ -34,24 +34,18 @@ class RuledRouter(WeightedRouter):
 
     defaults: ClassVar[Mapping[str, Any]] = {}
     """What the server's definition puts where nothing is said, by key."""
+    named: ClassVar[bool] = True
+    """Rules have names."""
+    listed: ClassVar[str]
+    """Which list of the object's spec has the rules, where it is one for all."""
 
     @abstractmethod
-    def rules_at(self, canary: Canary, target: Target) -> tuple[str, ...]:
-        """Where the list of rules stands in the object, e.g. `spec`, `rules`."""
-
-    @abstractmethod
-    def find(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> tuple[int | None, str]:
+    def find(self, place: Place) -> tuple[int | None, str]:
         """The index of the claimed rule, which is none of ours, or None and why there is none."""
 
     @abstractmethod
     def rendered(
-        self,
-        canary: Canary,
-        target: Target,
-        rule: Rule,
-        route: ManagedRoute,
-        namespace: Any,
-        others: Sequence[ManagedRoute],
+        self, place: Place, rule: Rule, route: ManagedRoute, others: Sequence[ManagedRoute]
     ) -> list[dict[str, Any]] | str:
         """A route of ours, without its name, made of the claimed rule; or what keeps it from being made.
 
@@ -59,40 +53,43 @@ class RuledRouter(WeightedRouter):
         its own, which needs more than its place only where another rule can win.
         """
 
-    @abstractmethod
-    def does(self, canary: Canary, rule: Rule, route: ManagedRoute, namespace: Any) -> bool:
-        """Whether a rule without a name leads to the canary by what this route asks for."""
+    def does(self, place: Place, rule: Rule, route: ManagedRoute) -> bool:
+        """Whether a rule without a name leads to the canary by what this route asks for; not where names are kept."""
+        del place, rule, route
+        return False
 
     def mark(self, rule: Rule) -> tuple[str | int, ...]:
         """Where in one of our rules without a name the name of a Service stands, by which it is tested."""
         del rule
         return ("name",)
 
-    def called(self, canary: Canary, target: Target) -> str:
+    def rules_in(self, place: Place) -> str:
+        """Which list of the object's spec has the rules of this place."""
+        del place
+        return self.listed
+
+    def called(self, place: Place) -> str:
         """How the names of our rules for this place begin; empty where rules have no names."""
-        del target
-        return f"{OURS}.{canary.canary_service}"
+        return f"{OURS}.{place.canary.canary_service}" if self.named else ""
 
-    def rules(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> list[Rule]:
+    def rules(self, place: Place) -> list[Rule]:
         """All of them."""
-        *parents, last = self.rules_at(canary, target)
-        for key in parents:
-            obj = mapping(obj, key)
-        return list(entries(obj, last))
+        return list(entries(mapping(place.obj, "spec"), self.rules_in(place)))
 
-    def foreign(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Iterator[tuple[int, Rule]]:
+    def foreign(self, place: Place) -> Iterator[tuple[int, Rule]]:
         """Those that are not ours, by index."""
-        for index, rule in enumerate(self.rules(canary, obj, target)):
-            if not self._ours(canary, obj, target, rule):
+        for index, rule in enumerate(self.rules(place)):
+            if not self._ours(place, rule):
                 yield index, rule
 
     def read(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> RouteView:
         """The place as it stands, with the routes of ours."""
         view = super().read(canary, obj, target)
-        mine = self._mine(canary, obj, target) if obj is not None else ()
-        if obj is None or not mine:
+        if obj is None:
             return view
-        return replace(view, managed=self._keys(canary, obj, target, mine))
+        place = Place(canary, obj, target)
+        mine = self._mine(place)
+        return replace(view, managed=self._keys(place, mine)) if mine else view
 
     def set_weight(
         self,
@@ -110,25 +107,23 @@ class RuledRouter(WeightedRouter):
             ValueError: if the place cannot be worked with, or the weight is no percentage, or a route cannot be made.
         """
         percentage(weight)
-        mine = self._mine(canary, obj, target)
-        index, found = self._sound(canary, obj, target), self.backends(canary, obj, target)
+        place = Place(canary, obj, target)
+        mine, rules = self._mine(place), self.rules(place)
+        index, found = self._sound(place), self.backends(place)
         if mine and not routes and index is None:
-            return self._arranged(canary, obj, target, mine, [], 0)
+            return self._arranged(place, mine, [], 0)
         patch = super().set_weight(canary, obj, target, weight, routes)
         if index is None or isinstance(found, str) or not (mine or routes):
             return patch
-        rule = _weighted(self.rules(canary, obj, target)[index], found, weight)
+        rule = _weighted(rules[index], found, weight)
         made = [
-            one
-            for place, route in enumerate(routes)
-            for one in self._named(canary, obj, target, rule, route, routes[place + 1 :])
+            one for number, route in enumerate(routes) for one in self._named(place, rule, route, routes[number + 1 :])
         ]
-        rules = self.rules(canary, obj, target)
-        there = [rules[place] for place, _ in mine if place < index]
+        there = [rules[here] for here, _ in mine if here < index]
         if len(mine) == len(there) == len(made) and all(map(self._same, made, there)):
             return patch
         tests = [op for op in patch if op["op"] == "test"]
-        moves = self._arranged(canary, obj, target, mine, made, index)
+        moves = self._arranged(place, mine, made, index)
         before = [op for op in moves if op["op"] == "test"]
         return [*tests, *before, *(op for op in (*patch, *moves) if op["op"] != "test")]
 
@@ -137,53 +132,50 @@ class RuledRouter(WeightedRouter):
         why = super().unable(canary, obj, target)
         if why or obj is None or not all_of(canary.steps):
             return why
-        index = self._sound(canary, obj, target)
+        place = Place(canary, obj, target)
+        index = self._sound(place)
         if index is None:
             return ""  # What is wrong with the place is said by `read`.
-        rule = self.rules(canary, obj, target)[index]
-        found = [(r, _why(self._made(canary, obj, target, rule, r, later))) for r, later in together(canary.steps)]
+        rule = self.rules(place)[index]
+        found = [(r, _why(self._made(place, rule, r, later))) for r, later in together(canary.steps)]
         return unable(canary, lambda route: next((why for r, why in found if r == route and why), ""))
 
     # ------------------------------------------------------------------------------------------------ ours
 
-    def _ours(self, canary: Canary, obj: Mapping[str, Any], target: Target, rule: Rule) -> str:
+    def _ours(self, place: Place, rule: Rule) -> str:
         """The name of the route that a rule is; empty if it is none of ours."""
-        head, name = self.called(canary, target), rule.get("name")
+        head, name = self.called(place), rule.get("name")
         if head and isinstance(name, str) and name:
             before, _, route = name.rpartition(".")
             return route if before == head else ""
-        namespace = mapping(obj, "metadata").get("namespace")
-        return next((r.name for r in all_of(canary.steps) if self.does(canary, rule, r, namespace)), "")
+        return next((r.name for r in all_of(place.canary.steps) if self.does(place, rule, r)), "")
 
-    def _sound(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> int | None:
+    def _sound(self, place: Place) -> int | None:
         """The index of the claimed rule, if weights can be written to it."""
-        found = self.backends(canary, obj, target)
-        if isinstance(found, str) or found.problem(canary, writing=True):
+        found = self.backends(place)
+        if isinstance(found, str) or found.problem(place.canary, writing=True):
             return None
-        return self.find(canary, obj, target)[0]
+        return self.find(place)[0]
 
-    def _mine(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> list[tuple[int, str]]:
+    def _mine(self, place: Place) -> list[tuple[int, str]]:
         """Index and name of our routes."""
-        found = [
-            (index, self._ours(canary, obj, target, rule)) for index, rule in enumerate(self.rules(canary, obj, target))
-        ]
+        found = [(index, self._ours(place, rule)) for index, rule in enumerate(self.rules(place))]
         return [(index, name) for index, name in found if name]
 
-    def _keys(
-        self, canary: Canary, obj: Mapping[str, Any], target: Target, mine: Sequence[tuple[int, str]]
-    ) -> tuple[str, ...]:
+    def _keys(self, place: Place, mine: Sequence[tuple[int, str]]) -> tuple[str, ...]:
         """The routes that our rules are, the last one first, because a rule depends on the routes after it."""
-        rules, index = self.rules(canary, obj, target), self._sound(canary, obj, target)
+        rules, index = self.rules(place), self._sound(place)
         keys: list[str] = []
         later: list[ManagedRoute] = []
         left = list(mine)
         while left:
-            place, name = left[-1]
-            known = [r for r in all_of(canary.steps) if r.name == name] if index is not None and place < index else []
+            here, name = left[-1]
+            steps = place.canary.steps if index is not None and here < index else []
+            known = [r for r in all_of(steps) if r.name == name]
             found = ""
             length = 1
             for route in known:
-                made = self._made(canary, obj, target, rules[index or 0], route, later)
+                made = self._made(place, rules[index or 0], route, later)
                 if isinstance(made, str):
                     continue
                 there = [rules[at] for at, _ in left[-len(made) :]]
@@ -196,32 +188,19 @@ class RuledRouter(WeightedRouter):
         return tuple(keys)
 
     def _made(
-        self,
-        canary: Canary,
-        obj: Mapping[str, Any],
-        target: Target,
-        rule: Rule,
-        route: ManagedRoute,
-        later: Sequence[ManagedRoute],
+        self, place: Place, rule: Rule, route: ManagedRoute, later: Sequence[ManagedRoute]
     ) -> list[dict[str, Any]] | str:
         """The rules of a route before these others; those that do the same as it does make no difference."""
         others = [other for other in later if other.percentage != route.percentage]
-        made = self.rendered(canary, target, rule, route, mapping(obj, "metadata").get("namespace"), others)
-        head = self.called(canary, target)
+        made, head = self.rendered(place, rule, route, others), self.called(place)
         return made if isinstance(made, str) or not head else [{"name": f"{head}.{route.name}", **one} for one in made]
 
     def _named(
-        self,
-        canary: Canary,
-        obj: Mapping[str, Any],
-        target: Target,
-        rule: Rule,
-        route: ManagedRoute,
-        later: Sequence[ManagedRoute],
+        self, place: Place, rule: Rule, route: ManagedRoute, later: Sequence[ManagedRoute]
     ) -> list[dict[str, Any]]:
-        made = self._made(canary, obj, target, rule, route, later)
+        made = self._made(place, rule, route, later)
         if isinstance(made, str):
-            raise ValueError(f'{self.resource.kind} {target.name}: the route "{route.name}" {made}')  # noqa: TRY004  of the object
+            raise ValueError(f'{self.resource.kind} {place.target.name}: the route "{route.name}" {made}')  # noqa: TRY004  of the object
         return made
 
     def _same(self, made: Rule, there: Rule) -> bool:
@@ -229,28 +208,20 @@ class RuledRouter(WeightedRouter):
         named = there.get("name") is not None
         return equal({k: v for k, v in made.items() if named or k != "name"}, there, self.defaults)
 
-    def _arranged(
-        self,
-        canary: Canary,
-        obj: Mapping[str, Any],
-        target: Target,
-        mine: Sequence[tuple[int, str]],
-        made: Sequence[Rule],
-        index: int,
-    ) -> JSONPatch:
+    def _arranged(self, place: Place, mine: Sequence[tuple[int, str]], made: Sequence[Rule], index: int) -> JSONPatch:
         """Our rules taken out, each tested by its name to be what was read, and these put before the claimed one.
 
         By nothing that users may write: the API server compares texts as they are escaped, and `<` in two ways differs.
         """
-        where, rules = "/" + "/".join(self.rules_at(canary, target)), self.rules(canary, obj, target)
-        places = [place for place, _ in mine]
-        marks = [(place, ("name",) if rules[place].get("name") else self.mark(rules[place])) for place in places]
+        where, rules = f"/spec/{self.rules_in(place)}", self.rules(place)
+        ours = [here for here, _ in mine]
+        marks = [(here, ("name",) if rules[here].get("name") else self.mark(rules[here])) for here in ours]
         patch: JSONPatch = [
-            {"op": "test", "path": "/".join((where, str(place), *map(str, mark))), "value": _at(rules[place], mark)}
-            for place, mark in marks
+            {"op": "test", "path": "/".join((where, str(here), *map(str, mark))), "value": _at(rules[here], mark)}
+            for here, mark in marks
         ]
-        patch += [{"op": "remove", "path": f"{where}/{place}"} for place in reversed(places)]
-        first = index - sum(place < index for place in places)
+        patch += [{"op": "remove", "path": f"{where}/{here}"} for here in reversed(ours)]
+        first = index - sum(here < index for here in ours)
         return patch + [{"op": "add", "path": f"{where}/{first + i}", "value": rule} for i, rule in enumerate(made)]
 
 
@@ -258,6 +229,12 @@ def _at(value: Any, path: Sequence[str | int]) -> Any:
     for key in path:
         value = value[key]
     return value
+
+
+def one_match(route: ManagedRoute, what: str) -> str:
+    """That a rule, `what`, has one list of conditions, all of which must hold; empty for a route of one match."""
+    several = f"has {len(route.match)} matches, and {what} has one; set a route for each"
+    return several if len(route.match) > 1 else ""
 
 
 def _why(made: list[dict[str, Any]] | str) -> str:

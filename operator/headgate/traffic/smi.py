@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from headgate.api.rollout import Canary
 from headgate.traffic.backends import Backends, backend
 from headgate.traffic.parts import entries, mapping
 from headgate.traffic.protocol import Resource, Target
-from headgate.traffic.weighted import WeightedRouter, service_role
+from headgate.traffic.weighted import Place, WeightedRouter, service_role
 
 
 class SMIRouter(WeightedRouter):
@@ -27,14 +26,13 @@ class SMIRouter(WeightedRouter):
         smi = canary.routing.smi
         return () if smi is None else (Target(smi.traffic_split_name),)
 
-    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+    def backends(self, place: Place) -> Backends | str:
         """The backends; each has a weight, says the schema."""
-        del target
-        listed = [(entry.get("service"), entry) for entry in entries(mapping(obj, "spec"), "backends")]
+        listed = [(entry.get("service"), entry) for entry in entries(mapping(place.obj, "spec"), "backends")]
         return Backends(
             ("spec", "backends"),
             [
-                backend(index, service_role(canary, name), entry, default=0, name=name)
+                backend(index, service_role(place.canary, name), entry, default=0, name=name)
                 for index, (name, entry) in enumerate(listed)
             ],
             key="service",

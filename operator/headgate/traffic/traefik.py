@@ -9,7 +9,7 @@ from headgate.api.rollout import Canary
 from headgate.traffic.backends import Backends, backend
 from headgate.traffic.parts import entries, mapping
 from headgate.traffic.protocol import Resource, Target
-from headgate.traffic.weighted import WeightedRouter, service_role
+from headgate.traffic.weighted import Place, WeightedRouter, service_role
 
 DEFAULT_WEIGHT = 1
 """What Traefik takes a service without a weight for."""
@@ -27,23 +27,21 @@ class TraefikRouter(WeightedRouter):
         traefik = canary.routing.traefik
         return () if traefik is None else (Target(traefik.weighted_traefik_service_name),)
 
-    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+    def backends(self, place: Place) -> Backends | str:
         """The weighted services."""
-        del target
-        namespace = mapping(obj, "metadata").get("namespace")
         return Backends(
             ("spec", "weighted", "services"),
             [
-                backend(index, _role(canary, entry, namespace), entry, default=DEFAULT_WEIGHT)
-                for index, entry in enumerate(entries(mapping(mapping(obj, "spec"), "weighted"), "services"))
+                backend(index, _role(place, entry), entry, default=DEFAULT_WEIGHT)
+                for index, entry in enumerate(entries(mapping(mapping(place.obj, "spec"), "weighted"), "services"))
             ],
         )
 
 
-def _role(canary: Canary, entry: Mapping[str, Any], namespace: Any) -> str:
+def _role(place: Place, entry: Mapping[str, Any]) -> str:
     kind, name = entry.get("kind") or "Service", entry.get("name")
     if kind != "Service":
         return f"the {kind} {name!r}"
-    if entry.get("namespace") not in (None, "", namespace):
+    if entry.get("namespace") not in (None, "", place.namespace):
         return f"the Service {name!r} of the namespace {entry.get('namespace')!r}"
-    return service_role(canary, name)
+    return service_role(place.canary, name)

@@ -25,6 +25,20 @@ class Served:
     """The router reports nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One claimed place of a Rollout, in the object as it was read."""
+
+    canary: Canary
+    obj: Mapping[str, Any]
+    target: Target
+
+    @property
+    def namespace(self) -> Any:
+        """Of the object, and so of everything that it names without one."""
+        return mapping(self.obj, "metadata").get("namespace")
+
+
 class WeightedRouter(ABC):
     """A router that says where the claimed list is, and what an entry of it is."""
 
@@ -38,7 +52,7 @@ class WeightedRouter(ABC):
         """The places that a Rollout claims, in the order of its spec; empty if it does not use this router."""
 
     @abstractmethod
-    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+    def backends(self, place: Place) -> Backends | str:
         """The claimed list, or why there is none, in a sentence that names the field."""
 
     def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
@@ -57,7 +71,7 @@ class WeightedRouter(ABC):
         if obj is None:
             problem = missing(self.field, self.resource, target)
             return RouteView(self.key, kind, target.name, target.rule, problem=problem)
-        found = self.backends(canary, obj, target)
+        found = self.backends(Place(canary, obj, target))
         problem = found if isinstance(found, str) else found.problem(canary)
         served = self.served(obj)
         return RouteView(
@@ -101,7 +115,7 @@ class WeightedRouter(ABC):
         why = next(filter(None, map(self.cannot, routes)), "")
         if why:
             raise ValueError(f'{self.resource.kind} {target.name}: the route "{routes[0].name}" {why}')
-        found = self.backends(canary, obj, target)
+        found = self.backends(Place(canary, obj, target))
         problem = found if isinstance(found, str) else found.problem(canary, writing=True)
         if problem or isinstance(found, str):
             raise ValueError(f"{self.resource.kind} {target.name}: {problem}")
