@@ -68,6 +68,22 @@ def test_a_mirror_is_left_alone() -> None:
     assert [entry["weight"] for entry in at(after, SERVICES)] == [50, 80, 20]
 
 
+@pytest.mark.parametrize("conditions", [[{"prefix": "/checkout"}], [{"prefix": "/"}], []])
+@pytest.mark.parametrize("more", [[], [{"header": {"name": "x-tenant", "present": True}}]])
+def test_a_route_for_the_same_requests_is_refused(conditions: list[dict[str, Any]], more: list[dict[str, Any]]) -> None:
+    """Contour keeps the later of two routes with equal conditions, which is the claimed one, and says nothing."""
+    obj = copy.deepcopy(EXAMPLE.obj)
+    at(obj, SERVICES[:-1])["conditions"] = [*more, *conditions]
+    prefix = conditions[0]["prefix"] if conditions else "/"
+
+    def refused(**match: Any) -> str:
+        steps = [{"setHeaderRoute": {"name": "beta", "match": [{"path": {"prefix": prefix}, **match}]}}]
+        return ROUTER.unable(EXAMPLE.strategy(steps=steps), obj, EXAMPLE.target)
+
+    assert "asks for no more than the claimed route" in refused()
+    assert refused(headerName="x-canary", headerValue={"exact": "1"}) == ""
+
+
 def twice() -> dict[str, Any]:
     """Two routes with the stable Service, for /checkout and for everything else."""
     obj = copy.deepcopy(EXAMPLE.obj)

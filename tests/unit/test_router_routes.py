@@ -108,6 +108,7 @@ def test_every_recorded_attempt_is_known() -> None:
         ("exact", "/a", {"exact": "/b"}, None),
         ("exact", "/a", {"prefix": "/b"}, None),
         ("regex", "/a.*", {"prefix": "/a"}, None),
+        ("regex", "/a.*", {"prefix": "/"}, ("regex", "/a.*")),
     ],
 )
 def test_paths_stay_within_the_claimed_rule(

@@ -106,6 +106,11 @@ class ContourRouter(RuledRouter):
                 asked.append(both)
         if asked[0] is None:
             return "matches nothing that the claimed route does; correct its match"
+        if _alike(asked[0], base):
+            return (
+                "asks for no more than the claimed route, and of two routes for the same requests Contour drops one "
+                "without a word; match a header, cookie or query besides"
+            )
         services = list(entries(rule, "services"))
         to_canary = next(entry for entry in services if _role(place, entry) == "canary")
         mirrors = [entry for entry in services if _role(place, entry) == "mirror"]
@@ -175,8 +180,11 @@ def _narrowed(base: Sequence[Mapping[str, Any]], item: RouteMatch) -> list[dict[
 
 
 def _alike(one: Sequence[Mapping[str, Any]] | None, other: Sequence[Mapping[str, Any]] | None) -> bool:
-    """Both ask for the same, in whatever order."""
-    return one is not None and other is not None and all(c in other for c in one) and all(c in one for c in other)
+    """Both ask for the same, in whatever order; a route without a condition on its path is for all of them."""
+    if one is None or other is None:
+        return False
+    ours, theirs = ([c for c in asked if c != {"prefix": EVERYTHING}] for asked in (one, other))
+    return all(c in theirs for c in ours) and all(c in ours for c in theirs)
 
 
 def _excludes(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

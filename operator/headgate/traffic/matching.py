@@ -32,6 +32,8 @@ def inner_path(kind: str, value: str, wanted: PathMatch) -> tuple[str, str] | No
         return ("regex", wanted.regex) if (kind, value) == ("prefix", "/") else None
     how, text = ("exact", wanted.exact) if wanted.exact is not None else ("prefix", str(wanted.prefix))
     text = str(text)
+    if (how, text) == ("prefix", "/"):
+        return kind, value
     if kind == "prefix" and (value in ("/", text) or text.startswith(value.rstrip("/") + "/")):
         return how, text
     if kind == "regex" or (how == "exact" and kind == "prefix"):
