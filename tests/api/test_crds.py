@@ -317,6 +317,37 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(
             BLUE_GREEN, "spec.strategy.blueGreen.previewReplicaCount", 0, "greater than or equal to 1", id="no preview"
         ),
+        pytest.param(
+            BLUE_GREEN,
+            "spec.strategy.blueGreen.promotionTimeout",
+            "4h",
+            "nobody is waited for",
+            id="nobody to wait for",
+        ),
+        pytest.param(
+            BLUE_GREEN, "spec.strategy.blueGreen.onPromotionTimeout", "Abort", "set it, or remove", id="no timeout"
+        ),
+        pytest.param(
+            BLUE_GREEN,
+            "spec.strategy.blueGreen.postPromotionGates.0.onTimeout",
+            "Abort",
+            "onTimeout needs a timeout",
+            id="no timeout of a gate",
+        ),
+        pytest.param(
+            BLUE_GREEN,
+            "spec.strategy.blueGreen.postPromotionGates.0",
+            {"ref": {"name": "golden-signals"}, "timeout": "5m", "onTimeout": "Promote"},
+            "Unsupported value",
+            id="only Pass passes a gate",
+        ),
+        pytest.param(
+            BLUE_GREEN,
+            "spec.strategy.blueGreen.postPromotionGates.0.timeout",
+            "0s",
+            "longer than nothing",
+            id="no time for a gate",
+        ),
         pytest.param(ROLLING, "spec.replicas", 3, "scale the workload itself", id="replicas of rolling"),
         pytest.param(ROLLING, "spec.workloadRef.kind", "Deployment", "choose canary or blueGreen", id="rolling kind"),
         pytest.param(ROLLOUT, "spec.workloadRef.kind", "StatefulSet", "choose the strategy rolling", id="canary kind"),
@@ -377,6 +408,12 @@ def test_object_that_cannot_be_meant_is_refused(
         pytest.param({"autoPromotionEnabled": True, "autoPromotionSeconds": 60}, id="after some seconds"),
         pytest.param({"autoPromotionEnabled": False}, id="by hand"),
         pytest.param({"previewReplicaCount": 1}, id="small preview"),
+        pytest.param(
+            {"autoPromotionEnabled": False, "promotionTimeout": "4h", "onPromotionTimeout": "Promote"}, id="wait"
+        ),
+        pytest.param(
+            {"prePromotionGates": [{"ref": {"name": "smoke"}, "timeout": "5m", "onTimeout": "Abort"}]}, id="gate"
+        ),
     ],
 )
 def test_neighbour_of_what_is_refused_is_taken(light_cluster: LightCluster, strategy: dict[str, Any]) -> None:

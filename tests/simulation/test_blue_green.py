@@ -153,6 +153,51 @@ def test_a_manual_promotion_waits_for_a_person() -> None:
     assert stable_of(world) == new
 
 
+@pytest.mark.parametrize(
+    ("then", "phase"), [(None, "Held"), ("Notify", "Paused"), ("Abort", "Degraded"), ("Promote", "Healthy")]
+)
+def test_a_wait_for_a_person_has_an_end(then: str | None, phase: str) -> None:
+    """What happens when nobody promotes in time is the Rollout's choice, and what it says names the time."""
+    more: dict[str, Any] = {"onPromotionTimeout": then} if then else {}
+    world = settled(autoPromotionEnabled=False, promotionTimeout="300s", **more)
+    old, new = stable_of(world), world.release("v2")
+    world.settle(300, until=("Paused",))
+    world.run_for(290)
+    assert (world.status.phase, SWITCH in world.writes) == ("Paused", False)
+    world.run_for(60)
+    assert world.status.phase == phase
+    assert (SWITCH in world.writes) == (then == "Promote")
+    assert stable_of(world) == (new if then == "Promote" else old)
+    if then == "Abort":
+        assert (world.status.rejected[-1].reason, "timeout of 5m00s" in world.status.rejected[-1].message) == (
+            "StepTimedOut",
+            True,
+        )
+    elif then != "Promote":
+        assert "took longer than its timeout of 5m00s" in world.status.message
+        world.person("promote")
+        world.settle(300)
+        assert stable_of(world) == new
+
+
+def test_a_gate_after_the_switch_that_takes_too_long_brings_the_users_back() -> None:
+    """Nobody can say how the version does, so after its time the old one serves again, with the next write."""
+    world = settled(postPromotionGates=[JUDGED[0] | {"timeout": "60s", "onTimeout": "Abort"}])
+    old = stable_of(world)
+    silent = world.release("v2", quality=None)
+    until(world, "step 3 of 3: gate golden")
+    assert world.selectors["shop"] == silent
+    world.run_for(50)
+    asking, late = decide(world.snapshot(), world.now + 5), decide(world.snapshot(), world.now + 20)
+    assert (bool(asking.questions), bool(asking.status.rejected)) == (True, False)
+    assert (bool(late.questions), bool(late.status.rejected)) == (False, True), "no more evidence is of use"
+    world.run_for(20)
+    assert world.selectors["shop"] == old
+    assert (world.status.rejected[-1].pod_hash, world.status.rejected[-1].reason) == (silent, "StepTimedOut")
+    world.settle(300)
+    assert [w for w in world.writes if w.startswith(DATA_PLANE)].count(SWITCH) == 2
+
+
 def test_a_timed_promotion_waits_its_seconds() -> None:
     """autoPromotionSeconds run from the end of the gates before the switch."""
     world = settled(prePromotionGates=JUDGED, autoPromotionSeconds=45)

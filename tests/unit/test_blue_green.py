@@ -52,6 +52,24 @@ def test_steps_follow_from_the_spec(more: dict[str, Any], words: list[str]) -> N
     assert all(word in line for word, line in zip(words, said, strict=True)), said
 
 
+def test_gates_and_the_wait_for_a_person_have_their_time() -> None:
+    """Each where it is written; the other steps have the progress deadline."""
+    late: dict[str, Any] = {"autoPromotionEnabled": False, "promotionTimeout": "4h", "onPromotionTimeout": "Abort"}
+    late["prePromotionGates"] = [GATE | {"count": 2, "timeout": "5m"}, GATE]
+    late["postPromotionGates"] = [GATE | {"duration": "1m", "timeout": "10m", "onTimeout": "Notify"}]
+    steps = switching(**late).steps
+    assert [(s.timeout, s.on_timeout) for s in steps] == [
+        (None, None),
+        ("5m", None),
+        (None, None),
+        ("4h", "Abort"),
+        (None, None),
+        ("10m", "Notify"),
+    ]
+    assert [(s.gate.duration, s.gate.count) for s in steps if s.gate] == [(None, 2), (None, None), ("1m", None)]
+    assert steps == tuple(Step.model_validate(s.model_dump(by_alias=True, exclude_none=True)) for s in steps)
+
+
 @pytest.mark.parametrize(
     ("selects", "ready", "current", "weight"),
     [

@@ -131,6 +131,27 @@ class Timed(Model):
     """
 
 
+class TimedGate(GateStep):
+    """A gate of a blue-green release, and how long it may take."""
+
+    timeout: Duration | None = None
+    """How long the gate may take; a pause of the whole release starts that anew."""
+    on_timeout: Literal["Hold", "Abort", "Notify"] | None = None
+    """What happens then: wait for a person (Hold, unless told), take the version back, or say so only."""
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                IN_TIME[0],
+                {
+                    "rule": "!has(self.timeout) || duration(self.timeout) > duration('0s')",
+                    "message": "a timeout must be longer than nothing; make it longer, or remove it",
+                },
+            ]
+        }
+    }
+
+
 class Step(Timed):
     """One step of a canary: exactly one of its fields, and how long it may take."""
 
@@ -577,17 +598,22 @@ class BlueGreen(Model):
     preview_replica_count: Annotated[int, Field(ge=1, le=10000)] | None = None
     """Pods of the new revision until it is promoted to full capacity; without it, the full number from the start."""
     pre_promotion_gates: Annotated[
-        list[GateStep], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+        list[TimedGate], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = Field(default_factory=list)
     """Judge the new revision behind the preview Service, in this order, before the switch."""
     post_promotion_gates: Annotated[
-        list[GateStep], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+        list[TimedGate], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = Field(default_factory=list)
     """Judge it after the switch, while the old revision keeps all its pods; a Fail switches back."""
     auto_promotion_enabled: bool = True
     """Switch without being asked; if false, wait until a person promotes."""
     auto_promotion_seconds: Annotated[int, Field(ge=1, le=86400)] | None = None
     """Seconds to wait, after the gates before the switch, until it happens by itself."""
+    promotion_timeout: Duration | None = None
+    """How long the wait for a person may take; a pause of the whole release starts that anew."""
+    on_promotion_timeout: Literal["Hold", "Abort", "Promote", "Notify"] | None = None
+    """What happens then: keep waiting and say that it is late (Hold, unless told), take the version back, switch, or
+    say so only."""
     scale_down_delay_seconds: Annotated[int, Field(ge=0, le=86400)] = 30
     """Seconds that the old version stays scaled up after a promotion; the way back is instant until then."""
     abort_scale_down_delay_seconds: Annotated[int, Field(ge=0, le=86400)] = 30
@@ -604,6 +630,19 @@ class BlueGreen(Model):
                     "rule": "!has(self.autoPromotionSeconds) || self.autoPromotionEnabled",
                     "message": "autoPromotionSeconds needs autoPromotionEnabled: true; set it, or remove the seconds "
                     "and promote by hand",
+                },
+                {
+                    "rule": "!has(self.promotionTimeout) || !self.autoPromotionEnabled",
+                    "message": "promotionTimeout is how long a person may take, and nobody is waited for; set "
+                    "autoPromotionEnabled: false, or remove it",
+                },
+                {
+                    "rule": "!has(self.onPromotionTimeout) || has(self.promotionTimeout)",
+                    "message": "onPromotionTimeout needs a promotionTimeout; set it, or remove onPromotionTimeout",
+                },
+                {
+                    "rule": "!has(self.promotionTimeout) || duration(self.promotionTimeout) > duration('0s')",
+                    "message": "a promotionTimeout must be longer than nothing; make it longer, or remove it",
                 },
             ]
         }

@@ -11,7 +11,17 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headgate.api.rollout import BlueGreen, Canary, CanaryScale, GateStep, Pause, RolloutStatus, Step, Weights
+from headgate.api.rollout import (
+    BlueGreen,
+    Canary,
+    CanaryScale,
+    GateStep,
+    Pause,
+    RolloutStatus,
+    Step,
+    TimedGate,
+    Weights,
+)
 from headgate.api.values import dataclass
 from headgate.decide import canary
 from headgate.decide.canary import StepState, TwoServices
@@ -47,20 +57,21 @@ class Switching(TwoServices):
         count = spec.preview_replica_count
         preview = CanaryScale(replicas=count) if count is not None else CanaryScale(weight=ALL)
         steps = [Step(set_canary_scale=preview)]
-        steps += [Step(gate=gate) for gate in spec.pre_promotion_gates]
+        steps += map(_judge, spec.pre_promotion_gates)
         if not spec.auto_promotion_enabled:
-            steps.append(Step(pause=Pause()))
+            wait = Step(pause=Pause(), timeout=spec.promotion_timeout, on_timeout=spec.on_promotion_timeout)
+            steps.append(wait)
         elif spec.auto_promotion_seconds is not None:
             steps.append(Step(pause=Pause(duration=f"{spec.auto_promotion_seconds}s")))
         steps.append(Step(set_weight=ALL))
-        steps += [Step(gate=gate) for gate in spec.post_promotion_gates]
+        steps += map(_judge, spec.post_promotion_gates)
         return tuple(steps)
 
     @property
     def gates(self) -> tuple[tuple[str, str], ...]:
         """The gates before and after the switch."""
 
-        def fields(name: str, gates: list[GateStep]) -> list[tuple[str, str]]:
+        def fields(name: str, gates: list[TimedGate]) -> list[tuple[str, str]]:
             return [(f"{FIELD}.{name}[{i}].ref.name", gate.ref.name) for i, gate in enumerate(gates)]
 
         before, after = self.spec.pre_promotion_gates, self.spec.post_promotion_gates
@@ -140,3 +151,8 @@ class Switching(TwoServices):
     def traffic(self, snapshot: Snapshot, _weights: Weights) -> str:
         """Who gets the requests, as a sentence."""
         return f"Service {self.spec.active_service} leads to {selected(snapshot.stable_service) or 'all revisions'}"
+
+
+def _judge(gate: TimedGate) -> Step:
+    judged = GateStep(ref=gate.ref, duration=gate.duration, count=gate.count)
+    return Step(gate=judged, timeout=gate.timeout, on_timeout=gate.on_timeout)

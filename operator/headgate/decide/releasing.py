@@ -398,6 +398,7 @@ def _reject(cycle: Cycle, reason: str, message: str, verdict: GroupVerdict | Non
     told = verdict or group.verdict(cycle, reason)
     cycle.status = journal.reject(cycle.status, reason, message, cycle.now, ways_back=cycle.ways_back, verdict=told)
     cycle.change(phase="RollingBack")
+    cycle.questions.clear()  # What gates would ask is of no use any more.
     cycle.note("Warning", "Rejected", f"revision {run.pod_hash} is taken back: {message}")
 
 
@@ -547,7 +548,6 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
 
 def _fail(cycle: Cycle, gate: GateRun) -> None:
     _reject(cycle, "GateFailed", f"{gate.name}: {gate.message}")
-    cycle.questions.clear()  # What other gates would ask is of no use any more.
 
 
 def tell_verdict(cycle: Cycle, action: Action | None) -> Action | None:
@@ -576,7 +576,6 @@ def _was_taken_back(cycle: Cycle, run: RevisionRef) -> bool:
         "which; look at the gates, then retry it or change the template"
     )
     _reject(cycle, "VerdictLost", why)
-    cycle.questions.clear()
     return True
 
 

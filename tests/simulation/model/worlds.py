@@ -180,6 +180,13 @@ FOLLOWS: dict[str, Any] = {"dynamicStableScale": True}
 FLOORED: dict[str, Any] = {"dynamicStableScale": True, "minPodsPerReplicaSet": 2}
 JUDGED: list[dict[str, Any]] = [{"ref": {"name": "golden"}}]
 SWITCHED: dict[str, Any] = {"prePromotionGates": JUDGED, "postPromotionGates": JUDGED}
+SWITCHED_LATE: dict[str, Any] = {
+    "prePromotionGates": [{**JUDGED[0], "count": 1, "timeout": "60s"}],
+    "autoPromotionEnabled": False,
+    "promotionTimeout": "30s",
+    "onPromotionTimeout": "Promote",
+    "postPromotionGates": [{**JUDGED[0], "count": 1, "timeout": "60s", "onTimeout": "Abort"}],
+}
 BY_HAND: dict[str, Any] = {"previewReplicaCount": 1, "autoPromotionEnabled": False, "postPromotionGates": JUDGED}
 
 WORLDS: tuple[World, ...] = (
@@ -412,6 +419,15 @@ WORLDS: tuple[World, ...] = (
         slice={"release": 1, "person": 2},
         specs=(blue_green(BY_HAND, gates=("golden",)),),
         verbs=("promote", "pause", "resume", "abort", "retry", "undo", "override"),
+    ),
+    World(
+        name="switch-late",
+        tells="blue-green: gates and a wait for a person that take too long, and what people do about it",
+        budget={"release": 1, "person": 2, "bad": 2, "crash": 1},
+        slice={"release": 1, "person": 1, "bad": 1},
+        specs=(blue_green(SWITCHED_LATE),),
+        verbs=("promote", "pause", "resume", "abort", "override"),
+        timed=True,
     ),
     World(
         name="switch-stale",

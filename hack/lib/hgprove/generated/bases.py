@@ -131,20 +131,30 @@ def routed(name: str, version: int) -> Json:
 def switching(name: str, version: int) -> Json:
     """A Rollout that switches between the same two Services, and is promoted within seconds, too."""
     reference = {"ref": {"kind": "QualityGate", "name": f"{name}-{GATE}"}, "duration": "2s", "count": 1}
+    in_time = {**reference, "timeout": "1m", "onTimeout": "Abort"}
     made = _rollout(name, [], {"template": template(name, version)})
     made["spec"]["strategy"] = {
         "blueGreen": {
             "activeService": name,
             "previewService": f"{name}-canary",
             "previewReplicaCount": 1,
-            "prePromotionGates": [reference],
-            "postPromotionGates": [reference],
+            "prePromotionGates": [in_time],
+            "postPromotionGates": [in_time],
             "autoPromotionEnabled": True,
             "autoPromotionSeconds": 1,
             "scaleDownDelaySeconds": 0,
             "abortScaleDownDelaySeconds": 0,
         }
     }
+    return made
+
+
+def asking(name: str, version: int) -> Json:
+    """A Rollout that switches when somebody says so."""
+    made = switching(name, version)
+    strategy = made["spec"]["strategy"]["blueGreen"]
+    del strategy["autoPromotionSeconds"]
+    strategy |= {"autoPromotionEnabled": False, "promotionTimeout": "1m", "onPromotionTimeout": "Promote"}
     return made
 
 
@@ -327,6 +337,7 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
         "led": led,
         "routed": routed,
         "switching": switching,
+        "asking": asking,
         "pooled": pooled,
         "grouped": grouped,
         "replacing": replacing,
