@@ -76,7 +76,7 @@ class Shop:
     canary: Mapping[str, Any] = field(default_factory=dict)
     """More fields of the canary strategy."""
     blue_green: Mapping[str, Any] | None = None
-    """More fields of the blue-green strategy, where it is that; there is no route then."""
+    """More fields of the blue-green strategy, where it is that; without trafficRouting there is no route then."""
 
     # ------------------------------------------------------------------------------------------------ objects
 
@@ -84,6 +84,11 @@ class Shop:
     def path(self) -> str:
         """Where the API server has the Rollout."""
         return rollouts(self.namespace, self.name)
+
+    @property
+    def routed(self) -> bool:
+        """A route leads to the two Services."""
+        return self.blue_green is None or "trafficRouting" in self.blue_green
 
     @property
     def canary_name(self) -> str:
@@ -149,7 +154,7 @@ class Shop:
         """Create all but the Rollout."""
         for name in (self.name, self.canary_name):
             self.kube.create(services(self.namespace), self.service(name))
-        if self.blue_green is None:
+        if self.routed:
             self.kube.create(routes(self.namespace), self.route())
 
     def deploy(self) -> None:
@@ -215,7 +220,7 @@ class Shop:
 
     def weight(self) -> int:
         """Read the canary's weight in the route; without one nothing gives it any."""
-        if self.blue_green is not None:
+        if not self.routed:
             return 0
         rule = self.kube.must_get(routes(self.namespace, self.name))["spec"]["rules"][0]
         return next(int(b["weight"]) for b in rule["backendRefs"] if b["name"] == self.canary_name)

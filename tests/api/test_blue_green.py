@@ -105,3 +105,20 @@ def test_strategy_goes_back_to_canary_in_mid_run(kube: Kube, namespace: str, pro
     shop.expect_promoted(1)
     assert (shop.selected(STABLE), shop.weight()) == (first, 0)
     assert shop.status()["history"][-1]["outcome"] == "Reverted"
+
+
+def test_a_router_switches_and_the_active_service_follows(kube: Kube, namespace: str, prometheus: Prometheus) -> None:
+    """The route leads to the preview Service while the gate judges; in mid-run it must not be given up."""
+    prometheus.values[namespace] = 0.25
+    kube.create(gates(namespace), gate("golden"))
+    routing = Shop(kube, namespace).rollout()["spec"]["strategy"]["canary"]["trafficRouting"]
+    shop = Shop(kube, namespace, blue_green={"trafficRouting": routing, "postPromotionGates": FOR_LONG})
+    first = shop.deploy_healthy()
+    second = shop.change(2)
+    shop.expect("the users get the new version", lambda: shop.weight() == 100)
+    assert (shop.selected(STABLE), shop.selected(CANARY)) == (first, second)
+    with pytest.raises(Refused, match="its routes may lead to the new version"):
+        kube.patch(shop.path, {"spec": {"strategy": {"blueGreen": {"trafficRouting": None}}}})
+    assert shop.act("abort") == ("Accepted", f"revision {second} is taken back")
+    shop.expect_phase("Degraded")
+    assert (shop.weight(), shop.selected(STABLE), shop.selected(CANARY)) == (0, first, first)

@@ -53,6 +53,8 @@ BLUE_GREEN["spec"]["strategy"] = {
         "autoPromotionSeconds": 60,
     }
 }
+COPIES: dict[str, Any] = {"percentage": 20, "gates": [{"ref": {"name": "golden-signals"}}]}
+BY_ROUTE: dict[str, Any] = {"gatewayAPI": {"httpRoutes": [{"name": "checkout"}]}}
 ROLLING: dict[str, Any] = copy.deepcopy(ROLLOUT)
 ROLLING["spec"] = {
     "workloadRef": {"kind": "StatefulSet", "name": "checkout"},
@@ -319,6 +321,27 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         ),
         pytest.param(
             BLUE_GREEN,
+            "spec.strategy.blueGreen.mirror",
+            COPIES,
+            "only a router copies requests",
+            id="no router to copy",
+        ),
+        pytest.param(
+            BLUE_GREEN,
+            "spec.strategy.blueGreen",
+            BLUE_GREEN["spec"]["strategy"]["blueGreen"] | {"mirror": COPIES, "trafficRouting": NGINX},
+            "remove mirror, or use another router",
+            id="mirrored by nginx",
+        ),
+        pytest.param(
+            BLUE_GREEN,
+            "spec.strategy.blueGreen",
+            BLUE_GREEN["spec"]["strategy"]["blueGreen"] | {"mirror": {"gates": []}, "trafficRouting": BY_ROUTE},
+            "at least 1 items",
+            id="mirror that nobody judges",
+        ),
+        pytest.param(
+            BLUE_GREEN,
             "spec.strategy.blueGreen.promotionTimeout",
             "4h",
             "nobody is waited for",
@@ -408,6 +431,8 @@ def test_object_that_cannot_be_meant_is_refused(
         pytest.param({"autoPromotionEnabled": True, "autoPromotionSeconds": 60}, id="after some seconds"),
         pytest.param({"autoPromotionEnabled": False}, id="by hand"),
         pytest.param({"previewReplicaCount": 1}, id="small preview"),
+        pytest.param({"trafficRouting": NGINX}, id="by a router"),
+        pytest.param({"trafficRouting": BY_ROUTE, "mirror": COPIES}, id="copies"),
         pytest.param(
             {"autoPromotionEnabled": False, "promotionTimeout": "4h", "onPromotionTimeout": "Promote"}, id="wait"
         ),
@@ -422,9 +447,10 @@ def test_neighbour_of_what_is_refused_is_taken(light_cluster: LightCluster, stra
     assert answer(light_cluster, changed(BLUE_GREEN, "spec.strategy", {"blueGreen": services | strategy})) == ""
 
 
-def test_example_of_routes_is_taken(light_cluster: LightCluster) -> None:
-    """The Rollout and the gate of examples/header; `tests/simulation/test_routes.py` releases by them."""
-    found = yaml.safe_load_all((ROOT / "examples" / "header" / "header.yaml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("path", ["header/header.yaml", "switch/switch.yaml"])
+def test_example_of_routes_is_taken(light_cluster: LightCluster, path: str) -> None:
+    """The Rollout and the gate; `test_routes.py` and `test_switch_by_router.py` of the simulation release by them."""
+    found = yaml.safe_load_all((ROOT / "examples" / path).read_text(encoding="utf-8"))
     ours = [obj for obj in found if obj["apiVersion"].startswith("headgate.dev/")]
     assert [obj["kind"] for obj in ours] == ["QualityGate", "Rollout"]
     for obj in ours:

@@ -12,10 +12,13 @@ from headgate.api.rollout import BlueGreen, RevisionRef, RolloutSpec, RolloutSta
 from headgate.cli import render
 from headgate.cli.text import PLAIN_SIGNS
 from headgate.cli.view import picture
-from headgate.decide import strategies
+from headgate.decide import problems, strategies
 from headgate.decide.blue_green import Switching
 from headgate.decide.mover import Goal, next_move
+from headgate.decide.strategies import Strategy
 from headgate.decide.types import ScaleReplicaSet, ServiceView
+from headgate.traffic.protocol import Target
+from headgate.traffic.registry import ROUTERS
 from tests.simulation.world import World, blue_green
 from tests.unit import cli_objects as objects
 
@@ -68,6 +71,64 @@ def test_gates_and_the_wait_for_a_person_have_their_time() -> None:
     ]
     assert [(s.gate.duration, s.gate.count) for s in steps if s.gate] == [(None, 2), (None, None), ("1m", None)]
     assert steps == tuple(Step.model_validate(s.model_dump(by_alias=True, exclude_none=True)) for s in steps)
+
+
+BY_ROUTE: dict[str, Any] = {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}}
+
+
+def routing(**more: Any) -> Strategy:
+    """The strategy by a router with some fields."""
+    strategy = {"blueGreen": SERVICES | {"trafficRouting": BY_ROUTE} | more}
+    return strategies.of(RolloutSpec.model_validate({"replicas": 4, "template": {}, "strategy": strategy}))
+
+
+def test_copies_come_after_the_gates_of_the_preview() -> None:
+    """Then theirs, the pause and the switch; every step says what it does, and every gate where it is written."""
+    mirror = {"percentage": 20, "gates": [GATE | {"timeout": "5m"}]}
+    strategy = routing(prePromotionGates=[GATE], mirror=mirror, autoPromotionSeconds=5, postPromotionGates=[GATE])
+    assert [strategy.describe(step) for step in strategy.steps] == [
+        "preview with all its pods behind Service shop-preview",
+        "gate golden",
+        "copy 20% of the requests to Service shop-preview",
+        "gate golden",
+        "pause 5s",
+        "switch Service shop to the new revision behind Service shop-preview",
+        "gate golden",
+    ]
+    assert strategy.steps[3].timeout == "5m"
+    assert [field for field, _ in strategy.gates] == [
+        f"spec.strategy.blueGreen.{name}[0].ref.name"
+        for name in ("prePromotionGates", "mirror.gates", "postPromotionGates")
+    ]
+
+
+def test_copies_end_with_the_switch_and_have_their_pods_until_then() -> None:
+    """From the mirror on there are pods for its part; at the switch no route of ours is left."""
+    strategy = routing(previewReplicaCount=1, mirror={"percentage": 50, "gates": [GATE]})
+    allowed = [strategy.allowance(strategy.steps, index, 4) for index in range(4)]
+    assert [(a.weight, a.replicas, len(a.routes)) for a in allowed] == [(0, 1, 0), (0, 2, 1), (0, 2, 1), (100, 4, 0)]
+
+
+def test_routers_speak_of_the_fields_that_there_are() -> None:
+    """What they say of a canary is said of a blue-green Rollout, where it is one."""
+    canary = strategies.of(
+        routed := blue_green(strategy={"trafficRouting": BY_ROUTE, "mirror": {"gates": [GATE]}})
+    ).routed
+    assert canary is not None
+    said = ROUTERS["gatewayAPI"].read(canary, None, Target("shop")).problem
+    assert said.startswith("spec.strategy.canary.trafficRouting.gatewayAPI.httpRoutes: there is no HTTPRoute")
+    assert strategies.told(routed, said) == said.replace("canary", "blueGreen", 1)
+    unable = ROUTERS["smi"].unable(canary, None, Target("shop"))
+    assert strategies.told(routed, unable).startswith("spec.strategy.blueGreen.mirror: it cannot be made of a")
+    assert strategies.told(blue_green(), "nothing of it") == "nothing of it"
+
+
+def test_disabled_router_is_named_with_its_field() -> None:
+    """An admin reads which field of the Rollout wants it."""
+    world = World(1, blue_green(strategy={"trafficRouting": {"smi": {"trafficSplitName": "shop"}}}))
+    assert [p.message.partition(":")[0] for p in problems.find(world.snapshot())] == [
+        "spec.strategy.blueGreen.trafficRouting.smi"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from headgate.api.common import (
 from headgate.api.gate import GateRun
 from headgate.api.group import SELF_RULE, GroupProgress, ReleaseGroup
 from headgate.api.resource import PrinterColumn, Resource, Rule, Scale
-from headgate.api.routes import HeaderRoute, MirrorRoute
+from headgate.api.routes import HeaderRoute, Matches, MirrorRoute
 
 Weight = Annotated[int, Field(ge=0, le=100)]
 """Percent of the requests."""
@@ -588,19 +588,37 @@ class Canary(Model):
         return self.traffic_routing
 
 
+class Mirror(Model):
+    """Copy requests of the users to the new version, whose answers nobody gets, and judge it by them."""
+
+    percentage: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Of these requests; 100 unless told. The new version gets the pods for that, whatever previewReplicaCount says."""
+    match: Matches | None = None
+    """Which requests; without it all of the claimed rule."""
+    gates: Annotated[
+        list[TimedGate], Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ]
+    """Judge the new version while requests are copied, in this order."""
+
+
 class BlueGreen(Model):
-    """Bring the new version up beside the old one, then switch all requests at once, by the selector of a Service."""
+    """Bring the new version up beside the old one, then switch all requests at once, by a selector or by a router."""
 
     active_service: Name
     """The Service that the users' requests go to; it selects one revision."""
     preview_service: Name
     """The Service behind which the new revision is tried before the switch."""
+    traffic_routing: TrafficRouting | None = None
+    """Who switches the requests from the active to the preview Service; without it the active Service's selector is
+    switched."""
     preview_replica_count: Annotated[int, Field(ge=1, le=10000)] | None = None
     """Pods of the new revision until it is promoted to full capacity; without it, the full number from the start."""
     pre_promotion_gates: Annotated[
         list[TimedGate], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = Field(default_factory=list)
     """Judge the new revision behind the preview Service, in this order, before the switch."""
+    mirror: Mirror | None = None
+    """After these gates, until the switch; only a router copies requests."""
     post_promotion_gates: Annotated[
         list[TimedGate], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = Field(default_factory=list)
@@ -630,6 +648,18 @@ class BlueGreen(Model):
                     "rule": "!has(self.autoPromotionSeconds) || self.autoPromotionEnabled",
                     "message": "autoPromotionSeconds needs autoPromotionEnabled: true; set it, or remove the seconds "
                     "and promote by hand",
+                },
+                {
+                    "rule": "!has(self.mirror) || has(self.trafficRouting)",
+                    "message": "mirror needs trafficRouting, because only a router copies requests; name one, or "
+                    "remove mirror",
+                },
+                {
+                    "rule": "!has(self.mirror) || !has(self.trafficRouting) || !(has(self.trafficRouting.traefik) || "
+                    "has(self.trafficRouting.smi) || has(self.trafficRouting.apisix) || "
+                    "has(self.trafficRouting.nginx))",
+                    "message": "traefik, smi, apisix and nginx mirror nothing for Headgate; remove mirror, or use "
+                    "another router",
                 },
                 {
                     "rule": "!has(self.promotionTimeout) || !self.autoPromotionEnabled",
@@ -1065,6 +1095,14 @@ ROLLOUT = Resource(
             "!has(oldSelf.status.phase) || oldSelf.status.phase in ['Pending', 'Healthy', 'Degraded']",
             "a canary can be changed to another strategy only while nothing is being released, because its routes may "
             "lead to the new version; wait for the end of the release, or abort it",
+        ),
+        Rule(
+            "!has(oldSelf.spec.strategy.blueGreen) || !has(oldSelf.spec.strategy.blueGreen.trafficRouting) || "
+            "(has(self.spec.strategy.blueGreen) && has(self.spec.strategy.blueGreen.trafficRouting)) || "
+            "!has(oldSelf.status) || !has(oldSelf.status.phase) || "
+            "oldSelf.status.phase in ['Pending', 'Healthy', 'Degraded']",
+            "a blueGreen with trafficRouting can be changed to what has none only while nothing is being released, "
+            "because its routes may lead to the new version; wait for the end of the release, or abort it",
         ),
         Rule(
             "!has(oldSelf.status) || !has(oldSelf.status.phase) || "

@@ -15,6 +15,7 @@ from headgate.cli.steps import check_line, describe, gate_line, time_left
 from headgate.cli.table import phase_style, why
 from headgate.cli.text import SIGNS, Marks, age, clean, plural
 from headgate.cli.view import Picture, PodView, RolloutView, SetView
+from headgate.decide import strategies
 
 FINE_WHEN_TRUE = frozenset({"Ready", "Available", "GatesPassing", "TrafficInSync"})
 FINE_WHEN_FALSE = frozenset({"Stalled", "Rejected", "Paused"})
@@ -121,8 +122,8 @@ def _weights(rollout: RolloutView) -> Text:
 def _who_confirms(rollout: RolloutView) -> str:
     if rollout.in_place:
         return "workload"
-    canary = rollout.spec.strategy.canary if rollout.spec else None
-    return "router" if canary is not None and canary.traffic_routing is not None else "endpoints of the Service"
+    routed = rollout.spec is not None and strategies.of(rollout.spec).routed is not None
+    return "router" if routed else "endpoints of the Service"
 
 
 def _replicas(picture: Picture) -> Text:

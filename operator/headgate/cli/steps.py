@@ -23,7 +23,7 @@ def describe(step: Step, strategy: Strategy | None = None) -> str:
 
 
 def _what(step: Step, strategy: Strategy | None) -> str:
-    if strategy is not None and (step.set_weight is not None or step.set_canary_scale is not None):
+    if strategy is not None and (step.set_weight, step.set_canary_scale, step.set_mirror_route) != (None, None, None):
         return strategy.describe(step)
     if step.set_weight is not None:
         return f"weight {step.set_weight}%"

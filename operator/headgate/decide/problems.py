@@ -42,16 +42,15 @@ def find(snapshot: Snapshot) -> list[Problem]:
         Problem("KindMissing", f"the cluster does not serve {kind}; install its CRD, the Rollout goes on by itself")
         for kind in snapshot.missing_kinds
     ]
-    shifting = snapshot.spec.strategy.canary
+    routed = strategies.of(snapshot.spec).routed
     found += [
         Problem(
             "RouterDisabled",
-            f"spec.strategy.canary.trafficRouting.{field}: this operator is not set up for it; let an admin add "
-            f"{name} to routers in the operator's configuration, or use another router",
+            strategies.told(snapshot.spec, f"spec.strategy.canary.trafficRouting.{field}: ")
+            + f"this operator is not set up for it; let an admin add {name} to routers in the operator's "
+            "configuration, or use another router",
         )
-        for field, name in (
-            shifting.traffic_routing.named() if shifting is not None and shifting.traffic_routing else ()
-        )
+        for field, name in (routed.routing.named() if routed is not None else ())
         if name not in snapshot.config.routers
     ]
     found += [Problem(CONFLICT, text) for text in snapshot.contenders]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus, Step, Weights, WorkloadStatus
+from headgate.decide import blue_green
 from headgate.decide.blue_green import Switching
 from headgate.decide.canary import Allowance, Shifting, StepState
 from headgate.decide.mover import Goal, Move
@@ -137,7 +138,13 @@ def of(spec: RolloutSpec) -> Strategy:
     if chosen.canary is not None:
         return Shifting(chosen.canary) if chosen.canary.traffic_routing is not None else Pooling(chosen.canary)
     if chosen.blue_green is not None:
-        return Switching(chosen.blue_green)
+        routed = chosen.blue_green.traffic_routing is not None
+        return blue_green.routing(chosen.blue_green) if routed else Switching(chosen.blue_green)
     if chosen.rolling is not None:
         return Replacing(chosen.rolling)
     raise ValueError("no strategy is chosen")  # The model lets no such spec pass.
+
+
+def told(spec: RolloutSpec, text: str) -> str:
+    """What a router says of the fields of a canary, said of those of the strategy that a spec has chosen."""
+    return blue_green.told(text) if spec.strategy.blue_green is not None else text

@@ -256,7 +256,15 @@ class Observer:
                 view = self._places.get(place, (version, canary, recorded), read)
                 taken_back = str(obj["metadata"].get("takenBack") or "") if obj is not None else ""
                 since = self._since(place, view, obj, status, now)
-                found.append(replace(view, settled_since=since, taken_back=taken_back))
+                found.append(
+                    replace(
+                        view,
+                        settled_since=since,
+                        taken_back=taken_back,
+                        problem=strategies.told(spec, view.problem),
+                        unable=strategies.told(spec, view.unable),
+                    )
+                )
         return tuple(found)
 
     def _since(

@@ -9,6 +9,7 @@ from typing import Any
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec
+from headgate.decide import strategies
 
 TICK = 30.0
 """Seconds of one tick. The delays of the worlds are none, one tick or longer than everything."""
@@ -73,7 +74,7 @@ def spec(
 
 
 def blue_green(strategy: dict[str, Any], *, replicas: int = 3, gates: tuple[str, ...] = (), **more: Any) -> RolloutSpec:
-    """A blue-green Rollout behind the same two Services, without a route."""
+    """A blue-green Rollout behind the same two Services, and without a route, unless the strategy names one."""
     delays = {"scaleDownDelaySeconds": 0, "abortScaleDownDelaySeconds": 0}
     services = {"activeService": "shop", "previewService": "shop-canary"}
     return RolloutSpec.model_validate(
@@ -131,7 +132,7 @@ class World:
     @property
     def routed(self) -> bool:
         """A router shifts the traffic."""
-        return self.specs[0].strategy.canary is not None
+        return strategies.of(self.specs[0]).routed is not None
 
     @property
     def adopts(self) -> bool:
@@ -186,6 +187,12 @@ SWITCHED_LATE: dict[str, Any] = {
     "promotionTimeout": "30s",
     "onPromotionTimeout": "Promote",
     "postPromotionGates": [{**JUDGED[0], "count": 1, "timeout": "60s", "onTimeout": "Abort"}],
+}
+BY_ROUTE: dict[str, Any] = {"trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}}}
+COPIED: dict[str, Any] = BY_ROUTE | {
+    "previewReplicaCount": 1,
+    "mirror": {"percentage": 60, "gates": [{**JUDGED[0], "count": 1}]},
+    "postPromotionGates": [{**JUDGED[0], "count": 1}],
 }
 BY_HAND: dict[str, Any] = {"previewReplicaCount": 1, "autoPromotionEnabled": False, "postPromotionGates": JUDGED}
 
@@ -455,6 +462,30 @@ WORLDS: tuple[World, ...] = (
             blue_green(SWITCHED, replicas=0),
             blue_green(SWITCHED, paused=True),
         ),
+    ),
+    World(
+        name="switch-route",
+        tells="blue-green by a router: a gate before and one after the switch, faults, and an abort",
+        budget={"release": 2, "bad": 2, "crash": 1, "lost": 1, "person": 1},
+        slice={"release": 1, "bad": 1},
+        specs=(blue_green(SWITCHED | BY_ROUTE),),
+        versions=("v1", "v2", "v3"),
+        verbs=("abort",),
+    ),
+    World(
+        name="switch-route-stale",
+        tells="blue-green by a router: decisions on what has changed since, rewrites, refusals, a deletion",
+        budget={"release": 1, "stale": 2, "rewrite": 1, "outage": 1, "crash": 1, "delete": 1},
+        slice={"release": 1, "stale": 1},
+        specs=(blue_green(SWITCHED | BY_ROUTE),),
+    ),
+    World(
+        name="switch-mirror",
+        tells="blue-green by a router: requests are copied to a small preview, judged, and switched after that",
+        budget={"release": 2, "bad": 2, "crash": 1, "lost": 1, "delete": 1, "loss": 1},
+        slice={"release": 1, "bad": 1},
+        specs=(blue_green(COPIED),),
+        versions=("v1", "v2", "v3"),
     ),
 )
 BY_NAME = {world.name: world for world in WORLDS}

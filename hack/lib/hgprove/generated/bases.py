@@ -96,10 +96,9 @@ def led(name: str, version: int) -> Json:
     return made
 
 
-def routed(name: str, version: int) -> Json:
-    """A Rollout behind routers that the cluster of the trials does not have, and with copies that nobody allowed."""
-    made = _rollout(name, [{"setWeight": 50}], {"template": template(name, version)})
-    made["spec"]["strategy"]["canary"]["trafficRouting"] = {
+def _elsewhere(name: str) -> Json:
+    """Routers that the cluster of the trials does not have."""
+    return {
         "gatewayAPI": {"grpcRoutes": [{"name": name, "rule": "main"}]},
         "contour": {"httpProxies": [{"name": name, "route": "/shop"}]},
         "istio": {
@@ -124,6 +123,12 @@ def routed(name: str, version: int) -> Json:
             }
         ],
     }
+
+
+def routed(name: str, version: int) -> Json:
+    """A Rollout behind routers that are not there, and with copies that nobody allowed."""
+    made = _rollout(name, [{"setWeight": 50}], {"template": template(name, version)})
+    made["spec"]["strategy"]["canary"]["trafficRouting"] = _elsewhere(name)
     made["spec"]["configSnapshots"] = {"secrets": True, "configChangeTriggers": True}
     return made
 
@@ -155,6 +160,28 @@ def asking(name: str, version: int) -> Json:
     strategy = made["spec"]["strategy"]["blueGreen"]
     del strategy["autoPromotionSeconds"]
     strategy |= {"autoPromotionEnabled": False, "promotionTimeout": "1m", "onPromotionTimeout": "Promote"}
+    return made
+
+
+def copying(name: str, version: int) -> Json:
+    """A Rollout that copies requests before it switches all of them by its route, and is promoted within seconds."""
+    made = switching(name, version)
+    strategy = made["spec"]["strategy"]["blueGreen"]
+    matches: list[Json] = [
+        {f"{what}Name": "x" for what in ("header", "cookie", "query")}
+        | {f"{what}Value": {how: "a"} for what in ("header", "cookie", "query")}
+        | {"path": {how: "/a"}, "method": "GET"}
+        for how in ("exact", "prefix", "regex")
+    ]
+    strategy["trafficRouting"] = {"gatewayAPI": {"httpRoutes": [{"name": name, "rule": "main"}]}}
+    strategy["mirror"] = {"percentage": 50, "match": matches, "gates": strategy["prePromotionGates"]}
+    return made
+
+
+def diverting(name: str, version: int) -> Json:
+    """A Rollout that would switch by routers that are not there."""
+    made = switching(name, version)
+    made["spec"]["strategy"]["blueGreen"]["trafficRouting"] = _elsewhere(name)
     return made
 
 
@@ -338,6 +365,8 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
         "routed": routed,
         "switching": switching,
         "asking": asking,
+        "copying": copying,
+        "diverting": diverting,
         "pooled": pooled,
         "grouped": grouped,
         "replacing": replacing,
