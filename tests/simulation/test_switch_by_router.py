@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from headgate.decide import types as t
 from headgate.decide.managed import all_of, names_of
 from headgate.traffic.protocol import Target
 from headgate.traffic.registry import ROUTERS
+from tests.simulation.shell.history import run
+from tests.simulation.shell.scenario import BLUE_GREEN, GATE, scenario
 from tests.simulation.test_blue_green import DATA_PLANE, JUDGED, pods, stable_of, until
 from tests.simulation.world import World, blue_green
 
@@ -22,6 +25,7 @@ pytestmark = pytest.mark.simulation
 
 ROOT = Path(__file__).parents[2]
 BY_ROUTE: dict[str, Any] = {"trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}}}
+COPIED: list[dict[str, Any]] = [{"ref": {"name": GATE}, "count": 1}]
 LONG: list[dict[str, Any]] = [{"ref": {"name": "golden"}, "duration": "60s"}]
 
 
@@ -189,3 +193,11 @@ def test_the_example_does_what_it_says() -> None:
     world.person("promote")
     world.settle(300)
     assert world.route == [(0, "mirror"), (0, ""), (100, ""), (0, "")]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_whole_operator_switches_by_a_route_under_faults(seed: int) -> None:
+    """With its shell around it, and whatever disturbs it: nothing breaks, and everything comes to its end."""
+    of = scenario(BLUE_GREEN + seed)
+    more = dict(BY_ROUTE) | ({"mirror": {"percentage": 50, "gates": COPIED}} if seed % 2 else {})
+    assert run(replace(of, blue_green=of.blue_green | more if of.blue_green else None)).problem == ""

@@ -55,9 +55,9 @@ class History:
         self.cluster = Cluster(self.loop, of.seed)
         self.faults = Faults(of.seed, of.strength, of.without, unserved=of.unserved)
         self.gateway = Gateway(self.cluster)
-        switched = of.blue_green is not None
-        self.traffic = Traffic(self.cluster, self.gateway, (NAMESPACE, NAME), NAME if switched else "")
-        if switched:
+        self.traffic = Traffic(self.cluster, self.gateway, (NAMESPACE, NAME), "" if of.by_route else NAME)
+        if of.blue_green is not None:
+            # The preview has its users, too: those who try it.
             self.traffic.preview = Traffic(self.cluster, self.gateway, (NAMESPACE, NAME), CANARY)
         for controller in (ReplicaSets, Slices, Deployments, Collector, Namespaces):
             controller(self.cluster)

@@ -98,6 +98,11 @@ class Scenario:
     config: Object | None = None
     """`configSnapshots`, where the pods read a ConfigMap."""
 
+    @property
+    def by_route(self) -> bool:
+        """A route leads to the two Services."""
+        return self.blue_green is None or "trafficRouting" in self.blue_green
+
     def describe(self) -> list[str]:
         """The scenario for people."""
         lines = [
@@ -409,7 +414,7 @@ def surroundings(of: Scenario) -> list[tuple[str, Object]]:
         ("Service", {"metadata": {"name": n}, "spec": {"selector": {"app": NAME}, "ports": [{"port": 80}]}})
         for n in (NAME, CANARY)
     ]
-    found += [("HTTPRoute", route)] if of.blue_green is None else []
+    found += [("HTTPRoute", route)] if of.by_route else []
     found.append(("QualityGate", {"metadata": {"name": GATE}, "spec": of.gate}))
     found += [] if of.config is None else [("ConfigMap", settings())]
     if of.workload:
