@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from headgate.decide.rollout import decide
 from headgate.traffic.backends import Backends
 from headgate.traffic.plugin import Absent, Guarded, targets_of
 from headgate.traffic.protocol import Resource, Router, Target
-from headgate.traffic.weighted import WeightedRouter
+from headgate.traffic.weighted import Place, WeightedRouter
 from tests.simulation.world import GATE, World, spec
 
 pytestmark = pytest.mark.simulation
@@ -102,9 +102,9 @@ class Failing(WeightedRouter):
         """Its places."""
         return targets_of(canary, "failing")
 
-    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+    def backends(self, place: Place) -> Backends | str:
         """A mistake."""
-        raise KeyError(target.name, canary.stable_service, *obj)
+        raise KeyError(place)
 
 
 GUARDED = Guarded(Failing(), Failing.key)

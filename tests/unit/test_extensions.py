@@ -38,6 +38,7 @@ from headgate.telemetry import logs
 from headgate.traffic.plugin import Guarded, PluginRouter, parameters_of
 from headgate.traffic.protocol import JSONPatch, Resource, Router, Target
 from headgate.traffic.registry import ROUTERS, routers_of
+from headgate.traffic.weighted import Place
 from tests.unit.conftest import metadata
 from tests.unit.engine_world import ROLLOUT, World, rollout
 from tests.unit.router_example import STABLE, examples
@@ -170,8 +171,8 @@ def test_a_kind_that_the_operator_works_with_itself_is_no_routers() -> None:
         name = "services"
         resource = Resource("mesh.example.org", "v1", "services", "Service")
 
-        def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> str:
-            return f"{canary} {obj} {target}"
+        def backends(self, place: Place) -> str:
+            return str(place)
 
     routers: dict[str, Router] = ROUTERS | {"plugins.services": Services()}
     with pytest.raises(ValueError, match="routers: a Service is no router's"):
@@ -243,8 +244,6 @@ def test_what_stands_for_the_routers_that_are_not_there_writes_nothing() -> None
     refused = r"trafficRouting\.plugins: the router of checkout-share is not there"
     with pytest.raises(ValueError, match=refused):
         absent.set_weight(STRATEGY, OBJECT, EXAMPLE.target, 0)
-    with pytest.raises(ValueError, match=refused):
-        absent.hand_back(STRATEGY, OBJECT, EXAMPLE.target)
 
 
 @pytest.mark.looptime
@@ -317,9 +316,9 @@ class Flawed(PluginRouter):
         """Those of the spec, unless told."""
         return self._say("targets") or super().targets(canary)
 
-    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> str:
+    def backends(self, place: Place) -> str:
         """None."""
-        return f"{canary} {obj} {target}"
+        return str(place)
 
     def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
         """The whole object, unless told."""
@@ -425,7 +424,6 @@ def test_what_a_router_refuses_stays_its_own_sentence() -> None:
         guarded.set_weight(STRATEGY, EXAMPLE.after(EXAMPLE.gone), EXAMPLE.target, 5)
     assert guarded.set_weight(STRATEGY, OBJECT, EXAMPLE.target, 5) == EXAMPLE.set_weight(OBJECT, 5)
     assert guarded.read(STRATEGY, OBJECT, EXAMPLE.target) == EXAMPLE.read(OBJECT)
-    assert guarded.hand_back(STRATEGY, EXAMPLE.with_weights(60, 40), EXAMPLE.target)
     assert guarded.unable(STRATEGY, OBJECT, EXAMPLE.target) == ""
     assert guarded.claims(STRATEGY, OBJECT, EXAMPLE.target) == EXAMPLE.claim(OBJECT)
 

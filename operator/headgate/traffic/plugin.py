@@ -105,14 +105,6 @@ class Absent:
         del obj, weight, routes
         raise ValueError(self.read(canary, None, target).problem)
 
-    def hand_back(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> JSONPatch:
-        """Refuse it.
-
-        Raises:
-            ValueError: always.
-        """
-        return self.set_weight(canary, obj, target, 0)
-
 
 class Guarded:
     """A router of another package as all others see it: where it fails, the Rollout that uses it is told so.
@@ -181,14 +173,6 @@ class Guarded:
             ValueError: if the router refuses, or fails, or would write what no router may.
         """
         return self._patch("set_weight", lambda: self._router.set_weight(canary, obj, target, weight, routes))
-
-    def hand_back(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> JSONPatch:
-        """The patch that leaves everything on stable.
-
-        Raises:
-            ValueError: as for `set_weight`.
-        """
-        return self._patch("hand_back", lambda: self._router.hand_back(canary, obj, target))
 
     # ------------------------------------------------------------------------------------------------ the other side
 

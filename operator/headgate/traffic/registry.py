@@ -31,7 +31,7 @@ ROUTERS: dict[str, Router] = {
 
 ENTRY_POINTS = "headgate.routers"
 """The group in which another package registers a class or function that makes a `Router`."""
-METHODS = ("targets", "claims", "read", "unable", "set_weight", "hand_back")
+METHODS = ("targets", "claims", "read", "unable", "set_weight")
 
 
 def routers_of(config: OperatorConfig) -> dict[str, Router]:

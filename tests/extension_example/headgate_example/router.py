@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headgate.api.rollout import Canary
 from headgate.traffic.backends import Backends, backend
 from headgate.traffic.parts import entries, mapping
 from headgate.traffic.plugin import PluginRouter, parameters_of
-from headgate.traffic.protocol import Resource, Target
-from headgate.traffic.weighted import Served, service_role
+from headgate.traffic.protocol import Resource
+from headgate.traffic.weighted import Place, Served, service_role
 
 
 class TrafficShareRouter(PluginRouter):
@@ -21,15 +20,14 @@ class TrafficShareRouter(PluginRouter):
     name = "example"
     resource = Resource(group="mesh.example.org", version="v1", plural="trafficshares", kind="TrafficShare")
 
-    def backends(self, canary: Canary, obj: Mapping[str, Any], target: Target) -> Backends | str:
+    def backends(self, place: Place) -> Backends | str:
         """The shares; one without a percentage gets nothing, says the mesh."""
-        del target
-        where = parameters_of(canary, self.name).get("list", "shares")
-        listed = [(entry.get("service"), entry) for entry in entries(mapping(obj, "spec"), where)]
+        where = parameters_of(place.canary, self.name).get("list", "shares")
+        listed = [(entry.get("service"), entry) for entry in entries(mapping(place.obj, "spec"), where)]
         return Backends(
             ("spec", where),
             [
-                backend(index, service_role(canary, service), entry, default=0, name=service)
+                backend(index, service_role(place.canary, service), entry, default=0, name=service)
                 for index, (service, entry) in enumerate(listed)
             ],
             key="service",
