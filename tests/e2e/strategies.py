@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import Any
 
+from hack.lib.hgdemo import judging
 from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.traffic import Traffic
 from hack.lib.hgdemo.waiting import until
@@ -19,8 +20,6 @@ from tests.e2e.town import Lab, Town, town
 TESTER = "X-Tester"
 COPIED = 20
 """Copies of requests that show that a mirror works; there are 20 in a second."""
-MARGIN = 0.5
-"""Seconds by which the watch may tell later of a weight than the gateway has it."""
 
 
 def in_place(lab: Lab) -> None:
@@ -175,9 +174,12 @@ def _answers(here: Town, pod: str) -> int:
 
 
 def _expect_led(here: Town, testers: Traffic, since: float, version: str) -> None:
-    """While it was tried and copied to, all testers had this version."""
+    """While it was tried and copied to, all testers had this version; a way back may begin with the first failure."""
     seen = here.watch.since(since)
     tried = [at for at, each in enumerate(seen) if _is_tried(each)]
-    began, ended = seen[tried[0]].at, seen[tried[-1] + 1].at - MARGIN
+    current = seen[tried[0]].status.current
+    assert current is not None
+    failed = judging.first_failure(here.watch, current.pod_hash)
+    began, ended = seen[tried[0]].at, seen[tried[-1] + 1].at if failed is None else failed
     met = Counter(each.version for each in testers.read() if began <= each.at <= ended)
     assert set(met) == {version}, f"with the header there were {met}"
