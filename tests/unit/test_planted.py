@@ -55,6 +55,7 @@ def test_a_text_that_changed_is_told(tmp_path: Path) -> None:
             mutation.plant(tmp_path)
 
 
+@pytest.mark.timeout(180)  # It runs pytest in a copy of the operator.
 def test_a_planted_bug_is_caught_by_a_test_that_says_so() -> None:
     """One bug, planted and looked for by its own test, to show that the command can see."""
     mutation = next(m for m in MUTATIONS if m.id == "empty-vector-is-zero")

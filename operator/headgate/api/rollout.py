@@ -867,7 +867,7 @@ class RolloutSpec(Model):
                     "rule": "has(self.strategy.rolling) || !has(self.workloadRef) || "
                     "self.workloadRef.kind == 'Deployment'",
                     "message": "the pods of a StatefulSet have an identity and cannot be doubled: choose the strategy "
-                    "rolling for it, or name a Deployment",
+                    "rolling for it, or name a Deployment in workloadRef",
                 },
                 {
                     "rule": "!has(self.strategy.rolling) || self.minReadySeconds == 0",
