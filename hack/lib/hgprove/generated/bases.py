@@ -79,6 +79,7 @@ def led(name: str, version: int) -> Json:
         for how in ("exact", "prefix", "regex")
     ]
     steps: list[Json] = [
+        {"setWeight": 5},  # What is asked for besides the steps comes with this one alone.
         {"setHeaderRoute": {"name": "beta", "match": matches}},
         {"setHeaderRoute": {"name": "inner", "match": paths}},
         {"setMirrorRoute": {"name": "shadow", "percentage": 50, "match": matches}},

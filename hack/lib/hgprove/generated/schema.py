@@ -37,6 +37,8 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("queryName", "queryValue"),
 )
 """Optional fields of which the rules want all or none; what the example has of them stays."""
+NEEDS: dict[str, tuple[str, ...]] = {"mirror": ("trafficRouting",)}
+"""Optional fields that the rules want beside one that is asked for."""
 LEADS = "setBatch"
 """A step that must be among a list's, whatever else is."""
 
@@ -139,6 +141,7 @@ def _least(schema: Mapping[str, Any], value: Any, place: Place) -> Any:
             there = [name for name in choice if name in value and name in schema["properties"]]
             if there and not keep.intersection(choice):
                 keep.add(there[0])
+        keep.update(NEEDS.get(str(wanted), ()))
         keep.update(*(group for group in TOGETHER if value.keys() >= set(group)))
         return {
             name: _least(schema["properties"].get(name, {}), below, place[1:] if name == wanted else ())
