@@ -135,7 +135,6 @@ def test_autoscaler_and_steps_leave_each_version_the_pods_for_its_users(kube: Ku
         growth.to(6 * EACH)
         assert shop.act("promote")[0] == "Accepted"
         shop.expect_at(2, 3, 50)
-        growth.to(8 * EACH)
         growth.to(4 * EACH)
         assert shop.act("promote")[0] == "Accepted"
         shop.expect_promoted(2)

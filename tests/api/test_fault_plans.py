@@ -17,7 +17,7 @@ from hack.lib.hgprove.faults.runner import Pool, batches_of, in_mixed_order, pro
 from hack.lib.hgprove.faults.scenarios import SCENARIOS
 from tests.api.cluster import LightCluster
 
-SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "60"))
+SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "50"))
 OPERATORS = 6
 FAULT_SECONDS = 4.0
 AT_LEAST = 5

@@ -19,7 +19,7 @@ from tests.api.kube import Kube
 from tests.api.operator_process import OperatorProcess
 from tests.api.prometheus import Prometheus
 
-SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "35"))
+SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "30"))
 BATCH = 30
 """Applications at the same time."""
 REFUSED_AT_LEAST = 50
