@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -19,6 +22,8 @@ OLD, NEW = "#9ecae9", "#ffbf79"
 REST = ("Healthy", "Degraded")
 WIDTH, HEIGHT = 9.0, 6.0
 """Inches."""
+ROOM = 0.02
+"""Part of the time that a phase lasts at least, for its name to be written."""
 STYLE = {
     "svg.fonttype": "none",  # Text stays text, so that it can be searched and read aloud.
     "svg.hashsalt": "headgate",  # The same record is the same file.
@@ -44,6 +49,9 @@ def main() -> int:
 
 def draw(record: Record, file: Path) -> None:
     """Draw one record as SVG; time is in seconds from its beginning."""
+    if record.states and record.seconds and record.states[-1].at < record.seconds[-1].at:
+        # What was said last holds until the end.
+        record = replace(record, states=[*record.states, replace(record.states[-1], at=float(record.seconds[-1].at))])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         requests, weight, pods = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1.3, 1.3))
@@ -63,7 +71,7 @@ def _requests(axes: Axes, record: Record) -> None:
     parts = [[second.answered.get(version, 0) for second in record.seconds] for version in versions]
     parts.append([second.failed for second in record.seconds])
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(versions))]
-    axes.stackplot(at, parts, labels=[*versions, "failed"], colors=[*colours, BAD], step="post")
+    axes.stackplot(at, parts, labels=[*versions, "errors"], colors=[*colours, BAD], step="post")
     axes.set_ylabel("requests a second")
     axes.set_ylim(0)
     axes.legend(loc="lower left", ncols=len(versions) + 1, framealpha=0.9)
@@ -85,23 +93,17 @@ def _weight(axes: Axes, record: Record) -> None:
 
 
 def _phases(axes: Axes, states: list[State], *, named: bool) -> None:
-    """Mark where a phase begins; its name is written once, above."""
-    before = ""
-    for state in states:
-        if state.phase == before:
-            continue
-        before = state.phase
-        axes.axvline(state.at, color="#7f7f7f", linewidth=0.7, linestyle=":" if state.phase not in REST else "-")
-        if named:
-            axes.text(
-                state.at,
-                1.0,
-                f" {state.phase}",
-                transform=axes.get_xaxis_transform(),
-                rotation=35,
-                fontsize=8,
-                va="bottom",
-            )
+    """Mark where a phase begins; its name is written once, above, unless the next one leaves no room for it."""
+    begun = [
+        (one.at, one.phase)
+        for before, one in pairwise([None, *states])
+        if one and (not before or before.phase != one.phase)
+    ]
+    room = ROOM * max((state.at for state in states), default=0.0)
+    for (at, phase), (after, _) in pairwise([*begun, (math.inf, "")]):
+        axes.axvline(at, color="#7f7f7f", linewidth=0.7, linestyle="-" if phase in REST else ":")
+        if named and after - at >= room:
+            axes.text(at, 1.0, f" {phase}", transform=axes.get_xaxis_transform(), rotation=35, fontsize=8, va="bottom")
 
 
 if __name__ == "__main__":

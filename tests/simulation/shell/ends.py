@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT
@@ -209,8 +210,14 @@ class End:
                 history.fail(f"25: the adopted Deployment still has {deployment['spec']['replicas']} replicas")
 
     def _copies_in_use(self) -> dict[str, int]:
-        """How many records use each copy."""
-        names = [c["name"] for plan in self._mine("ControllerRevision") for c in plan["data"].get("copies") or ()]
+        """How many revisions use each copy: by their records, and where somebody deleted that, by their ReplicaSets."""
+        plans = self._mine("ControllerRevision")
+        names = [c["name"] for plan in plans for c in plan["data"].get("copies") or ()]
+        recorded = {plan["data"]["revision"] for plan in plans}
+        for found in self._mine("ReplicaSet"):
+            if found["metadata"]["annotations"]["headgate.dev/revision-hash"] not in recorded:
+                pods = json.dumps(found["spec"]["template"])
+                names += [copy for o in self._mine("ConfigMap") if (copy := o["metadata"]["name"]) in pods]
         return {name: names.count(name) for name in names}
 
     def _contested(self) -> bool:
