@@ -113,7 +113,7 @@ def _objects(cluster: Cluster, address: str) -> list[dict[str, object]]:
             "--query.lookback-delta=1m",
         ],
         "ports": [{"name": "http", "containerPort": 9090}],
-        "readinessProbe": {"httpGet": {"path": "/-/ready", "port": 9090}, "periodSeconds": 1},
+        "readinessProbe": {"httpGet": {"path": "/-/ready", "port": 9090}, "periodSeconds": 1, "timeoutSeconds": 5},
         "securityContext": _RESTRICTED,
         "volumeMounts": [
             {"name": "config", "mountPath": "/etc/prometheus"},
