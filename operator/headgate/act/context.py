@@ -87,11 +87,6 @@ def manager(takes_back: str) -> str:
     return MANAGER_TAKES_BACK + takes_back if takes_back else ""
 
 
-def escape(key: str) -> str:
-    """A key as one part of a JSON pointer."""
-    return key.replace("~", "~0").replace("/", "~1")
-
-
 def without_version(patch: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """A patch less what it says about the resourceVersion: that is the caller's."""
     return [p for p in patch if p.get("path") != "/metadata/resourceVersion"]

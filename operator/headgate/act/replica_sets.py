@@ -9,6 +9,7 @@ from headgate.act.resources import CONTROLLER_REVISIONS, REPLICA_SETS, ROLLOUTS,
 from headgate.api.common import ANNOTATION_COLLISION, ANNOTATION_COPIES, ANNOTATION_MARK, ANNOTATION_REVISION
 from headgate.decide.configuration import to_text
 from headgate.decide.types import CreateReplicaSet, DeleteReplicaSet, ScaleReplicaSet
+from headgate.traffic.parts import escape
 
 
 async def create(context: Context, action: CreateReplicaSet) -> Effect:
@@ -64,10 +65,9 @@ async def scale(context: Context, action: ScaleReplicaSet) -> Effect:
         {"op": "add", "path": "/spec/minReadySeconds", "value": action.min_ready_seconds},
     ]
     if action.dress is not None:
-        mark = ANNOTATION_MARK.replace("/", "~1")
         patch += [
             {"op": "add", "path": "/spec/template/metadata", "value": dict(action.dress.metadata)},
-            {"op": "add", "path": f"/metadata/annotations/{mark}", "value": action.dress.mark},
+            {"op": "add", "path": f"/metadata/annotations/{escape(ANNOTATION_MARK)}", "value": action.dress.mark},
         ]
     obj = await context.kube.json_patch(
         REPLICA_SETS,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from headgate.act.context import Context, Effect, Refusal, escape, manager, unchanged, without_version
+from headgate.act.context import Context, Effect, Refusal, manager, unchanged, without_version
 from headgate.act.resources import SERVICES
 from headgate.api.common import LABEL_REVISION
 from headgate.decide.types import SetSelector, SetWeight
+from headgate.traffic.parts import escape
 
 
 async def set_selector(context: Context, action: SetSelector) -> Effect:
@@ -33,7 +34,7 @@ async def set_weight(context: Context, action: SetWeight) -> Effect:
     target = next((t for t in router.targets(canary) if _same(t, action)), None) if router and canary else None
     if router is None or canary is None or target is None:
         raise Refusal("Invalid", f"{action.kind} {action.name} is not named in the spec any more")
-    if not router.resource.plural:
+    if not router.resource.served:
         raise Refusal("RouterDisabled", f"the router of {action.name} is not there")  # Nor is an object to be read.
     obj = unchanged(context, router.resource, action.name, action.resource_version)
     try:

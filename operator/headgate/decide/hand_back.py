@@ -170,9 +170,10 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
     grown, bearable = _pods_back(cycle)
     if grown is not None:
         return grown, ""
+    short = f"waiting for the pods of {stable.pod_hash if stable else ''}, which are to take the requests back"
     if stable is not None and _astray(snapshot, stable.pod_hash):
         if bearable:
-            return None, f"waiting for the pods of {stable.pod_hash}, which are to take the requests back"
+            return None, short
         return SetSelector(service.name, service.resource_version, stable.pod_hash, exposure="lower"), ""
     canary = snapshot.canary_service
     exposed = stable is not None and canary.found and selected(canary) not in ("", stable.pod_hash)
@@ -196,10 +197,7 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
     if snapshot.namespace_terminating or not _patient(cycle):
         return None
     if bearable and observed_weight(snapshot):
-        return (
-            None,
-            f"waiting for the pods of {stable.pod_hash if stable else '?'}, which are to take the requests back",
-        )
+        return None, short
     for route in snapshot.routes:
         if route.found and not route.problem and not route.settled:
             return None, f"waiting for the gateway to serve {route.kind} {route.name}"

@@ -18,7 +18,7 @@ from headgate.api.values import dataclass
 from headgate.decide.canary import allowance
 from headgate.decide.journal import GATES_LIMIT, is_rejected, number_after, running
 from headgate.decide.managed import keys_of, names_of
-from headgate.decide.mover import floor_of, led, need, observed_weight, selected
+from headgate.decide.mover import floor_of, led, need, observed_weight, pods_for, selected
 from headgate.decide.pool import Bounds, bounds, split
 from headgate.decide.rolling import CLOSED, opened
 from headgate.decide.rolling import allowance as batches
@@ -136,7 +136,7 @@ class Truth:
 
     def needs(self, weight: int) -> int:
         """Pods that a version needs for its share."""
-        return max(need(self.replicas, weight), min(self.floor, self.replicas)) if weight else 0
+        return pods_for(self.replicas, weight, self.floor)
 
 
 def seen(snapshot: Snapshot) -> Truth:

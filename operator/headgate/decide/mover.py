@@ -100,7 +100,12 @@ def floor_of(spec: RolloutSpec) -> int:
 
 def needs(spec: RolloutSpec, weight: int) -> int:
     """Pods that a side with `weight` percent of the requests needs; none without any."""
-    return max(need(spec.replicas, weight), floor_of(spec)) if weight else 0
+    return pods_for(spec.replicas, weight, floor_of(spec))
+
+
+def pods_for(replicas: int, weight: int, floor: int) -> int:
+    """Pods for `weight` percent of what `replicas` pods carry, and at least `floor` of those while there is any."""
+    return max(need(replicas, weight), min(floor, replicas)) if weight else 0
 
 
 def selected(service: ServiceView) -> str:

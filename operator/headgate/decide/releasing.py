@@ -70,7 +70,6 @@ def _goes_with(cycle: Cycle) -> bool:
         return False
     told = group.verdict(cycle, group.TAKEN_BACK, cause)
     _reject(cycle, group.TAKEN_BACK, group.why_taken_back(cycle, cause), told)
-    cycle.questions.clear()
     return True
 
 

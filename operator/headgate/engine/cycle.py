@@ -42,7 +42,7 @@ from headgate.observe.reading import Unreadable, readable_conditions
 from headgate.observe.snapshot import Known, Observer
 from headgate.telemetry import metrics
 from headgate.telemetry.logs import logger
-from headgate.traffic.protocol import Router
+from headgate.traffic.protocol import Resource, Router
 
 CONFLICT_PAUSE = 0.05
 """Seconds until the next try after a conflict: whoever wrote is often not done yet."""
@@ -252,8 +252,7 @@ class Cycle:
         if not doubts:
             return False
         for (kind, name), resource in list(doubts.items()):
-            reading = await carry.read(parts.kube, resource, key.namespace, name)
-            self._learn(key, reading, self._uid(kind, key.namespace, name))
+            reading = await self._read(key, resource, name)
             # A kind that was given up is listed anew when it is there again.
             given_up = kind in parts.cache.missing and parts.cache.get(kind, key.namespace, name) is None
             if reading.failed and not given_up:
@@ -275,10 +274,9 @@ class Cycle:
         services = (snapshot.stable_service, snapshot.canary_service)
         places = {(SERVICES, service.name) for service in services if service.found}
         routed = [(parts.routers[r.router].resource, r.name) for r in snapshot.routes if r.found]
-        places |= {(resource, name) for resource, name in routed if resource.plural}  # The others are not there.
+        places |= {(resource, name) for resource, name in routed if resource.served}
         for resource, name in sorted(places, key=lambda place: (place[0].kind, place[1])):
-            reading = await carry.read(parts.kube, resource, key.namespace, name)
-            self._learn(key, reading, self._uid(resource.kind, key.namespace, name))
+            reading = await self._read(key, resource, name)
             if reading.failed and action.patient:
                 delay = parts.queue.add_rate_limited(key)
                 log.warning("not read before going", rollout=str(key), kind=resource.kind, name=name, retry_in=delay)
@@ -286,6 +284,12 @@ class Cycle:
         entry.looked = True
         parts.queue.add(key)
         return False
+
+    async def _read(self, key: Key, resource: Resource, name: str) -> carry.Reading:
+        """Read one object for the cache."""
+        reading = await carry.read(self._parts.kube, resource, key.namespace, name)
+        self._learn(key, reading, self._uid(resource.kind, key.namespace, name))
+        return reading
 
     def _learn(self, key: Key, found: carry.Result | carry.Reading, uid: str) -> None:
         """Give the cache what an answer told; `uid` is that of the target before."""

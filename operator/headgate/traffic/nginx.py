@@ -10,7 +10,7 @@ from headgate.decide.managed import ManagedRoute, after, all_of
 from headgate.decide.types import RouteView
 from headgate.traffic.backends import FULL, percentage
 from headgate.traffic.matching import regex_of
-from headgate.traffic.parts import entries, mapping
+from headgate.traffic.parts import entries, escape, mapping
 from headgate.traffic.protocol import JSONPatch, Resource, Target
 from headgate.traffic.weighted import missing, unable
 
@@ -202,7 +202,7 @@ def _number(value: Any) -> int | None:
 
 
 def _pointer(annotation: str) -> str:
-    return f"/metadata/annotations/{annotation.replace('~', '~0').replace('/', '~1')}"
+    return f"/metadata/annotations/{escape(annotation)}"
 
 
 def _write(obj: Mapping[str, Any], weight: int) -> dict[str, Any]:

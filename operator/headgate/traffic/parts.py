@@ -11,6 +11,11 @@ from headgate.traffic.protocol import Target
 _REASON = re.compile(r"[^A-Za-z0-9]")
 
 
+def escape(key: str) -> str:
+    """A key as one part of a JSON pointer (RFC 6901, section 3)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
 def mapping(obj: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """The object under `key`; what is none counts as an empty one."""
     value = obj.get(key)

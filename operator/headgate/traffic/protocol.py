@@ -26,6 +26,11 @@ class Resource:
     plural: str
     kind: str
 
+    @property
+    def served(self) -> bool:
+        """The API has objects of it; of a router that is not there it has none."""
+        return bool(self.plural)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
