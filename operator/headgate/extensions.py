@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -53,16 +53,30 @@ def load(group: str, key: str, protocol: int, field: str) -> Callable[..., Any]:
     return made  # type: ignore[no-any-return]  # What a package registers has no type that could be known.
 
 
-def make(made: Callable[..., Any], key: str, field: str, *arguments: Any, **options: Any) -> Any:
-    """What the class or function of an extension makes.
+def make(
+    group: str,
+    key: str,
+    protocol: int,
+    field: str,
+    what: str,
+    methods: Sequence[str],
+    *arguments: Any,
+    **options: Any,
+) -> Any:
+    """What the class or function of an extension makes of the arguments; it is a `what` that has these methods.
 
     Raises:
-        ValueError: if it fails; the message begins with `field`.
+        ValueError: as `load`, and if it fails, or makes something else; the message begins with `field`.
     """
+    factory = load(group, key, protocol, field)
     try:
-        return made(*arguments, **options)
+        made = factory(*arguments, **options)
     except (Exception, SystemExit) as error:
         raise ValueError(f"{field}: the extension {key} cannot be made: {said(error)}") from error
+    missing = [method for method in methods if not callable(getattr(made, method, None))]
+    if missing:
+        raise ValueError(f"{field}: the extension {key} is no {what}: it has no {', '.join(missing)}")
+    return made
 
 
 def said(error: BaseException) -> str:

@@ -32,9 +32,5 @@ def _provider(config: MetricProvider, name: str) -> CheckProvider:
     if config.kind in KINDS:
         return KINDS[config.kind](config, name=name)
     field = f"metricProviders.{name}.kind"
-    made = extensions.load(ENTRY_POINTS, config.kind, PROTOCOL, field)
-    provider: CheckProvider = extensions.make(made, config.kind, field, config, name=name)
-    missing = [method for method in METHODS if not callable(getattr(provider, method, None))]
-    if missing:
-        raise ValueError(f"{field}: the extension {config.kind} is no check provider: it has no {', '.join(missing)}")
-    return GuardedProvider(provider)
+    made = extensions.make(ENTRY_POINTS, config.kind, PROTOCOL, field, "check provider", METHODS, config, name=name)
+    return GuardedProvider(made)

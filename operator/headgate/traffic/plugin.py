@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from headgate.api.rollout import PLUGINS, Canary
+from headgate.api.rollout import PLUGINS, Canary, Plugin
 from headgate.decide.managed import ManagedRoute
 from headgate.decide.types import RouteView
 from headgate.extensions import name_of
@@ -33,7 +33,11 @@ def parameters_of(canary: Canary, name: str) -> dict[str, str]:
 def targets_of(canary: Canary, name: str) -> tuple[Target, ...]:
     """The places that a Rollout claims by the router of this name, in the order of its spec."""
     plugin = canary.routing.plugin(name)
-    return tuple(Target(ref.name, ref.rule or "") for ref in plugin.objects) if plugin is not None else ()
+    return _places(plugin) if plugin is not None else ()
+
+
+def _places(plugin: Plugin) -> tuple[Target, ...]:
+    return tuple(Target(ref.name, ref.rule or "") for ref in plugin.objects)
 
 
 class PluginRouter(WeightedRouter):
@@ -69,7 +73,7 @@ class Absent:
     def targets(self, canary: Canary) -> Sequence[Target]:
         """The places of all routers that are not there."""
         absent = [plugin for plugin in canary.routing.plugins or () if plugin.key not in self._present]
-        return [Target(ref.name, ref.rule or "") for plugin in absent for ref in plugin.objects]
+        return [place for plugin in absent for place in _places(plugin)]
 
     def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
         """The object as a whole."""

@@ -61,11 +61,7 @@ def extension(key: str, field: str) -> Router:
     Raises:
         ValueError: if it cannot be had; the message begins with `field`.
     """
-    made = extensions.load(ENTRY_POINTS, key, PROTOCOL, field)
-    router: Router = extensions.make(made, key, field)
-    missing = [name for name in METHODS if not callable(getattr(router, name, None))]
-    if missing:
-        raise ValueError(f"{field}: the extension {key} is no router: it has no {', '.join(missing)}")
+    router: Router = extensions.make(ENTRY_POINTS, key, PROTOCOL, field, "router", METHODS)
     if getattr(router, "key", None) != key or not isinstance(getattr(router, "resource", None), Resource):
         raise ValueError(
             f"{field}: the extension {key} is no router of that name: its key must be {key}, its resource a Resource"
