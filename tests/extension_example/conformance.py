@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headgate.traffic.protocol import Target
-from tests.unit.router_example import Broken, Example, Pointer, adding, at, put, removing, setting
+from tests.unit.router_example import Broken, Example, Pointer, at, put, removing, setting, two_services
 
 SHARES: Pointer = ("spec", "shares")
 HERE = "spec.shares"
@@ -48,10 +48,7 @@ EXAMPLES = [
         stable=(*SHARES, 0, "weight"),
         canary=(*SHARES, 1, "weight"),
         broken={
-            "no canary Service": Broken(removing((*SHARES, 1)), HERE),
-            "no stable Service": Broken(removing((*SHARES, 0)), HERE),
-            "stable Service twice": Broken(adding(SHARES, share("checkout", 1)), HERE),
-            "foreign Service": Broken(adding(SHARES, share("third", 1)), f"{HERE}[2]"),
+            **two_services(SHARES, HERE, share),
             "no shares": Broken(removing(SHARES), HERE),
         },
         gone=removing(SHARES),

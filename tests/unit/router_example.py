@@ -173,6 +173,16 @@ def adding(place: Pointer, *values: Any) -> Change:
     return lambda obj: at(obj, place).extend(copy.deepcopy(values))
 
 
+def two_services(place: Pointer, here: str, entry: Callable[[str, int], Object]) -> dict[str, Broken]:
+    """What can be wrong with a list that is to have the two Services and no other; the place names it as `here`."""
+    return {
+        "no canary Service": Broken(removing((*place, 1)), here),
+        "no stable Service": Broken(removing((*place, 0)), here),
+        "stable Service twice": Broken(adding(place, entry("checkout", 1)), here),
+        "foreign Service": Broken(adding(place, entry("third", 1)), f"{here}[2]"),
+    }
+
+
 def leaves(obj: Any, place: Pointer = ()) -> Iterator[Pointer]:
     """Every place in an object, outer ones first."""
     if place:

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from headgate.traffic.protocol import Target
-from tests.unit.router_example import Broken, Example, adding, at, put, removing, setting
+from tests.unit.router_example import Broken, Example, adding, at, put, removing, setting, two_services
 
 BACKENDS = ("spec", "rules", 1, "backendRefs")
 CONDITIONS = ("status", "parents", 0, "conditions")
@@ -83,10 +83,7 @@ def example(kind: str, router: str, listed: str, match: dict[str, Any], other: d
         stable=(*BACKENDS, 0, "weight"),
         canary=(*BACKENDS, 1, "weight"),
         broken={
-            "no canary Service": Broken(removing((*BACKENDS, 1)), here),
-            "no stable Service": Broken(removing((*BACKENDS, 0)), here),
-            "stable Service twice": Broken(adding(BACKENDS, backend("checkout", 1)), here),
-            "foreign Service": Broken(adding(BACKENDS, backend("third", 1)), f"{here}[2]"),
+            **two_services(BACKENDS, here, backend),
             "Service of another namespace": Broken(adding(BACKENDS, backend("checkout", 1, namespace="x")), here),
             "another kind of backend": Broken(adding(BACKENDS, backend("b", 1, group="x", kind="Bucket")), here),
             "no backends": Broken(removing(BACKENDS), here),

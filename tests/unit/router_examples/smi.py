@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headgate.traffic.protocol import Target
-from tests.unit.router_example import Broken, Example, Pointer, adding, at, put, removing
+from tests.unit.router_example import Broken, Example, Pointer, at, put, removing, two_services
 
 BACKENDS: Pointer = ("spec", "backends")
 HERE = "spec.backends"
@@ -47,10 +47,7 @@ EXAMPLES = [
         stable=(*BACKENDS, 0, "weight"),
         canary=(*BACKENDS, 1, "weight"),
         broken={
-            "no canary Service": Broken(removing((*BACKENDS, 1)), HERE),
-            "no stable Service": Broken(removing((*BACKENDS, 0)), HERE),
-            "stable Service twice": Broken(adding(BACKENDS, backend("checkout", 1)), HERE),
-            "foreign Service": Broken(adding(BACKENDS, backend("third", 1)), f"{HERE}[2]"),
+            **two_services(BACKENDS, HERE, backend),
             "no backends": Broken(removing(BACKENDS), HERE),
         },
         gone=removing(BACKENDS),

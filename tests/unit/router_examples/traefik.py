@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headgate.traffic.protocol import Target
-from tests.unit.router_example import Broken, Example, Pointer, adding, at, put, removing, setting
+from tests.unit.router_example import Broken, Example, Pointer, adding, at, put, removing, setting, two_services
 
 SERVICES: Pointer = ("spec", "weighted", "services")
 HERE = "spec.weighted.services"
@@ -52,10 +52,7 @@ EXAMPLES = [
         stable=(*SERVICES, 0, "weight"),
         canary=(*SERVICES, 1, "weight"),
         broken={
-            "no canary Service": Broken(removing((*SERVICES, 1)), HERE),
-            "no stable Service": Broken(removing((*SERVICES, 0)), HERE),
-            "stable Service twice": Broken(adding(SERVICES, service("checkout", 1)), HERE),
-            "foreign Service": Broken(adding(SERVICES, service("third", 1)), f"{HERE}[2]"),
+            **two_services(SERVICES, HERE, service),
             "Service of another namespace": Broken(adding(SERVICES, service("checkout", 1, namespace="x")), HERE),
             "another TraefikService": Broken(adding(SERVICES, service("checkout", 1, kind="TraefikService")), HERE),
             "mirroring": Broken(setting(("spec",), {"mirroring": {"name": "checkout"}}), HERE),
