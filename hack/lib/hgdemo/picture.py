@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hack.lib.hgdemo.record import Record, State
+from hack.lib.hgdemo.watching import AT_REST
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#9d755d")
 """Of the versions, in the order in which they answer first."""
 BAD = "#e45756"
 OLD, NEW = "#9ecae9", "#ffbf79"
-REST = ("Healthy", "Degraded")
 WIDTH, HEIGHT = 9.0, 6.0
 """Inches."""
 ROOM = 0.02
@@ -34,7 +34,7 @@ STYLE = {
 
 
 def main() -> int:
-    """Draw every record that is named, or that lies in a folder that is."""
+    """Draw every record that is named."""
     parser = argparse.ArgumentParser(prog="hack/pictures", description=__doc__)
     parser.add_argument("records", nargs="+", type=Path, help="records of releases, as JSON")
     parser.add_argument("--to", type=Path, required=True, help="folder of the pictures")
@@ -101,7 +101,7 @@ def _phases(axes: Axes, states: list[State], *, named: bool) -> None:
     ]
     room = ROOM * max((state.at for state in states), default=0.0)
     for (at, phase), (after, _) in pairwise([*begun, (math.inf, "")]):
-        axes.axvline(at, color="#7f7f7f", linewidth=0.7, linestyle="-" if phase in REST else ":")
+        axes.axvline(at, color="#7f7f7f", linewidth=0.7, linestyle="-" if phase in AT_REST else ":")
         if named and after - at >= room:
             axes.text(at, 1.0, f" {phase}", transform=axes.get_xaxis_transform(), rotation=35, fontsize=8, va="bottom")
 

@@ -10,6 +10,7 @@ from typing import Self
 
 from hack.lib.hgdemo.traffic import Request
 from hack.lib.hgdemo.watching import Seen
+from headgate.decide.journal import running
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,7 @@ class Record:
 
 def _state(seen: Seen, began: float) -> State:
     status = seen.status
-    releasing = status.current is not None and status.current != status.stable
-    new = status.updated_replicas if releasing else 0
+    new = status.updated_replicas if running(status) is not None else 0
     return State(
         at=round(seen.at - began, 2),
         phase=status.phase,
