@@ -30,7 +30,9 @@ class LightCluster:
         """Start a cluster of this name, or take the one that the environment names."""
         if existing := os.environ.get("HEADGATE_TEST_KUBECONFIG"):
             return cls(kubeconfig=Path(existing), environment=dict(os.environ), name=None)
-        _run([COMMAND, "up", "--light", "--audit", "--name", name], environment=dict(os.environ), timeout=1800)
+        _run(
+            [COMMAND, "up", "--fresh", "--light", "--audit", "--name", name], environment=dict(os.environ), timeout=1800
+        )
         script = f'eval "$("{COMMAND}" env --name {name})" && env -0'
         values = _run(["bash", "-c", script], environment=dict(os.environ)).stdout
         environment = dict(line.split("=", 1) for line in values.split("\0") if "=" in line)

@@ -37,7 +37,7 @@ class Cluster:
         Raises:
             Trouble: if it cannot be had.
         """
-        words = [COMMAND, "up", "--light", "--audit", "--name", name, "--nodes", str(nodes)]
+        words = [COMMAND, "up", "--fresh", "--light", "--audit", "--name", name, "--nodes", str(nodes)]
         if subprocess.run(words, check=False).returncode:
             raise Trouble(f"the cluster '{name}' did not start; what went wrong stands above.")
         script = 'eval "$("$1" env --name "$2")" && env -0'

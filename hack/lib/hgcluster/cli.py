@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--prometheus", action="store_true", help="Prometheus as a pod")
     up.add_argument("--scrape-interval", default="1s", help="how often Prometheus scrapes (default 1s)")
     up.add_argument("--nodes", type=int, default=3, help="fake nodes in light mode (default 3)")
+    up.add_argument(
+        "--fresh", action="store_true", help="take it down first if a run that was killed left it half dead"
+    )
     up.add_argument("--audit", action="store_true", help="write an audit log of all requests' metadata")
     up.add_argument(
         "--user", action="append", default=[], metavar="NAME=GROUP,GROUP", help="another user, or other groups"
@@ -106,6 +109,10 @@ def _up(arguments: argparse.Namespace) -> None:
     begun = time.monotonic()
     binaries.folder()  # a wrong KUBEBUILDER_ASSETS shows before anything is made
     with paths.lock(f"cluster-{arguments.name}", f"cluster '{arguments.name}'"):
+        left = layout.load(arguments.name)
+        # Its API server would tell of pods that were ready when everything was killed, and send requests to them.
+        if arguments.fresh and left and left.local and not Processes(left.folder).all_live():
+            _take_down(left)
         cluster = _record(arguments)
         if cluster.local:
             _up_local(cluster)
@@ -184,19 +191,23 @@ def _down(arguments: argparse.Namespace) -> None:
         if not cluster:
             ui.say(f"there is no cluster '{arguments.name}'; nothing to do")
             return
-        if not cluster.local:
-            foreign.down(cluster)
-        else:
-            processes = Processes(cluster.folder)
-            with ui.step(f"stopping cluster '{cluster.name}' (usually 5 s)"):
-                for name in (*gateway.PROCESSES, *light.PROCESSES):
-                    processes.stop(name)
-                if cluster.mode == "node":
-                    node.stop(cluster, processes)
-                for name in controlplane.PROCESSES:
-                    processes.stop(name, timeout=70 if name == "kube-apiserver" else 20)
-        shutil.rmtree(cluster.folder)
+        _take_down(cluster)
         ui.say(f"cluster '{cluster.name}' is gone")
+
+
+def _take_down(cluster: Cluster) -> None:
+    if not cluster.local:
+        foreign.down(cluster)
+    else:
+        processes = Processes(cluster.folder)
+        with ui.step(f"stopping cluster '{cluster.name}' (usually 5 s)"):
+            for name in (*gateway.PROCESSES, *light.PROCESSES):
+                processes.stop(name)
+            if cluster.mode == "node":
+                node.stop(cluster, processes)
+            for name in controlplane.PROCESSES:
+                processes.stop(name, timeout=70 if name == "kube-apiserver" else 20)
+    shutil.rmtree(cluster.folder)
 
 
 def _status(arguments: argparse.Namespace) -> None:

@@ -35,7 +35,8 @@ def start(cluster: Cluster, processes: Processes, kube: Kube) -> None:
     """Start it, or give it its present configuration, and wait until it answers."""
     node.load(processes, archive())
     apply(cluster, kube)
-    run.wait_for(f"an answer of Prometheus at {url(cluster)}", lambda: answers(url(cluster)), timeout=60)
+    # After the node was killed the pod counts as ready until the kubelet has looked, and then begins anew.
+    run.wait_for(f"an answer of Prometheus at {url(cluster)}", lambda: answers(url(cluster)), timeout=120)
 
 
 def apply(cluster: Cluster, kube: Kube) -> None:

@@ -38,6 +38,11 @@ class Processes:
         """All that were started and not stopped."""
         return sorted(file.stem for file in self._records.glob("*.json")) if self._records.exists() else []
 
+    def all_live(self) -> bool:
+        """Whether every process that was started and not stopped lives; without any, that is not so."""
+        names = self.names()
+        return bool(names) and all(self.pid(name) for name in names)
+
     def ensure(
         self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> bool:

@@ -35,7 +35,7 @@ class Cluster:
     @classmethod
     def up(cls, name: str, *, context: str = "") -> Cluster:
         """Start it, or complete one that runs."""
-        words: list[str | Path] = [COMMAND, "up", "--name", name, "--gateway"]
+        words: list[str | Path] = [COMMAND, "up", "--fresh", "--name", name, "--gateway"]
         words += ["--context", context] if context else ["--prometheus"]
         run_shown(words, environment=os.environ, log=cache() / "demo" / name / "cluster.log")
         return cls.running(name)
