@@ -15,7 +15,7 @@ KINDS = ("unit", "simulation", "api", "e2e")
 SECONDS = {"api": 180, "e2e": 900}
 """How long a test of this kind may take, where it does not say so itself; the others have pyproject.toml's limit."""
 HERE = Path(__file__).parent
-CLUSTERS = ("api with faults", "e2e", "api")
+CLUSTERS = ("api with faults", "api", "e2e")
 """Each is the work of one process; the longest comes first."""
 WITH_FAULTS = {
     "test_campaign.py",
@@ -24,7 +24,13 @@ WITH_FAULTS = {
     "test_kopf_failures.py",
     "test_server_levers.py",
     "test_two_replicas.py",
+    # These need no faults; with them both clusters of the api tests are busy for equally long.
+    "test_operator_endings.py",
+    "test_runbook.py",
 }
+BESIDE = 10
+"""How far below the tests on clusters, which watch the time, the process is that has no cluster."""
+_BEGUN = pytest.StashKey[bool]()
 
 
 def pytest_sessionstart() -> None:
@@ -43,6 +49,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.timeout(SECONDS[kind]))
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: _turn(item.nodeid))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Give way to the tests on clusters, in a process that begins without one."""
+    if hasattr(item.config, "workerinput") and not item.config.stash.get(_BEGUN, False):
+        item.config.stash[_BEGUN] = True
+        if _cluster_of(item.nodeid) is None:
+            os.nice(BESIDE)
 
 
 def _cluster_of(nodeid: str) -> str | None:

@@ -556,6 +556,49 @@ def test_router_is_neither_taken_away_nor_given_while_the_rollout_lives(light_cl
     assert update({"canary": ROLLOUT["spec"]["strategy"]["canary"] | {"steps": [{"setWeight": 50}]}}) == ""
 
 
+@pytest.mark.parametrize(
+    ("strategy", "path", "value"),
+    [
+        ("canary", "stableService", "other"),
+        ("canary", "canaryService", "other"),
+        ("canary", "trafficRouting", {"gatewayAPI": {"httpRoutes": [{"name": "other"}]}}),
+        ("blueGreen", "activeService", "other"),
+        ("blueGreen", "previewService", "other"),
+        ("blueGreen", "trafficRouting", {"gatewayAPI": {"httpRoutes": [{"name": "other"}]}}),
+    ],
+)
+def test_where_requests_are_led_is_not_changed_under_a_release(
+    light_cluster: LightCluster, strategy: str, path: str, value: Any
+) -> None:
+    """What leads to the new version would be named nowhere any more; at rest, and to mend a wrong name, it may be."""
+    made = ROLLOUT if strategy == "canary" else BLUE_GREEN
+    made = changed(made, "metadata.name", f"under-{strategy}-{path}".lower())
+    other = changed(made, f"spec.strategy.{strategy}.{path}", value)
+    light_cluster.kubectl("create", "-f", "-", stdin=json.dumps(made))
+
+    def update(status: dict[str, Any], manifest: dict[str, Any]) -> str:
+        name = made["metadata"]["name"]
+        words = ("rollout", name, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p")
+        light_cluster.kubectl("patch", *words, json.dumps({"status": status}))
+        replace = ("replace", "--dry-run=server", "-f", "-")
+        done = light_cluster.kubectl(*replace, stdin=json.dumps(manifest), check=False)
+        return done.stderr if done.returncode else ""
+
+    def ready(status: str) -> dict[str, Any]:
+        said = {"reason": "Any", "message": "any", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        return {"conditions": [{"type": "Ready", "status": status, **said}]}
+
+    led = {"weights": {"desired": 20, "observed": 20, "routes": None}}
+    by_header = {"weights": {"desired": 0, "observed": 0, "routes": ["testers"]}}
+    nowhere = {"weights": {"desired": 20, "observed": 0, "routes": None}}
+    for led_there in (led | ready("True"), led | ready("False"), by_header | ready("False"), nowhere | ready("True")):
+        assert "wait for the end of the release, or abort it" in update({"phase": "Progressing"} | led_there, other)
+        assert update({}, changed(made, "spec.progressDeadlineSeconds", 77)) == "", "all else may be changed"
+    assert update({"phase": "Progressing"} | nowhere | ready("False"), other) == "", "a wrong name can be mended"
+    for phase in ("Healthy", "Degraded"):
+        assert update({"phase": phase} | led | ready("True"), other) == ""
+
+
 def test_replicas_may_not_be_left_out_where_pods_are_run(kube: Kube) -> None:
     """Nobody gets no pods by forgetting how many; rolling alone goes by the workload."""
     forgetful = copy.deepcopy(ROLLOUT)

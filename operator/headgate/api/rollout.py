@@ -1062,6 +1062,31 @@ class RolloutStatus(Model):
     """When this status was decided; evidence alone renews it at most every 30 s."""
 
 
+AT_REST = "oldSelf.status.phase in ['Pending', 'Healthy', 'Degraded']"
+NOWHERE = (
+    "((!has(oldSelf.status.weights) || "
+    "(oldSelf.status.weights.observed == 0 && !has(oldSelf.status.weights.routes))) && "
+    "has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Ready' && c.status == 'False'))"
+)
+"""No request is led to the new version, and none will be, because the spec cannot be worked with: it may be mended."""
+
+
+def _stays_in_place(strategy: str, *fields: str) -> Rule:
+    """Where requests are led is not taken from under a release: nothing would name any more what leads to its pods."""
+    old, new = f"oldSelf.spec.strategy.{strategy}", f"self.spec.strategy.{strategy}"
+    same = " && ".join(
+        f"has({old}.{field}) == has({new}.{field}) && (!has({old}.{field}) || {old}.{field} == {new}.{field})"
+        for field in fields
+    )
+    names = ", ".join(fields[:-1]) + f" and {fields[-1]}"
+    return Rule(
+        f"!has({old}) || !has({new}) || !has(oldSelf.status) || !has(oldSelf.status.phase) || {AT_REST} || "
+        f"{NOWHERE} || ({same})",
+        f"{names} can be changed only while nothing is being released, because the old ones may lead to the new "
+        "version; wait for the end of the release, or abort it",
+    )
+
+
 ROLLOUT = Resource(
     group=GROUP,
     version=VERSION,
@@ -1092,18 +1117,19 @@ ROLLOUT = Resource(
         Rule(
             # The other way round nothing is left behind that the new spec does not name.
             "!has(oldSelf.spec.strategy.canary) || has(self.spec.strategy.canary) || !has(oldSelf.status) || "
-            "!has(oldSelf.status.phase) || oldSelf.status.phase in ['Pending', 'Healthy', 'Degraded']",
+            f"!has(oldSelf.status.phase) || {AT_REST}",
             "a canary can be changed to another strategy only while nothing is being released, because its routes may "
             "lead to the new version; wait for the end of the release, or abort it",
         ),
         Rule(
             "!has(oldSelf.spec.strategy.blueGreen) || !has(oldSelf.spec.strategy.blueGreen.trafficRouting) || "
-            "(has(self.spec.strategy.blueGreen) && has(self.spec.strategy.blueGreen.trafficRouting)) || "
-            "!has(oldSelf.status) || !has(oldSelf.status.phase) || "
-            "oldSelf.status.phase in ['Pending', 'Healthy', 'Degraded']",
-            "a blueGreen with trafficRouting can be changed to what has none only while nothing is being released, "
+            "has(self.spec.strategy.blueGreen) || "
+            f"!has(oldSelf.status) || !has(oldSelf.status.phase) || {AT_REST}",
+            "a blueGreen with trafficRouting can be changed to another strategy only while nothing is being released, "
             "because its routes may lead to the new version; wait for the end of the release, or abort it",
         ),
+        _stays_in_place("canary", "stableService", "canaryService", "trafficRouting"),
+        _stays_in_place("blueGreen", "activeService", "previewService", "trafficRouting"),
         Rule(
             "!has(oldSelf.status) || !has(oldSelf.status.phase) || "
             "(has(oldSelf.spec.strategy.canary) && !has(oldSelf.spec.strategy.canary.trafficRouting)) == "
