@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -45,10 +46,7 @@ class Observer:
         """
         requests, weight = self.load.requests[self.shop.namespace], self.shop.weight()
         canary, stable = self.shop.selected("canary"), self.shop.selected("stable")
-        listed = self.shop.kube.must_get(replica_sets(self.shop.namespace))["items"]
-        ready = {
-            s["metadata"]["labels"]["headgate.dev/revision"]: int(s["status"].get("readyReplicas") or 0) for s in listed
-        }
+        ready = ready_pods(self.shop)
         if self.shop.weight() != weight or self.shop.selected("stable") != stable:
             return  # It was not one moment.
         self.looks += 1
@@ -86,9 +84,19 @@ class Growth:
         return int(self.shop.object()["spec"]["replicas"])
 
     def settled(self) -> bool:
-        """Both versions have the pods that they need."""
-        status = self.shop.status()
-        return int(status.get("availableReplicas") or 0) >= self.pods() and status.get("phase") != "Pending"
+        """Each version has the pods that its share needs: surplus ones of the other do not help it."""
+        weight, pods, ready = self.shop.weight(), self.pods(), ready_pods(self.shop)
+        shares = Counter({self.shop.selected("stable"): 100 - weight})
+        shares[self.shop.selected("canary")] += weight
+        return all(ready.get(pod_hash, 0) >= math.ceil(pods * share / 100) for pod_hash, share in shares.items())
+
+
+def ready_pods(shop: Shop) -> dict[str, int]:
+    """Read how many pods of each revision are ready."""
+    listed = shop.kube.must_get(replica_sets(shop.namespace))["items"]
+    return {
+        s["metadata"]["labels"]["headgate.dev/revision"]: int(s["status"].get("readyReplicas") or 0) for s in listed
+    }
 
 
 def autoscaler(shop: Shop) -> None:

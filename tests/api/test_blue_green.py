@@ -117,7 +117,7 @@ def test_a_router_switches_and_the_active_service_follows(kube: Kube, namespace:
     second = shop.change(2)
     shop.expect("the users get the new version", lambda: shop.weight() == 100)
     assert (shop.selected(STABLE), shop.selected(CANARY)) == (first, second)
-    with pytest.raises(Refused, match="its routes may lead to the new version"):
+    with pytest.raises(Refused, match="the old ones may lead to the new version"):
         kube.patch(shop.path, {"spec": {"strategy": {"blueGreen": {"trafficRouting": None}}}})
     assert shop.act("abort") == ("Accepted", f"revision {second} is taken back")
     shop.expect_phase("Degraded")
