@@ -38,7 +38,7 @@ from headgate.engine.queue import FIRST_BACKOFF, Key, WorkQueue
 from headgate.engine.reads import Reads
 from headgate.engine.telling import tell
 from headgate.observe import views
-from headgate.observe.reading import Unreadable, readable_conditions
+from headgate.observe.reading import Unreadable, part, readable_conditions
 from headgate.observe.snapshot import Known, Observer
 from headgate.telemetry import metrics
 from headgate.telemetry.logs import logger
@@ -217,7 +217,7 @@ class Cycle:
         obj = parts.cache.get("Rollout", *key)
         if obj is None or not parts.may_write():
             return
-        meta, raw = views.rollout_meta(obj), obj.get("status") or {}
+        meta, raw = views.rollout_meta(obj), part(obj, "status") or {}
         said = undecidable.fields(readable_conditions(raw), why, meta.generation, parts.now())
         if all(raw.get(name) == value for name, value in said.items()):
             return

@@ -1,6 +1,7 @@
 """What the cache keeps of each kind: only what observing needs, because a cluster holds far more than it releases.
 
-Big parts that are rarely read (pod templates) are kept as JSON bytes, a fifth of the memory of the dictionaries.
+Big parts that are rarely read (pod templates, what models are made of) are kept as JSON bytes, a fifth of the memory of
+the dictionaries.
 """
 
 from __future__ import annotations
@@ -46,8 +47,16 @@ def _packed(found: Any) -> bytes:
         return b"null"
 
 
+def _lean(found: Any) -> Any:
+    """The part as JSON, with sorted keys, so that equal parts are equal bytes; as it is, if it is nested too deep."""
+    try:
+        return orjson.dumps(found, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return found
+
+
 def _rollout(obj: Object, before: Object | None) -> Object:
-    """Whole, less what others keep in metadata."""
+    """Whole, less what others keep in metadata; once there are models of the spec and the status, few look at these."""
     metadata = _pick(obj.get("metadata"), (*METADATA, "labels", "finalizers"))
     # The server takes this finalizer off long before the hand-back is over, and nothing else tells of it then.
     if ORPHAN in (metadata.get("finalizers") or ()) or (before or {}).get("metadata", {}).get(ORPHANED):
@@ -55,7 +64,7 @@ def _rollout(obj: Object, before: Object | None) -> Object:
     annotations = (obj.get("metadata") or {}).get("annotations")
     if isinstance(annotations, Mapping):
         metadata["annotations"] = {k: v for k, v in annotations.items() if k.startswith("headgate.dev/")}
-    return {"metadata": metadata, "spec": obj.get("spec"), "status": obj.get("status")}
+    return {"metadata": metadata, "spec": _lean(obj.get("spec")), "status": _lean(obj.get("status"))}
 
 
 def _spec_only(obj: Object) -> Object:

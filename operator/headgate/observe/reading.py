@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
 from headgate.api.common import Condition
@@ -67,6 +68,12 @@ class Once(Generic[T]):
         self._known.pop(key, None)
 
 
+def part(rollout: Mapping[str, Any], name: str) -> Any:
+    """The raw spec or status of a Rollout, which the cache keeps as JSON."""
+    found = rollout.get(name)
+    return orjson.loads(found) if isinstance(found, bytes) else found
+
+
 def problem_of(error: ValidationError, prefix: str) -> str:
     """The first fault of a model, as a sentence that names the field. Values are left out: they may be secret."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -88,7 +95,9 @@ class Models:
     def spec(self, rollout: Mapping[str, Any]) -> tuple[RolloutSpec | None, str]:
         """The spec, or None and what is wrong with it."""
         metadata = rollout["metadata"]
-        made = self._specs.get(metadata["uid"], metadata.get("generation"), lambda: _rollout_spec(rollout.get("spec")))
+        made = self._specs.get(
+            metadata["uid"], metadata.get("generation"), lambda: _rollout_spec(part(rollout, "spec"))
+        )
         if made[0] is not None and self._good.last(metadata["uid"]) is not made[0]:
             self._good.put(metadata["uid"], None, made[0])
         return made
@@ -154,7 +163,7 @@ def _deeper_than(found: Any, levels: int) -> bool:
 
 
 def _journal(rollout: Mapping[str, Any]) -> RolloutStatus:
-    found, problem = _parse(RolloutStatus, rollout.get("status"), "status")
+    found, problem = _parse(RolloutStatus, part(rollout, "status"), "status")
     if found is None:
         raise Unreadable(problem)
     return found

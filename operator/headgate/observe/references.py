@@ -7,7 +7,7 @@ from typing import Any
 
 from headgate.api.rollout import RolloutSpec
 from headgate.decide import strategies
-from headgate.observe.reading import Models, Once
+from headgate.observe.reading import Models, Once, part
 from headgate.observe.store import BY_REFERENCE, Store, reference
 from headgate.traffic.protocol import Router
 
@@ -109,7 +109,7 @@ class References:
 def _older(one: Object, other: Object) -> bool:
     def age(obj: Object) -> tuple[str, bool, str]:
         # Times have whole seconds. Of two in one second the one that serves already is not to be disturbed.
-        serves = bool((obj.get("status") or {}).get("stable"))
+        serves = bool((part(obj, "status") or {}).get("stable"))
         return obj["metadata"]["creationTimestamp"], not serves, obj["metadata"]["uid"]
 
     return age(one) < age(other)
