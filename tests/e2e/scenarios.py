@@ -12,6 +12,7 @@ from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.waiting import until
 from hack.lib.hgdemo.watching import Seen, Watch
 from tests.e2e.strategies import by_header, by_pods, http_proxy, in_place
+from tests.e2e.together import by_switch, release_group
 from tests.e2e.town import ENDPOINTS, QUICK_GATE, ROLLOUT, Lab, Town, town
 
 Scenario = Callable[[Lab], None]
@@ -172,6 +173,8 @@ SCENARIOS: dict[str, Scenario] = {
     "deletion hands back": deletion,
     "deletion in the middle of a release": deletion_in_mid_release,
     "a blue-green switch and its way back": blue_green,
+    "a switch by a route": by_switch,
+    "two applications as one": release_group,
 }
 
 

@@ -170,9 +170,14 @@ def town(
     strategy: str = "",
     rate: float = RATE,
     kind: type[Shop] = Shop,
+    joins: bool = False,
 ) -> Iterator[Town]:
-    """A namespace with an application under load, taken over by Headgate; `strategy` names what is shown by it."""
-    lab.cluster.delete("namespace", namespace)
+    """A namespace with an application under load, taken over by Headgate; `strategy` names what is shown by it.
+
+    One that joins another has its application in the namespace of that one.
+    """
+    if not joins:
+        lab.cluster.delete("namespace", namespace)
     shop = kind(lab.cluster, namespace, name=name)
     shop.deploy(replicas)
     users = Traffic(lab.program, lab.cluster.gateway, shop.host, lab.cluster.folder / namespace / name, rate=rate)
@@ -196,9 +201,9 @@ def town(
             here.pause()
             here.close()
             lab.accounts.append(here.account)
-            here.record().write(RECORDS / f"{namespace}.json")
+            here.record().write(RECORDS / f"{namespace}{'-' + name if joins else ''}.json")
         # What went wrong can be looked at, where the cluster is kept.
-        if not (failed and lab.keep):
+        if not joins and not (failed and lab.keep):
             with contextlib.suppress(Trouble):
                 lab.cluster.delete("namespace", namespace, wait=False)
 
