@@ -268,8 +268,15 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
             ROLLOUT,
             "spec.strategy.canary",
             CANARY | {"trafficRouting": TRAEFIK, "steps": [BY_HEADER]},
-            "know weights only",
+            "weights only",
             id="led by traefik",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            CANARY | {"trafficRouting": {"alb": {"ingress": "checkout"}}, "steps": [BY_HEADER]},
+            "weights only",
+            id="led by alb",
         ),
         pytest.param(
             ROLLOUT,

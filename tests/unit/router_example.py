@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib
+import json
+import operator
 import os
 import runpy
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +26,7 @@ from tests.unit.fake_api import copied
 Object = dict[str, Any]
 Change = Callable[[Object], None]
 Pointer = tuple[str | int, ...]
+"""Keys and indices to a place; the way may lead into a text of JSON."""
 STABLE, CANARY = "checkout", "checkout-canary"
 """The Services of every example."""
 
@@ -132,9 +135,8 @@ class Example:
         """A copy of all else."""
         rest = copied(obj)
         for place in self._places():
-            parent = at(rest, place[:-1])
-            if isinstance(parent, dict):
-                parent.pop(place[-1], None)
+            if isinstance(at(rest, place[:-1]), dict):
+                within(rest, place[:-1], operator.methodcaller("pop", place[-1], None))
         return rest
 
     def _places(self) -> list[Pointer]:
@@ -144,6 +146,7 @@ class Example:
 def at(obj: Any, place: Pointer) -> Any:
     """What stands at a place; None if nothing does."""
     for key in place:
+        obj = _opened(obj)
         if isinstance(obj, list) and isinstance(key, int) and key < len(obj):
             obj = obj[key]
         elif isinstance(obj, dict):
@@ -153,9 +156,26 @@ def at(obj: Any, place: Pointer) -> Any:
     return obj
 
 
+def within(obj: Any, place: Pointer, change: Callable[[Any], object]) -> None:
+    """Change the object or list that stands at a place; a text of JSON on the way is written anew."""
+    if not place:
+        change(obj)
+        return
+    child = obj[place[0]]
+    opened = _opened(child)
+    within(opened, place[1:], change)
+    if opened is not child:
+        obj[place[0]] = json.dumps(opened)
+
+
+def _opened(value: Any) -> Any:
+    """What a text of a JSON object says; anything else as it is."""
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+
+
 def put(obj: Any, place: Pointer, value: Any) -> None:
     """Store something at a place that has a parent."""
-    at(obj, place[:-1])[place[-1]] = value
+    within(obj, place[:-1], lambda parent: operator.setitem(parent, place[-1], value))
 
 
 def setting(place: Pointer, value: Any) -> Change:
@@ -165,12 +185,12 @@ def setting(place: Pointer, value: Any) -> Change:
 
 def removing(place: Pointer) -> Change:
     """The change that takes this away."""
-    return lambda obj: at(obj, place[:-1]).pop(place[-1])
+    return lambda obj: within(obj, place[:-1], lambda parent: parent.pop(place[-1]))
 
 
 def adding(place: Pointer, *values: Any) -> Change:
     """The change that appends these to the list there."""
-    return lambda obj: at(obj, place).extend(copy.deepcopy(values))
+    return lambda obj: within(obj, place, lambda found: found.extend(copy.deepcopy(values)))
 
 
 def two_services(place: Pointer, here: str, entry: Callable[[str, int], Object]) -> dict[str, Broken]:
@@ -184,9 +204,10 @@ def two_services(place: Pointer, here: str, entry: Callable[[str, int], Object])
 
 
 def leaves(obj: Any, place: Pointer = ()) -> Iterator[Pointer]:
-    """Every place in an object, outer ones first."""
+    """Every place in an object, outer ones first, those in a text of JSON among them."""
     if place:
         yield place
+    obj = _opened(obj)
     entries = obj.items() if isinstance(obj, dict) else enumerate(obj) if isinstance(obj, list) else ()
     for key, value in entries:
         yield from leaves(value, (*place, key))

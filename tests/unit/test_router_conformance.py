@@ -11,6 +11,7 @@ from typing import Any
 import jsonpatch
 import pytest
 
+from headgate.api.common import MANAGER_TAKES_BACK
 from headgate.api.rollout import Step
 from headgate.decide.managed import all_of, keys_of, unknown
 from headgate.engine.trim import trim
@@ -142,6 +143,14 @@ def test_what_the_cache_keeps_is_enough(case: Case) -> None:
     assert example.read(trimmed) == example.read(example.obj)
     assert example.set_weight(trimmed, 20) == example.set_weight(example.obj, 20)
     assert example.claim(trimmed) == example.claim(example.obj)
+
+
+@cases()
+def test_the_cache_keeps_which_attempt_a_write_took_back(case: Case) -> None:
+    """Whoever leads after a crash must know it, whatever kind the router writes to (6)."""
+    obj = case.example.after()
+    obj["metadata"]["managedFields"] = [{"manager": f"{MANAGER_TAKES_BACK}abc-1"}]
+    assert trim(case.example.subject.resource.kind, obj)["metadata"]["takenBack"] == "abc-1"
 
 
 @cases(lambda _: {f"{100 - weight}:{weight}": weight for weight in (1, 40, 99, 100)})

@@ -65,7 +65,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
   "traefik" (dict "traefik.io" (list "traefikservices"))
   "smi" (dict "split.smi-spec.io" (list "trafficsplits"))
   "apisix" (dict "apisix.apache.org" (list "apisixroutes"))
-  "nginx" (dict "networking.k8s.io" (list "ingresses")) }}
+  "nginx" (dict "networking.k8s.io" (list "ingresses"))
+  "alb" (dict "networking.k8s.io" (list "ingresses")) }}
 {{- range $router := default (list "gatewayAPI") .Values.config.routers }}
 {{- range $group, $resources := default dict (get $kinds $router) }}
 - apiGroups: [{{ $group }}]

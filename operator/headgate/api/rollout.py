@@ -337,6 +337,19 @@ class Nginx(Model):
     and the canary Service as its only backend. Headgate writes its annotation `canary-weight`."""
 
 
+class ALB(Model):
+    """Traffic by the AWS Load Balancer Controller."""
+
+    ingress: Name
+    """An Ingress, one of whose actions forwards to the two Services and to no other target group. Headgate writes the
+    weights in its annotation `alb.ingress.kubernetes.io/actions.NAME`."""
+    root_service: ShortName | None = None
+    """The name of the action: what the rules of the Ingress have as a service with the port name `use-annotation`.
+    Without it, that of the stable Service."""
+    annotation_prefix: Name | None = None
+    """What the annotations begin with, if the controller was told another prefix."""
+
+
 PLUGINS = "plugins"
 """The field of the routers from other packages; `plugins.NAME` is what one of them is called elsewhere."""
 
@@ -385,6 +398,7 @@ class TrafficRouting(Model):
     smi: SMI | None = None
     apisix: Apisix | None = None
     nginx: Nginx | None = None
+    alb: ALB | None = None
     plugins: (
         Annotated[
             list[Plugin],
@@ -444,10 +458,10 @@ ROUTE_RULES: list[dict[str, Any]] = [
         "message": "a route by header and a mirror need two names, because each name is one route",
     },
     {
-        "rule": "!has(self.trafficRouting) || !(has(self.trafficRouting.traefik) || has(self.trafficRouting.smi)) || "
-        "!self.steps.exists(s, has(s.setHeaderRoute) || has(s.setMirrorRoute))",
-        "message": "traefik and smi know weights only, and no setHeaderRoute or setMirrorRoute; use setWeight, or "
-        "another router",
+        "rule": "!has(self.trafficRouting) || !(has(self.trafficRouting.traefik) || has(self.trafficRouting.smi) || "
+        "has(self.trafficRouting.alb)) || !self.steps.exists(s, has(s.setHeaderRoute) || has(s.setMirrorRoute))",
+        "message": "by traefik, smi and alb Headgate sets weights only, and no setHeaderRoute or setMirrorRoute; use "
+        "setWeight, or another router",
     },
     {
         "rule": "!has(self.trafficRouting) || !(has(self.trafficRouting.apisix) || has(self.trafficRouting.nginx)) || "
@@ -657,8 +671,8 @@ class BlueGreen(Model):
                 {
                     "rule": "!has(self.mirror) || !has(self.trafficRouting) || !(has(self.trafficRouting.traefik) || "
                     "has(self.trafficRouting.smi) || has(self.trafficRouting.apisix) || "
-                    "has(self.trafficRouting.nginx))",
-                    "message": "traefik, smi, apisix and nginx mirror nothing for Headgate; remove mirror, or use "
+                    "has(self.trafficRouting.nginx) || has(self.trafficRouting.alb))",
+                    "message": "traefik, smi, apisix, nginx and alb mirror nothing for Headgate; remove mirror, or use "
                     "another router",
                 },
                 {

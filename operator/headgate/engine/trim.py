@@ -155,11 +155,11 @@ def _endpoint_slice(obj: Object) -> Object:
 
 
 def _ingress(obj: Object) -> Object:
-    """The spec, and of the annotations those of a canary: the others hold snippets of configuration and what not."""
-    metadata = _pick(obj.get("metadata"), METADATA)
+    """The spec, and the annotations that lead requests: the others hold snippets of configuration and what not."""
+    metadata = _shifted(obj)
     annotations = (obj.get("metadata") or {}).get("annotations")
     if isinstance(annotations, Mapping):
-        metadata["annotations"] = {k: v for k, v in annotations.items() if "/canary" in k}
+        metadata["annotations"] = {k: v for k, v in annotations.items() if "/canary" in k or "/actions." in k}
     return {"metadata": metadata, "spec": obj.get("spec")}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from headgate.api.rollout import Canary
 from headgate.api.values import dataclass
+from headgate.traffic.parts import Path, dotted, pointer
 from headgate.traffic.protocol import JSONPatch
 
 FULL = 100
@@ -34,7 +35,7 @@ class Backend:
 class Backends:
     """The list of one claimed place."""
 
-    path: tuple[str | int, ...] = ()
+    path: Path = ()
     """Where the list stands in the object, e.g. `spec`, `rules`, 1, `backendRefs`."""
     entries: Sequence[Backend] = ()
     key: str = "name"
@@ -49,7 +50,7 @@ class Backends:
     @property
     def here(self) -> str:
         """The path as people write it: `spec.rules[1].backendRefs`."""
-        return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path).lstrip(".")
+        return dotted(self.path)
 
     def has(self, role: str) -> bool:
         """Some entry has this role."""
@@ -99,10 +100,10 @@ class Backends:
         problem = self.problem(canary, writing=True)
         if problem:
             raise ValueError(problem)
-        wanted = {"stable": FULL - weight, "canary": weight}
+        wanted = shares(weight)
         tests, writes = list[dict[str, Any]](), list[dict[str, Any]]()
         for entry in self.entries:
-            path = "".join(f"/{key}" for key in (*self.path, entry.index))
+            path = pointer((*self.path, entry.index))
             tests.append({"op": "test", "path": f"{path}/{self.key}", "value": entry.name})
             op = "replace" if entry.stored else "add"
             writes.append({"op": op, "path": f"{path}/weight", "value": wanted[entry.role]})
@@ -124,6 +125,11 @@ def backend(index: int, role: str, ref: Any, *, default: int, name: Any = None) 
         stored="weight" in ref,
         sound=sound,
     )
+
+
+def shares(weight: int) -> dict[str, int]:
+    """What each of the two gets, by role."""
+    return {"stable": FULL - weight, "canary": weight}
 
 
 def whole(value: Any) -> bool:

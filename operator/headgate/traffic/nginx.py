@@ -10,7 +10,7 @@ from headgate.decide.managed import ManagedRoute, after, all_of
 from headgate.decide.types import RouteView
 from headgate.traffic.backends import FULL, percentage
 from headgate.traffic.matching import regex_of
-from headgate.traffic.parts import entries, escape, mapping
+from headgate.traffic.parts import dotted, ingress_services, mapping, pointer
 from headgate.traffic.protocol import JSONPatch, Resource, Target
 from headgate.traffic.weighted import missing, unable
 
@@ -178,13 +178,7 @@ def _share(obj: Mapping[str, Any]) -> int:
 
 def _services(obj: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Every backend, by its field: the name of its Service, or None where it is none."""
-    spec = mapping(obj, "spec")
-    if "defaultBackend" in spec:
-        yield "spec.defaultBackend", mapping(mapping(spec, "defaultBackend"), "service").get("name")
-    for number, rule in enumerate(entries(spec, "rules")):
-        for index, path in enumerate(entries(mapping(rule, "http"), "paths")):
-            where = f"spec.rules[{number}].http.paths[{index}].backend"
-            yield where, mapping(mapping(path, "backend"), "service").get("name")
+    return ((dotted(where[:-1]), found.get("name")) for where, found in ingress_services(obj))
 
 
 def _text(name: Any) -> str:
@@ -202,7 +196,7 @@ def _number(value: Any) -> int | None:
 
 
 def _pointer(annotation: str) -> str:
-    return f"/metadata/annotations/{escape(annotation)}"
+    return pointer(("metadata", "annotations", annotation))
 
 
 def _write(obj: Mapping[str, Any], weight: int) -> dict[str, Any]:

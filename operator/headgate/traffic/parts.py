@@ -8,12 +8,24 @@ from typing import Any
 
 from headgate.traffic.protocol import Target
 
+Path = tuple[str | int, ...]
+"""Keys and indices from an object to what stands in it."""
 _REASON = re.compile(r"[^A-Za-z0-9]")
 
 
 def escape(key: str) -> str:
     """A key as one part of a JSON pointer (RFC 6901, section 3)."""
     return key.replace("~", "~0").replace("/", "~1")
+
+
+def pointer(path: Path) -> str:
+    """A path as a JSON pointer."""
+    return "".join(f"/{escape(str(key))}" for key in path)
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it: `spec.rules[1].backendRefs`."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).lstrip(".")
 
 
 def mapping(obj: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -58,3 +70,14 @@ def rule_claim(kind: str, target: Target, rules: Sequence[Mapping[str, Any]], in
     """
     found = f"?{seeker}" if index is None else str(rules[index].get("name") or f"#{index}")
     return f"{kind}/{target.name}/{target.rule or found}"
+
+
+def ingress_services(obj: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The Service of every backend of an Ingress, and where it stands; an empty one where a backend has none."""
+    spec = mapping(obj, "spec")
+    if "defaultBackend" in spec:
+        yield ("spec", "defaultBackend", "service"), mapping(mapping(spec, "defaultBackend"), "service")
+    for number, rule in enumerate(entries(spec, "rules")):
+        for index, path in enumerate(entries(mapping(rule, "http"), "paths")):
+            where = ("spec", "rules", number, "http", "paths", index, "backend", "service")
+            yield where, mapping(mapping(path, "backend"), "service")

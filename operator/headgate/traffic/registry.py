@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headgate import extensions
 from headgate.api.config import OperatorConfig
+from headgate.traffic.alb import ALBRouter
 from headgate.traffic.apisix import ApisixRouter
 from headgate.traffic.contour import ContourRouter
 from headgate.traffic.gateway_api import GRPC_ROUTES, HTTP_ROUTES
@@ -25,6 +26,7 @@ ROUTERS: dict[str, Router] = {
         SMIRouter(),
         ApisixRouter(),
         NginxRouter(),
+        ALBRouter(),
     )
 }
 """By the field under `trafficRouting`."""

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from headgate.api.rollout import Canary
 from headgate.decide.managed import ManagedRoute, all_of, together, unknown
 from headgate.decide.types import RouteView
-from headgate.traffic.backends import FULL, Backends, percentage
+from headgate.traffic.backends import Backends, percentage, shares
 from headgate.traffic.parts import entries, mapping
 from headgate.traffic.protocol import JSONPatch, Target
 from headgate.traffic.weighted import Place, WeightedRouter, unable
@@ -248,7 +248,7 @@ def _weighted(rule: Rule, backends: Backends, weight: int) -> Rule:
     for key in backends.path[3:]:
         listed = listed[key]
     for entry in backends.entries:
-        listed[entry.index]["weight"] = weight if entry.role == "canary" else FULL - weight
+        listed[entry.index]["weight"] = shares(weight)[entry.role]
     return after
 
 

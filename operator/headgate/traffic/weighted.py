@@ -115,11 +115,16 @@ class WeightedRouter(ABC):
         why = next(filter(None, map(self.cannot, routes)), "")
         if why:
             raise ValueError(f'{self.resource.kind} {target.name}: the route "{routes[0].name}" {why}')
-        found = self.backends(Place(canary, obj, target))
+        place = Place(canary, obj, target)
+        found = self.backends(place)
         problem = found if isinstance(found, str) else found.problem(canary, writing=True)
         if problem or isinstance(found, str):
             raise ValueError(f"{self.resource.kind} {target.name}: {problem}")
-        return found.set_weight(canary, weight)
+        return self.patch(place, found, weight)
+
+    def patch(self, place: Place, found: Backends, weight: int) -> JSONPatch:
+        """The patch of a list that can be worked with."""
+        return found.set_weight(place.canary, weight)
 
 
 def unable(canary: Canary, cannot: Callable[[ManagedRoute], str]) -> str:

@@ -116,6 +116,7 @@ def _elsewhere(name: str) -> Json:
         "smi": {"trafficSplitName": name},
         "apisix": {"route": {"name": name, "rules": ["main"]}},
         "nginx": {"canaryIngress": name},
+        "alb": {"ingress": name, "rootService": "shop", "annotationPrefix": "alb.example.com"},
         "plugins": [
             {
                 "name": "example",

@@ -22,7 +22,7 @@ CHOICES: tuple[tuple[str, ...], ...] = (
     ("template", "raw"),
     ("setWeight", "setBatch", "pause", "gate", "setCanaryScale", "setHeaderRoute", "setMirrorRoute"),
     ("replicas", "weight", "matchTrafficWeight"),
-    ("gatewayAPI", "contour", "istio", "traefik", "smi", "apisix", "nginx", "plugins"),
+    ("gatewayAPI", "contour", "istio", "traefik", "smi", "apisix", "nginx", "alb", "plugins"),
     ("httpRoutes", "grpcRoutes"),
     ("headerName", "cookieName", "queryName", "path", "method"),
     ("exact", "prefix", "regex"),
