@@ -80,6 +80,7 @@ COPIED: dict[str, Any] = {
 }
 NO_COPIES = {"setMirrorRoute": {"name": "shadow"}}
 CANARY = ROLLOUT["spec"]["strategy"]["canary"]
+REQUIRED_APART: dict[str, Any] = {"requiredDuringSchedulingIgnoredDuringExecution": {}}
 POOLED_CANARY = {"stableService": "checkout", "steps": [{"setWeight": 20}]}
 TRAEFIK = {"traefik": {"weightedTraefikServiceName": "checkout"}}
 NGINX = {"nginx": {"canaryIngress": "checkout-canary"}}
@@ -285,6 +286,15 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
             "remove setMirrorRoute",
             id="copied by nginx",
         ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            CANARY | {"antiAffinity": REQUIRED_APART, "dynamicStableScale": True},
+            "would wait for nodes",
+            id="apart while stable follows",
+        ),
+        pytest.param(POOLED, "spec.strategy.canary.antiAffinity", REQUIRED_APART, "would wait for nodes", id="apart"),
+        pytest.param(BLUE_GREEN, "spec.strategy.blueGreen.antiAffinity", {}, "exactly one of", id="apart in no way"),
         pytest.param(ROLLOUT, "spec.rollbackWindow", {"revisions": -1}, "greater than or equal to 0", id="window"),
         pytest.param(ROLLOUT, "spec.rollbackWindow", {}, "revisions: Required value", id="empty window"),
         pytest.param(ROLLOUT, "spec.onNewRevision", "Replace", "Unsupported value", id="policy"),

@@ -46,6 +46,8 @@ class SimReplicaSet:
     mark: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Of its template."""
+    pod_spec: Mapping[str, Any] = field(default_factory=dict)
+    """The same."""
 
     def dressed(self, action: t.ScaleReplicaSet) -> None:
         """Take what the write says besides the number of pods."""
@@ -433,6 +435,7 @@ class World:
                 self.sets[action.name].copies = action.copies
                 self.sets[action.name].mark = action.mark
                 self.sets[action.name].metadata = action.template.get("metadata") or {}
+                self.sets[action.name].pod_spec = action.template.get("spec") or {}
                 self._scale(self.sets[action.name], action.replicas)
             case t.ScaleReplicaSet():
                 self.sets[action.name].dressed(action)

@@ -506,6 +506,37 @@ class PodMetadata(Model):
         return self
 
 
+class RequiredApart(Model):
+    """A pod that finds no node without pods of another version does not start."""
+
+
+class PreferredApart(Model):
+    """A pod that finds no such node starts beside them."""
+
+    weight: Annotated[int, Field(ge=1, le=100)]
+    """Among the preferences of the pod."""
+
+
+class AntiAffinity(Model):
+    """Keep pods of two versions from one node. What runs stays where it is; a promotion replaces no pod."""
+
+    required: Annotated[RequiredApart | None, Field(alias="requiredDuringSchedulingIgnoredDuringExecution")] = None
+    preferred: Annotated[PreferredApart | None, Field(alias="preferredDuringSchedulingIgnoredDuringExecution")] = None
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "has(self.requiredDuringSchedulingIgnoredDuringExecution) != "
+                    "has(self.preferredDuringSchedulingIgnoredDuringExecution)",
+                    "message": "set exactly one of requiredDuringSchedulingIgnoredDuringExecution and "
+                    "preferredDuringSchedulingIgnoredDuringExecution",
+                }
+            ]
+        }
+    }
+
+
 class Canary(Model):
     """Shift traffic to the new version in steps, next to the stable one: by a router, or by the ratio of their pods."""
 
@@ -527,6 +558,7 @@ class Canary(Model):
     """What pods of a version carry that start while it is released; each pod keeps what it started with."""
     stable_metadata: PodMetadata | None = None
     """What those carry that start while it is stable."""
+    anti_affinity: AntiAffinity | None = None
     steps: Annotated[
         list[Step], Field(min_length=1, max_length=STEPS, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ]
@@ -571,6 +603,14 @@ class Canary(Model):
                     "rule": "has(self.trafficRouting) || !has(self.minPodsPerReplicaSet)",
                     "message": "minPodsPerReplicaSet needs trafficRouting, because without a router more pods would be "
                     "more requests; remove it, or name a router",
+                },
+                {
+                    "rule": "!has(self.antiAffinity) || "
+                    "!has(self.antiAffinity.requiredDuringSchedulingIgnoredDuringExecution) || "
+                    "(has(self.trafficRouting) && !self.dynamicStableScale)",
+                    "message": "requiredDuringSchedulingIgnoredDuringExecution needs trafficRouting and no "
+                    "dynamicStableScale, or the way back would wait for nodes that the new version has; use "
+                    "preferredDuringSchedulingIgnoredDuringExecution",
                 },
                 *ROUTE_RULES,
             ]
@@ -650,6 +690,7 @@ class BlueGreen(Model):
     """Seconds that the old version stays scaled up after a promotion; the way back is instant until then."""
     abort_scale_down_delay_seconds: Annotated[int, Field(ge=0, le=86400)] = 30
     """Seconds that a version which was taken back stays scaled up, so that open connections end."""
+    anti_affinity: AntiAffinity | None = None
 
     model_config = Model.model_config | {
         "json_schema_extra": {

@@ -13,7 +13,7 @@ from dataclasses import replace
 from headgate.api.common import LABEL_REVISION
 from headgate.api.rollout import RolloutSpec
 from headgate.api.values import dataclass
-from headgate.decide import configuration
+from headgate.decide import apart, configuration
 from headgate.decide.managed import ManagedRoute, keys_of, names_of
 from headgate.decide.types import (
     Action,
@@ -384,7 +384,12 @@ def create(snapshot: Snapshot, pod_hash: str, replicas: int) -> Move:
             collision=snapshot.status.collision_count,
             replicas=replicas,
             min_ready_seconds=snapshot.spec.min_ready_seconds,
-            template=configuration.rewritten(plan.template, plan.copies),
+            template=apart.kept(
+                configuration.rewritten(plan.template, plan.copies),
+                apart.asked(snapshot.spec.strategy),
+                snapshot.meta.name,
+                pod_hash,
+            ),
             anchor_name=first.name,
             anchor_uid=first.uid,
             copies=plan.copies,

@@ -11,6 +11,8 @@ from headgate.decide.revision import pod_hash_of, revision_of
 Json = dict[str, Any]
 GATE = "golden"
 TIME = "2026-01-01T00:00:00Z"
+ON_OTHER_NODES: dict[str, Any] = {"requiredDuringSchedulingIgnoredDuringExecution": {}}
+"""Pods of two versions on no node together; for bases that get no pods, because a cluster may have one node."""
 
 
 def template(name: str, version: int) -> Json:
@@ -93,6 +95,7 @@ def led(name: str, version: int) -> Json:
         "minPodsPerReplicaSet": 2,
         "canaryMetadata": {"labels": {"role": "canary"}, "annotations": {"example.com/role": "canary"}},
         "stableMetadata": {"labels": {"role": "stable"}, "annotations": {"example.com/role": "stable"}},
+        "antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 1}},
     }
     return made
 
@@ -130,7 +133,7 @@ def _elsewhere(name: str) -> Json:
 def routed(name: str, version: int) -> Json:
     """A Rollout behind routers that are not there, and with copies that nobody allowed."""
     made = _rollout(name, [{"setWeight": 50}], {"template": template(name, version)})
-    made["spec"]["strategy"]["canary"]["trafficRouting"] = _elsewhere(name)
+    made["spec"]["strategy"]["canary"] |= {"trafficRouting": _elsewhere(name), "antiAffinity": ON_OTHER_NODES}
     made["spec"]["configSnapshots"] = {"secrets": True, "configChangeTriggers": True}
     return made
 
@@ -151,6 +154,7 @@ def switching(name: str, version: int) -> Json:
             "autoPromotionSeconds": 1,
             "scaleDownDelaySeconds": 0,
             "abortScaleDownDelaySeconds": 0,
+            "antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 1}},
         }
     }
     return made
@@ -183,7 +187,7 @@ def copying(name: str, version: int) -> Json:
 def diverting(name: str, version: int) -> Json:
     """A Rollout that would switch by routers that are not there."""
     made = switching(name, version)
-    made["spec"]["strategy"]["blueGreen"]["trafficRouting"] = _elsewhere(name)
+    made["spec"]["strategy"]["blueGreen"] |= {"trafficRouting": _elsewhere(name), "antiAffinity": ON_OTHER_NODES}
     return made
 
 

@@ -27,6 +27,7 @@ CHOICES: tuple[tuple[str, ...], ...] = (
     ("headerName", "cookieName", "queryName", "path", "method"),
     ("exact", "prefix", "regex"),
     ("max", "min", "equals"),
+    ("preferredDuringSchedulingIgnoredDuringExecution", "requiredDuringSchedulingIgnoredDuringExecution"),
 )
 """Fields of which one must be there although each is optional by itself; the first one if nothing is asked for."""
 TOGETHER: tuple[tuple[str, ...], ...] = (
