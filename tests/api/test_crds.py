@@ -84,6 +84,8 @@ REQUIRED_APART: dict[str, Any] = {"requiredDuringSchedulingIgnoredDuringExecutio
 POOLED_CANARY = {"stableService": "checkout", "steps": [{"setWeight": 20}]}
 TRAEFIK = {"traefik": {"weightedTraefikServiceName": "checkout"}}
 NGINX = {"nginx": {"canaryIngress": "checkout-canary"}}
+STAY = {"cookieName": "stay"}
+STAYING = {"gatewayAPI": {"httpRoutes": [{"name": "checkout"}]}, "sessionAffinity": STAY}
 POOLED: dict[str, Any] = copy.deepcopy(ROLLOUT)
 POOLED["spec"]["strategy"] = {
     "canary": {"stableService": "checkout", "maxSurge": 1, "maxUnavailable": 0, "steps": [{"setWeight": 20}]}
@@ -295,6 +297,95 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         ),
         pytest.param(POOLED, "spec.strategy.canary.antiAffinity", REQUIRED_APART, "would wait for nodes", id="apart"),
         pytest.param(BLUE_GREEN, "spec.strategy.blueGreen.antiAffinity", {}, "exactly one of", id="apart in no way"),
+        pytest.param(
+            ROLLOUT, "spec.strategy.canary.trafficRouting", {"sessionAffinity": STAY}, "name a router", id="no router"
+        ),
+        *(
+            pytest.param(
+                ROLLOUT,
+                "spec.strategy.canary.trafficRouting",
+                STAYING | other,
+                "remove sessionAffinity",
+                id=f"users of {next(iter(other))}",
+            )
+            for other in (
+                {"contour": {"httpProxies": [{"name": "checkout"}]}},
+                TRAEFIK,
+                {"smi": {"trafficSplitName": "checkout"}},
+                {"apisix": {"route": {"name": "checkout"}}},
+                NGINX,
+                {"alb": {"ingress": "checkout"}},
+                {"plugins": [{"name": "mesh", "objects": [{"name": "a"}]}]},
+            )
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.trafficRouting.sessionAffinity",
+            {**STAY, "sameSite": "None"},
+            "set secure: true",
+            id="cookie that browsers drop",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.trafficRouting.sessionAffinity",
+            {**STAY, "path": "/a;b"},
+            "should match",
+            id="path of a cookie",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.trafficRouting.sessionAffinity",
+            {"cookieName": "a=b"},
+            "should match",
+            id="name of a cookie",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.trafficRouting.sessionAffinity",
+            {**STAY, "maxAge": 0},
+            "greater than or equal to 1",
+            id="cookie of no time",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            CANARY
+            | {
+                "trafficRouting": STAYING,
+                "steps": [{"setHeaderRoute": {**BY_HEADER["setHeaderRoute"], "name": "session"}}],
+            },
+            "give the step's route another one",
+            id="name of the route for sessions",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            CANARY
+            | {
+                "trafficRouting": STAYING | {"sessionAffinity": {**STAY, "stayOnStable": True}},
+                "dynamicStableScale": True,
+            },
+            "needs its pods",
+            id="pods of who stays on stable",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            CANARY
+            | {
+                "trafficRouting": STAYING | {"sessionAffinity": {**STAY, "stayOnStable": True}},
+                "steps": [{"setWeight": 5}, COPIED],
+            },
+            "whoever asks",
+            id="copies of who stays on stable",
+        ),
+        pytest.param(
+            BLUE_GREEN,
+            "spec.strategy.blueGreen",
+            BLUE_GREEN["spec"]["strategy"]["blueGreen"] | {"trafficRouting": STAYING},
+            'unknown field "spec.strategy.blueGreen.trafficRouting.sessionAffinity"',
+            id="users of blue-green",
+        ),
         pytest.param(ROLLOUT, "spec.rollbackWindow", {"revisions": -1}, "greater than or equal to 0", id="window"),
         pytest.param(ROLLOUT, "spec.rollbackWindow", {}, "revisions: Required value", id="empty window"),
         pytest.param(ROLLOUT, "spec.onNewRevision", "Replace", "Unsupported value", id="policy"),
@@ -466,9 +557,9 @@ def test_neighbour_of_what_is_refused_is_taken(kube: Kube, strategy: dict[str, A
     assert answer(kube, changed(BLUE_GREEN, "spec.strategy", {"blueGreen": services | strategy})) == ""
 
 
-@pytest.mark.parametrize("path", ["header/header.yaml", "switch/switch.yaml"])
+@pytest.mark.parametrize("path", ["header/header.yaml", "switch/switch.yaml", "sessions/sessions.yaml"])
 def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
-    """The Rollout and the gate; `test_routes.py` and `test_switch_by_router.py` of the simulation release by them."""
+    """The Rollout and the gate; `test_routes.py` of the simulation and its neighbours release by them."""
     found = yaml.safe_load_all((ROOT / "examples" / path).read_text(encoding="utf-8"))
     ours = [obj for obj in found if obj["apiVersion"].startswith("headgate.dev/")]
     assert [obj["kind"] for obj in ours] == ["QualityGate", "Rollout"]
@@ -526,6 +617,27 @@ def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
         ),
         pytest.param(
             "spec.strategy.canary", CANARY | {"trafficRouting": NGINX, "steps": [BY_HEADER]}, id="led by nginx"
+        ),
+        pytest.param(
+            "spec.strategy.canary",
+            CANARY | {"trafficRouting": STAYING, "dynamicStableScale": True, "steps": [{"setWeight": 5}, COPIED]},
+            id="users stay",
+        ),
+        pytest.param(
+            "spec.strategy.canary.trafficRouting",
+            {
+                "istio": {"virtualServices": [{"name": "checkout"}]},
+                "sessionAffinity": {
+                    "cookieName": "shop_v.2-stay",
+                    "maxAge": 34560000,
+                    "path": "/a/b.c_~-",
+                    "sameSite": "None",
+                    "secure": True,
+                    "httpOnly": False,
+                    "stayOnStable": True,
+                },
+            },
+            id="users of both stay",
         ),
         pytest.param("spec.rollbackWindow", {"revisions": 0}, id="no way back without steps"),
         pytest.param("spec.rollbackWindow", {"revisions": 8}, id="wide window"),

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import jsonpatch
 import pytest
 
-from headgate.api.rollout import Step
 from headgate.decide.managed import all_of, keys_of
 from headgate.decide.types import RouteView
 from headgate.traffic.protocol import JSONPatch
@@ -21,7 +20,7 @@ from headgate.traffic.registry import ROUTERS
 from tests.api.cluster import LightCluster, until
 from tests.api.kube import Kube
 from tests.api.router_definitions import definition, established
-from tests.unit.router_example import Example, Object, at, examples, leaves, put, step
+from tests.unit.router_example import Example, Object, at, examples, leaves, made, put, step
 
 NAMESPACE = f"router-schemas-{secrets.token_hex(2)}"
 """On a cluster that was kept, that of the run before may still be going."""
@@ -133,7 +132,7 @@ def test_routes_are_accepted_and_stored(place: Place) -> None:
     example = place.example
     for kind in sorted(example.routes):
         asked = step(kind, "<&>")  # The server stores these escaped.
-        strategy, routes = example.strategy(steps=[asked]), all_of([Step.model_validate(asked)])
+        strategy, routes = example.strategy(steps=[asked]), all_of([made(asked)])
         assert place.send(place.stored(), example.set_weight(place.stored(), 20))[0] == 200
         start = place.stored()
         patch = example.subject.set_weight(strategy, start, example.target, 20, routes)

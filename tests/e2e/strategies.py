@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
+from http.cookiejar import CookieJar
 from typing import Any
+from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 from hack.lib.hgdemo import judging
 from hack.lib.hgdemo.shop import Shop
@@ -18,6 +21,10 @@ from tests.e2e.shared_service import GATE, CountedShop, InPlaceShop
 from tests.e2e.town import Lab, Town, town
 
 TESTER = "X-Tester"
+VERSION = "X-Version"
+COOKIE = "shop-version"
+STAYING = (20, 60)
+"""The weights at which a user stays with the new version."""
 COPIED = 20
 """Copies of requests that show that a mirror works; there are 20 in a second."""
 
@@ -68,13 +75,18 @@ def by_pods(lab: Lab) -> None:
 
 
 def by_header(lab: Lab) -> None:
-    """Behind an HTTPRoute who sends the header gets the new version and nobody else does; copies cost nobody."""
+    """Behind an HTTPRoute who sends the header gets the new version and nobody else does; copies cost nobody.
+
+    When others get it, too, who has met it once stays with it.
+    """
     strategy = Shop(lab.cluster, "by-header").objects("headgate.yaml")[-1]["spec"]["strategy"]
-    strategy["canary"]["steps"] = [*_tried({"method": "GET"}), GATE]
+    weights = [step for weight in STAYING for step in ({"setWeight": weight}, {"pause": {"duration": "2s"}})]
+    strategy["canary"]["steps"] = [*_tried({"method": "GET"}), GATE, *weights]
+    strategy["canary"]["trafficRouting"]["sessionAffinity"] = {"cookieName": COOKIE}
     shown = "canary, HTTPRoute, by header and mirrored"
     with town(lab, "by-header", rollout={"strategy": strategy, "gates": []}, strategy=shown) as here:
         testers = here.joined_by(f"{TESTER}: yes")
-        end = _release_tried(here, testers, "v2")
+        end = _release_tried(here, testers, "v2", meanwhile=lambda: _expect_staying(here, "v2"))
         assert here.outcome() == ("Promoted", "Healthy"), end.line
         here.expect_only("v2")
         end = _release_tried(here, testers, "v3", fail_ratio=0.2)
@@ -114,10 +126,22 @@ def _tried(copied: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _release_tried(here: Town, testers: Traffic, version: str, *, fail_ratio: float = 0) -> Seen:
+def _release_tried(
+    here: Town,
+    testers: Traffic,
+    version: str,
+    *,
+    fail_ratio: float = 0,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Seen:
     """Release a version that all testers have first, and that copies come to; in the end nothing of it is left."""
     rules, since = here.shop.rules(), time.time()
-    end = here.release(version, fail_ratio=fail_ratio, meanwhile=lambda: _expect_copies(here, version))
+
+    def looked_at() -> None:
+        _expect_copies(here, version)
+        meanwhile()
+
+    end = here.release(version, fail_ratio=fail_ratio, meanwhile=looked_at)
     _expect_led(here, testers, since, version)
     assert here.shop.rules() == rules, "the route is what it was"
     return end
@@ -164,6 +188,26 @@ def _expect_copies(here: Town, version: str) -> None:
         return answered - got >= COPIED
 
     until(f"{COPIED} copies to {version}", copied, timeout=30, seen=lambda: str(here.watch.last))
+
+
+def _expect_staying(here: Town, version: str) -> None:
+    """A user whom the new version has answered once has it with every request, at each weight, to the end."""
+    jar = CookieJar()
+    browser = build_opener(HTTPCookieProcessor(jar))
+
+    def met() -> str:
+        asked = Request(here.users.url, headers={"Host": here.users.host})  # noqa: S310  the gateway
+        with browser.open(asked, timeout=5) as answer:
+            return str(answer.headers[VERSION])
+
+    here.watch.until("others get it, too", lambda s: s.status.weights.observed > 0, timeout=60)
+    until("the cookie", lambda: met() == version and COOKIE in [one.name for one in jar], timeout=30)
+    had: Counter[tuple[int, str]] = Counter()
+    while (last := here.watch.last) is not None and last.status.phase not in ("Healthy", "Degraded"):
+        had[last.status.weights.observed, met()] += 1
+        time.sleep(0.02)
+    assert {who for _, who in had} == {version}, f"by weight and version there were {had}"
+    assert {weight for weight, _ in had} >= set(STAYING), f"there were {had}"
 
 
 def _answers(here: Town, pod: str) -> int:

@@ -15,7 +15,7 @@ import pytest
 from hack.lib.hgprove.campaign import rotation
 from headgate.api.rollout import RolloutSpec
 from headgate.decide import strategies
-from tests.simulation.shell.scenario import FOLLOWING, led, of_pods, routed, timed
+from tests.simulation.shell.scenario import FOLLOWING, STAYING, beside, led, of_pods, of_users, routed, timed
 from tests.simulation.world import Faults, World, blue_green, comes_to_rest, spec, stays_at_rest
 
 pytestmark = pytest.mark.simulation
@@ -60,9 +60,9 @@ def canary_rollout(
     *,
     options: bool = False,
     routes: random.Random | None = None,
-    pods: random.Random | None = None,
+    besides: dict[str, Any] | None = None,
 ) -> RolloutSpec:
-    """A canary with random steps; those of `routes` besides, and what `pods` says of both versions."""
+    """A canary with random steps; those of `routes` among them, and what else it says."""
     # A gate can only know something where there is traffic, so the first weight comes before everything.
     steps = [{"setWeight": chance.choice([1, 10, 50, 100])}, *random_steps(chance)]
     more: dict[str, Any] = {}
@@ -77,7 +77,7 @@ def canary_rollout(
         gates=chance.random() < 0.5,
         progress_deadline_seconds=240,
         on_new_revision=chance.choice(["Supersede", "Supersede", "Queue"]),
-        canary=of_pods(pods) if pods is not None else None,
+        canary=beside(steps, besides or {}),
         **more,
     )
 
@@ -110,11 +110,13 @@ def one_history(seed: int) -> World:
     chance = random.Random(seed)
     blue_green = BLUE_GREEN <= seed < OPTIONS
     routes = random.Random(f"{seed}/routes") if routed(seed) else None
-    pods = random.Random(f"{seed}/pods") if seed >= FOLLOWING else None
+    besides = of_pods(random.Random(f"{seed}/pods")) if seed >= FOLLOWING else None
+    if seed >= STAYING:
+        besides = of_users(random.Random(f"{seed}/users"))
     rollout = (
         blue_green_rollout(chance)
         if blue_green
-        else canary_rollout(chance, options=seed >= OPTIONS, routes=routes, pods=pods)
+        else canary_rollout(chance, options=seed >= OPTIONS, routes=routes, besides=besides)
     )
     world = World(seed, rollout)
     world.settle(300)
@@ -172,7 +174,9 @@ def test_no_history_breaks_an_invariant(first: int) -> None:
             pytest.fail(f"seed {seed}: {failure}", pytrace=False)
 
 
-@pytest.mark.parametrize("kind", [BLUE_GREEN, OPTIONS, FOLLOWING], ids=["blue-green", "options", "pods"])
+@pytest.mark.parametrize(
+    "kind", [BLUE_GREEN, OPTIONS, FOLLOWING, STAYING], ids=["blue-green", "options", "pods", "users"]
+)
 @pytest.mark.parametrize("first", batches(SEEDS // 2))
 def test_no_history_of_another_kind_breaks_an_invariant(first: int, kind: int) -> None:
     """The same for the other strategy, and for what a canary may say besides."""

@@ -17,7 +17,7 @@ import pytest
 from hack.lib.hgprove.campaign import ROOT, rotation
 from hack.lib.hgprove.simulate import of_seed, told
 from tests.simulation.shell.history import run
-from tests.simulation.shell.scenario import BLUE_GREEN, FOLLOWING, OPTIONS, SNAPSHOTS
+from tests.simulation.shell.scenario import BLUE_GREEN, FOLLOWING, OPTIONS, SNAPSHOTS, STAYING
 
 SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "30"))
 GOOD = (*range(1_000_000, 1_001_700), *range(3_700_000, 3_701_300))
@@ -31,9 +31,10 @@ FURTHER = {
     "options": range(OPTIONS, OPTIONS + 300),
     "snapshots": range(SNAPSHOTS, SNAPSHOTS + 300),
     "pods": range(FOLLOWING, FOLLOWING + 300),
+    "users": range(STAYING, STAYING + 300),
 }
-"""The same: of blue-green Rollouts, and of canaries with timeouts, with copies of their configuration, and with a say
-over the pods of both versions."""
+"""The same: of blue-green Rollouts, and of canaries with timeouts, with copies of their configuration, with a say over
+the pods of both versions, and with users who stay."""
 SLOWEST = 2.0
 """Seconds that a seed may take on a busy machine; the slice has at least as many as then fit."""
 FOUND = {

@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headgate.api.rollout import Canary
+from headgate.api.rollout import SESSION, Canary, Step
+from headgate.api.routes import SessionAffinity
+from headgate.decide.managed import sessions
 from headgate.decide.types import RouteView
 from headgate.traffic.protocol import JSONPatch, Router, Target
 from headgate.traffic.registry import ROUTERS, extension
@@ -71,7 +73,7 @@ class Example:
     stored: Callable[[int], Any] = int
     """A weight as the object holds it."""
     routes: frozenset[str] = frozenset()
-    """Which of `setHeaderRoute` and `setMirrorRoute` the router can do."""
+    """Which of `setHeaderRoute`, `setMirrorRoute` and `sessionAffinity` the router can do."""
     owner: Change | None = None
     """What its owner may change of the claimed place and a route of ours shares; None if it shares nothing."""
     odd: tuple[Any, ...] = ("five", -1, 1.5, True, [], {})
@@ -87,17 +89,18 @@ class Example:
         routing: Mapping[str, Any] | None = None,
         stable: str = STABLE,
         canary: str = CANARY,
-        steps: Sequence[Mapping[str, Any]] = ({"setWeight": 5},),
+        steps: Sequence[Mapping[str, Any] | Step] = ({"setWeight": 5},),
     ) -> Canary:
         """The canary strategy of a Rollout that claims the place."""
-        return Canary.model_validate(
+        found = Canary.model_validate(
             {
                 "stableService": stable,
                 "canaryService": canary,
                 "trafficRouting": routing or self.routing,
-                "steps": list(steps),
+                "steps": [{"setWeight": 5}],
             }
         )
+        return found.model_copy(update={"steps": [made(one) for one in steps]})
 
     def read(self, obj: Object | None) -> RouteView:
         """What the router makes of the object."""
@@ -224,15 +227,29 @@ def examples() -> list[Example]:
     return found
 
 
-KINDS = ("setHeaderRoute", "setMirrorRoute")
+KINDS = ("setHeaderRoute", "setMirrorRoute", "sessionAffinity")
+AFFINITY = {"cookieName": "stay", "path": "/checkout", "stayOnStable": True}
+"""As a Rollout writes it."""
 
 
 def step(kind: str, value: str = "next", name: str = "") -> Object:
     """A step that sets a route for requests with a header of this value; each kind has a header of its own."""
+    if kind == "sessionAffinity":
+        return {kind: {"name": name or SESSION, "attempt": value}}
     header = "x-version" if kind == "setHeaderRoute" else "x-copied"
     route: Object = {"name": name or kind.lower()}
     route["match"] = [{"headerName": header, "headerValue": {"exact": value}}]
     return {kind: route | ({"percentage": 20} if kind == "setMirrorRoute" else {})}
+
+
+def made(asked: Mapping[str, Any] | Step) -> Step:
+    """A step of a Rollout; and of those by `step` one for sessions, which no Rollout has."""
+    if isinstance(asked, Step):
+        return asked
+    if "sessionAffinity" in asked:
+        found = sessions(SessionAffinity.model_validate(AFFINITY), asked["sessionAffinity"]["attempt"], 1)
+        return found[0] if asked["sessionAffinity"]["name"] == SESSION else found[1]
+    return Step.model_validate(asked)
 
 
 def with_routes(example: Example) -> Canary:

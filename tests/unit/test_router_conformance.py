@@ -12,13 +12,13 @@ import jsonpatch
 import pytest
 
 from headgate.api.common import MANAGER_TAKES_BACK
-from headgate.api.rollout import Step
 from headgate.decide.managed import all_of, keys_of, unknown
 from headgate.engine.trim import trim
 from headgate.extensions import name_of
 from headgate.traffic.registry import ROUTERS
 from tests.unit.fake_api import copied
 from tests.unit.router_example import (
+    AFFINITY,
     CANARY,
     KINDS,
     STABLE,
@@ -27,6 +27,7 @@ from tests.unit.router_example import (
     at,
     examples,
     leaves,
+    made,
     put,
     step,
     with_routes,
@@ -264,7 +265,7 @@ def test_a_patch_is_plain(case: Case) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Routes by header, and mirrors
+# Routes by header, mirrors, and sessions
 # --------------------------------------------------------------------------------------------------------------------
 
 
@@ -275,7 +276,7 @@ def can(*kinds: str) -> Callable[[Example], dict[str, Any]]:
 
 def lead(example: Example, obj: Object, weight: int, *steps: dict[str, Any]) -> Object:
     """The object with this weight and the routes of these steps, and no others."""
-    routes = all_of(Step.model_validate(s) for s in steps)
+    routes = all_of(map(made, steps))
     return patched(obj, example.subject.set_weight(with_routes(example), obj, example.target, weight, routes))
 
 
@@ -287,7 +288,7 @@ def seen(example: Example, obj: Object) -> tuple[int, tuple[str, ...], str]:
 
 def keys(*steps: dict[str, Any]) -> tuple[str, ...]:
     """The keys of the routes of these steps."""
-    return keys_of(all_of(Step.model_validate(s) for s in steps))
+    return keys_of(all_of(map(made, steps)))
 
 
 @cases(can())
@@ -350,7 +351,7 @@ def test_a_patch_tests_nothing_that_users_write(case: Case) -> None:
     example = case.example
     odd = step(case.name, "<&>")
     strategy = example.strategy(steps=[odd])
-    routes = all_of([Step.model_validate(odd)])
+    routes = all_of([made(odd)])
     led = patched(example.obj, example.subject.set_weight(strategy, example.obj, example.target, 20, routes))
     assert "<&>" in canonical(led) or re.escape("<&>") in canonical(led)
     patch = example.subject.set_weight(strategy, led, example.target, 0)
@@ -408,20 +409,25 @@ def test_routes_go_from_a_place_that_cannot_be_worked_with(case: Case) -> None:
 def test_a_route_that_cannot_be_made_is_refused(case: Case) -> None:
     """With the step that asks for it and what to do; nothing is written."""
     example = case.example
-    strategy = example.strategy(steps=[{"setWeight": 5}])
+    strategy, wanted = example.strategy(steps=[{"setWeight": 5}]), made(step(case.value))
     assert example.subject.unable(strategy, example.obj, example.target) == ""
-    asked = strategy.model_copy(update={"steps": [*strategy.steps, Step.model_validate(step(case.value))]})
+    asked, field = strategy.model_copy(update={"steps": [*strategy.steps, wanted]}), f"steps[1].{case.value}"
+    if case.value == "sessionAffinity":
+        asked, field = example.strategy({**example.routing, case.value: AFFINITY}), f"trafficRouting.{case.value}"
     why = example.subject.unable(asked, example.obj, example.target)
-    assert why.startswith(f"spec.strategy.canary.steps[1].{case.value}: ")
+    assert why.startswith(f"spec.strategy.canary.{field}: ")
     assert "; " in why
     with pytest.raises(ValueError, match="route"):
-        example.subject.set_weight(asked, example.obj, example.target, 5, all_of(asked.steps))
+        example.subject.set_weight(asked, example.obj, example.target, 5, all_of([wanted]))
 
 
 @cases(can())
 def test_a_route_that_can_be_made_is_not_refused(case: Case) -> None:
     """The neighbour of the one before."""
-    assert case.example.subject.unable(with_routes(case.example), case.example.obj, case.example.target) == ""
+    example, strategy = case.example, with_routes(case.example)
+    if case.name == "sessionAffinity":
+        strategy = example.strategy({**example.routing, case.name: AFFINITY}, steps=strategy.steps)
+    assert example.subject.unable(strategy, example.obj, example.target) == ""
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -78,6 +78,7 @@ def test_every_recorded_attempt_is_known() -> None:
         """A record."""
 
         steps = (a_step(),)
+        session = None
 
     class View:
         """A record as it is seen."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from headgate.act import records, replica_sets
 from headgate.act.context import Context
 from headgate.act.kube import Kube
 from headgate.api.gate import Check, QualityGateSpec
 from headgate.api.rollout import Canary, GateRef, GateStep, Pause, RolloutSpec, Step
+from headgate.api.routes import SessionAffinity
 from headgate.decide.types import CreatePlan, CreateReplicaSet, Plan, RolloutMeta
 from headgate.engine.trim import trim
 from headgate.observe import views
@@ -36,8 +39,9 @@ def context(api: FakeAPI) -> Context:
     return Context(Kube(api), Nothing(), ROUTERS, META, canary(), 0.0)
 
 
-async def test_a_plan_is_read_as_it_was_written() -> None:
-    """Steps and gates come back equal, through JSON and the cache."""
+@pytest.mark.parametrize("session", [None, SessionAffinity(cookie_name="stay", secure=True, same_site="Lax")])
+async def test_a_plan_is_read_as_it_was_written(session: SessionAffinity | None) -> None:
+    """Steps, gates and how users stay come back equal, through JSON and the cache."""
     check = Check.model_validate({"name": "c", "prometheus": {"query": {"raw": "up"}}, "pass": {"min": 1}})
     gate = QualityGateSpec(checks=[check], duration="5m")
     plan = Plan(
@@ -48,6 +52,7 @@ async def test_a_plan_is_read_as_it_was_written() -> None:
         ),
         step_gates={"golden": gate},
         background_gates={"golden": gate},
+        session=session,
     )
     template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c"}]}}
     action = CreatePlan("checkout-abc-1", "v1-full", "abc", 1, template, plan)

@@ -34,6 +34,7 @@ async def create(context: Context, action: CreatePlan) -> Effect:
                 "steps": [_dump(step) for step in action.plan.steps],
                 "stepGates": _dump_all(action.plan.step_gates),
                 "backgroundGates": _dump_all(action.plan.background_gates),
+                **({"sessionAffinity": _dump(action.plan.session)} if action.plan.session is not None else {}),
             },
         },
     }

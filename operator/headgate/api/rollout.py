@@ -24,7 +24,7 @@ from headgate.api.common import (
 from headgate.api.gate import GateRun
 from headgate.api.group import SELF_RULE, GroupProgress, ReleaseGroup
 from headgate.api.resource import PrinterColumn, Resource, Rule, Scale
-from headgate.api.routes import HeaderRoute, Matches, MirrorRoute
+from headgate.api.routes import HeaderRoute, Matches, MirrorRoute, SessionAffinity
 
 Weight = Annotated[int, Field(ge=0, le=100)]
 """Percent of the requests."""
@@ -352,6 +352,10 @@ class ALB(Model):
 
 PLUGINS = "plugins"
 """The field of the routers from other packages; `plugins.NAME` is what one of them is called elsewhere."""
+NOT_OWN = (PLUGINS, "session_affinity")
+"""What of `trafficRouting` is no router of Headgate's own."""
+SESSION, STABLE_SESSION = "session", "stable-session"
+"""The names of the routes by which users keep the version that they have met."""
 
 
 class PluginParameter(Model):
@@ -382,13 +386,30 @@ class Plugin(Model):
         return f"{PLUGINS}.{self.name}"
 
 
+SESSION_ROUTERS = ("gatewayAPI", "istio")
+"""The routers that can set a cookie on the answers of one version."""
+
+
 def _some_router(schema: dict[str, Any]) -> None:
-    names = list(schema["properties"])
+    names = [name for name in schema["properties"] if name != "sessionAffinity"]
     rule = " || ".join(f"has(self.{name})" for name in names)
     schema["x-kubernetes-validations"] = [{"rule": rule, "message": f"name a router: {', '.join(names)}"}]
 
 
-class TrafficRouting(Model):
+def _able(schema: dict[str, Any]) -> None:
+    _some_router(schema)
+    others = [name for name in schema["properties"] if name not in (*SESSION_ROUTERS, "sessionAffinity")]
+    there = " || ".join(f"has(self.{name})" for name in others)
+    schema["x-kubernetes-validations"].append(
+        {
+            "rule": f"!has(self.sessionAffinity) || !({there})",
+            "message": f"{', '.join(others)}: none of them adds a cookie to the answers of the new version alone (an "
+            "HTTPProxy would replace those of the application); use gatewayAPI or istio, or remove sessionAffinity",
+        }
+    )
+
+
+class Routers(Model):
     """Who shifts the requests. One field per router; those that are named shift in step."""
 
     gateway_api: Annotated[GatewayAPI | None, Field(alias="gatewayAPI")] = None
@@ -417,18 +438,27 @@ class TrafficRouting(Model):
     @classmethod
     def routers(cls) -> tuple[str, ...]:
         """The names of all routers of Headgate's own, as specs and the admin's configuration write them."""
-        return tuple(str(field.alias) for name, field in cls.model_fields.items() if name != PLUGINS)
+        return tuple(str(field.alias) for name, field in cls.model_fields.items() if name not in NOT_OWN)
 
     def named(self) -> tuple[tuple[str, str], ...]:
         """Those of the routers that this Rollout uses: the field, and what the configuration calls it."""
         fields = type(self).model_fields.items()
-        own = [str(field.alias) for name, field in fields if name != PLUGINS and getattr(self, name) is not None]
+        own = [str(field.alias) for name, field in fields if name not in NOT_OWN and getattr(self, name) is not None]
         others = [(f"{PLUGINS}[{index}].name", plugin.key) for index, plugin in enumerate(self.plugins or ())]
         return (*((name, name) for name in own), *others)
 
     def plugin(self, name: str) -> Plugin | None:
         """What is said of the router of another package; None if it is not used."""
         return next((plugin for plugin in self.plugins or () if plugin.name == name), None)
+
+
+class TrafficRouting(Routers):
+    """Who shifts the requests. One field per router; those that are named shift in step."""
+
+    session_affinity: SessionAffinity | None = None
+    """Let users keep the version that they have met, while its weight changes."""
+
+    model_config = Model.model_config | {"json_schema_extra": _able}
 
 
 Amount = Annotated[int, Field(ge=0, le=10000)] | Annotated[str, Field(pattern=r"^(100|[1-9]?[0-9])%$", max_length=4)]
@@ -468,8 +498,27 @@ ROUTE_RULES: list[dict[str, Any]] = [
         "!self.steps.exists(s, has(s.setMirrorRoute))",
         "message": "apisix and nginx mirror nothing for Headgate; remove setMirrorRoute, or use another router",
     },
+    {
+        "rule": "!has(self.trafficRouting) || !has(self.trafficRouting.sessionAffinity) || !self.steps.exists(s, "
+        f"(has(s.setHeaderRoute) && s.setHeaderRoute.name in ['{SESSION}', '{STABLE_SESSION}']) || "
+        f"(has(s.setMirrorRoute) && s.setMirrorRoute.name in ['{SESSION}', '{STABLE_SESSION}']))",
+        "message": f"{SESSION} and {STABLE_SESSION} are the names of the routes for sessionAffinity; give the step's "
+        "route another one",
+    },
+    {
+        "rule": "!has(self.trafficRouting) || !has(self.trafficRouting.sessionAffinity) || "
+        "!self.trafficRouting.sessionAffinity.stayOnStable || !self.dynamicStableScale",
+        "message": "stayOnStable and dynamicStableScale cannot be together: whoever stays on the stable version needs "
+        "its pods; remove one of them",
+    },
+    {
+        "rule": "!has(self.trafficRouting) || !has(self.trafficRouting.sessionAffinity) || "
+        "!self.trafficRouting.sessionAffinity.stayOnStable || !self.steps.exists(s, has(s.setMirrorRoute))",
+        "message": "stayOnStable and setMirrorRoute cannot be together: what is copied is shared out by weight, "
+        "whoever asks; remove one of them",
+    },
 ]
-"""What a canary may say of routes by header and of mirrors."""
+"""What a canary may say of routes by header, of mirrors and of sessions."""
 
 
 KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -662,7 +711,7 @@ class BlueGreen(Model):
     """The Service that the users' requests go to; it selects one revision."""
     preview_service: Name
     """The Service behind which the new revision is tried before the switch."""
-    traffic_routing: TrafficRouting | None = None
+    traffic_routing: Routers | None = None
     """Who switches the requests from the active to the preview Service; without it the active Service's selector is
     switched."""
     preview_replica_count: Annotated[int, Field(ge=1, le=10000)] | None = None
@@ -1013,8 +1062,8 @@ class Weights(Model):
     observed: Weight = 0
     applied: bool = False
     """The router reported that it serves `desired`."""
-    routes: Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=STEPS)] | None = None
-    """The routes by header and the mirrors that the steps have set, each by its name and a digest of the rest."""
+    routes: Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=STEPS + 2)] | None = None
+    """The routes by header, the mirrors and those for sessions that are wanted, each by its name and a digest."""
     stable_follows: bool | None = None
     """The stable version may have the pods for its share only: they come back before the weight does."""
     reasserted: Count = 0

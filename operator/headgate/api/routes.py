@@ -1,4 +1,4 @@
-"""Routes that the steps of a canary put into a router's object and take out again: by header, and mirrors."""
+"""Routes that a canary puts into a router's object and takes out again: by header, mirrors, and for sessions."""
 
 from __future__ import annotations
 
@@ -86,6 +86,42 @@ class RouteMatch(Model):
 Matches = Annotated[
     list[RouteMatch], Field(min_length=1, max_length=MATCHES, json_schema_extra={"x-kubernetes-list-type": "atomic"})
 ]
+
+
+class SessionAffinity(Model):
+    """Whom the new version has answered once stays with it until the release ends, by a cookie that its answers set.
+
+    The cookie is of one attempt: after that it means nothing.
+    """
+
+    cookie_name: Annotated[Token, Field(max_length=64)]
+    """No two Rollouts behind one host may have the same."""
+    max_age: Annotated[int, Field(ge=1, le=34_560_000)] = 86400
+    """Seconds for which a browser keeps it, from the answer that set it on."""
+    path: Annotated[str, Field(pattern=r"^/[-A-Za-z0-9_.~/]*$", max_length=256)] = "/"
+    """The paths for which a browser sends it."""
+    same_site: Literal["Strict", "Lax", "None"] | None = None
+    secure: bool = False
+    """A browser sends it by https only."""
+    http_only: bool = True
+    """Scripts of a page cannot read it."""
+    stay_on_stable: bool = False
+    """Whom the stable version has answered first stays with that, too: a weight is a part of those who are new.
+
+    Without it each of their requests may be the one after which they stay with the new version.
+    """
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "!has(self.sameSite) || self.sameSite != 'None' || (has(self.secure) && self.secure)",
+                    "message": "browsers drop a cookie with sameSite None that is not secure; set secure: true, or "
+                    "another sameSite",
+                }
+            ]
+        }
+    }
 
 
 class HeaderRoute(Model):

@@ -23,6 +23,7 @@ from headgate.api.rollout import (
     RolloutStatus,
     Step,
     TimedGate,
+    TrafficRouting,
     Weights,
 )
 from headgate.api.routes import MirrorRoute, PathMatch, RouteMatch
@@ -239,7 +240,7 @@ def _as_canary(same: _Same) -> Canary:
     return Canary(
         stable_service=spec.active_service,
         canary_service=spec.preview_service,
-        traffic_routing=spec.traffic_routing,
+        traffic_routing=TrafficRouting.model_validate(dict(spec.traffic_routing)) if spec.traffic_routing else None,
         steps=list(steps_of(spec)),
         scale_down_delay_seconds=spec.scale_down_delay_seconds,
         abort_scale_down_delay_seconds=spec.abort_scale_down_delay_seconds,

@@ -27,7 +27,7 @@ class Allowance:
     weight: int
     replicas: int
     routes: tuple[ManagedRoute, ...] = ()
-    """By header, and mirrors."""
+    """Those of the steps: by header, and mirrors."""
 
 
 def allowance(steps: tuple[Step, ...], index: int, replicas: int, floor: int = 0) -> Allowance:
@@ -49,6 +49,18 @@ def allowance(steps: tuple[Step, ...], index: int, replicas: int, floor: int = 0
     elif scale is not None and scale.weight is not None:
         wanted = max(wanted, need(replicas, scale.weight))
     return Allowance(weight, wanted, routes)
+
+
+def staying(plan: Plan, index: int, replicas: int) -> int:
+    """Pods for the users who stay with the canary at step `index` (counted from 0); 0 while it gets nothing.
+
+    Each of their requests may bring new ones, so that it may be all of them, sooner or later; where those of stable
+    stay, too, it is not more than the greatest weight so far.
+    """
+    weights = [step.set_weight for step in plan.steps[: index + 1] if step.set_weight is not None]
+    if plan.session is None or not weights or not weights[-1]:
+        return 0
+    return need(replicas, max(weights)) if plan.session.stay_on_stable else replicas
 
 
 def gates_of(field: str, steps: Sequence[Step | RollingStep]) -> tuple[tuple[str, str], ...]:

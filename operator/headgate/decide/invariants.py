@@ -15,9 +15,9 @@ from headgate.api.common import FINALIZER
 from headgate.api.gate import GateRun
 from headgate.api.rollout import RolloutStatus
 from headgate.api.values import dataclass
-from headgate.decide.canary import allowance
+from headgate.decide.canary import allowance, staying
 from headgate.decide.journal import GATES_LIMIT, is_rejected, number_after, running
-from headgate.decide.managed import keys_of, names_of
+from headgate.decide.managed import keys_of, leading, names_of
 from headgate.decide.mover import floor_of, led, need, observed_weight, pods_for, selected
 from headgate.decide.pool import Bounds, bounds, split
 from headgate.decide.rolling import CLOSED, opened
@@ -114,7 +114,7 @@ class Truth:
     """Every PodDisruptionBudget of its pods allows a disruption."""
     deleting: bool = False
     routes: tuple[str, ...] = ()
-    """Keys of the routes by header and the mirrors that lead to the canary Service."""
+    """Keys of the routes by header, for sessions and the mirrors that lead to the canary Service."""
     pool: Bounds | None = None
     """The pods behind one Service are the weight, within these bounds."""
     floor: int = 0
@@ -257,7 +257,7 @@ def _raise(
 ) -> Iterator[Breach]:
     canary, run = truth.selects[1], running(journal)
     what = f"weight {weight}" + (f" and the routes {names_of(keys)}" if keys else "")
-    there, wanted = truth.ready.get(canary, 0), max(truth.needs(weight), min(1, truth.replicas) if keys else 0)
+    there, wanted = truth.ready.get(canary, 0), max(truth.needs(weight), _led(truth, keys, journal, plan))
     if there < wanted:
         yield Breach(Rule.CAPACITY_FIRST, f"{what} for {canary or 'no revision'} with {there} of {wanted} pods")
     if not stands:
@@ -282,10 +282,18 @@ def _raise(
         past = journal.current_step_index >= len(plan.steps)
         if weight > allowed.weight and not past:
             yield Breach(Rule.STEP_ALLOWS, f"{what} at step {index + 1}, which allows {allowed.weight}")
-        strangers = set(keys) - set(keys_of(allowed.routes))
+        strangers = set(keys) - set(keys_of(leading(plan, run, allowed.weight or int(past), allowed.routes)))
         if strangers:
             how = f"the routes {names_of(sorted(strangers))} at step {index + 1}, which does not allow them"
             yield Breach(Rule.STEP_ALLOWS, how)
+
+
+def _led(truth: Truth, keys: tuple[str, ...], journal: RolloutStatus, plan: Plan | None) -> int:
+    """Pods for what routes lead: how many requests come by them nobody knows, but for those of who stays."""
+    run = running(journal)
+    stay = plan is not None and run is not None and set(keys).intersection(keys_of(leading(plan, run, 1, ())))
+    least = staying(plan, journal.current_step_index, truth.replicas) if plan is not None and stay else 0
+    return max(least, min(1, truth.replicas) if keys else 0)
 
 
 def _take_back(truth: Truth, weight: int, journal: RolloutStatus) -> Iterator[Breach]:

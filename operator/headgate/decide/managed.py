@@ -1,4 +1,4 @@
-"""The routes of ours in routers' objects: what the steps up to the present one have set, in order."""
+"""The routes of ours in routers' objects: those for sessions, and what the steps have set so far, in order."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from headgate.api.rollout import Canary, Step
-from headgate.api.routes import RouteMatch
+from headgate.api.rollout import SESSION, STABLE_SESSION, Canary, Step
+from headgate.api.routes import HeaderRoute, RouteMatch, SessionAffinity, StringMatch
 from headgate.api.values import dataclass
 
 if TYPE_CHECKING:
-    from headgate.decide.types import PlanView
+    from headgate.api.rollout import RevisionRef
+    from headgate.decide.types import Plan, PlanView
 
+STEPS = "spec.strategy.canary.steps"
+AFFINITY = "spec.strategy.canary.trafficRouting.sessionAffinity"
+OF_OURS = "headgate."
+"""How the values of our cookies begin."""
 UNKNOWN = "?"
 """In the place of the digest: a route of ours that is not what we wrote."""
 
@@ -26,11 +31,24 @@ class ManagedRoute:
     match: tuple[RouteMatch, ...]
     percentage: int | None = None
     """Of the requests that are copied to the canary; None if the requests themselves go there."""
+    cookie: str = ""
+    """What answers by weight say in `Set-Cookie`, so that their users come back by this route."""
+
+    @property
+    def to(self) -> str:
+        """Who answers its requests: `canary`, or of sessions `stable`."""
+        return "stable" if self.cookie and self.name == STABLE_SESSION else "canary"
 
     @property
     def key(self) -> str:
         """Its name and a digest of the rest: equal keys are the same route."""
-        return f"{self.name}@{_digest(self.match, self.percentage)}"
+        return f"{self.name}@{_digest(self.match, self.percentage, self.cookie)}"
+
+
+class SessionRoute(HeaderRoute):
+    """A route for sessions, as a step would set it; no spec can."""
+
+    cookie: str
 
 
 def unknown(name: str) -> str:
@@ -52,11 +70,57 @@ def set_by(step: Step) -> ManagedRoute | None:
     """The route that a step sets; None if it sets none, or takes one out."""
     header, mirror = step.set_header_route, step.set_mirror_route
     if header is not None and header.match:
-        return ManagedRoute(header.name, tuple(header.match))
+        cookie = header.cookie if isinstance(header, SessionRoute) else ""
+        return ManagedRoute(header.name, tuple(header.match), cookie=cookie)
     if mirror is not None and mirror.match:
         percentage = 100 if mirror.percentage is None else mirror.percentage
         return ManagedRoute(mirror.name, tuple(mirror.match), percentage)
     return None
+
+
+@lru_cache(maxsize=1024)
+def sessions(affinity: SessionAffinity, pod_hash: str, attempt: int) -> tuple[Step, ...]:
+    """The routes by which the users stay whom this attempt has answered, or stable meanwhile, as steps.
+
+    Both are one cookie, so that nobody has two.
+    """
+    value = f"{OF_OURS}{pod_hash}.{attempt}"
+    canary = _session(affinity, SESSION, value)
+    return (canary, _session(affinity, STABLE_SESSION, f"{value}.stable")) if affinity.stay_on_stable else (canary,)
+
+
+def _session(affinity: SessionAffinity, name: str, value: str) -> Step:
+    said = [f"{affinity.cookie_name}={value}", f"Path={affinity.path}", f"Max-Age={affinity.max_age}"]
+    said += ["HttpOnly"] if affinity.http_only else []
+    said += ["Secure"] if affinity.secure else []
+    said += [f"SameSite={affinity.same_site}"] if affinity.same_site else []
+    match = RouteMatch(cookie_name=affinity.cookie_name, cookie_value=StringMatch(exact=value))
+    return Step(set_header_route=SessionRoute(name=name, match=[match], cookie="; ".join(said)))
+
+
+def leading(plan: Plan, run: RevisionRef, weight: int, routes: tuple[ManagedRoute, ...]) -> tuple[ManagedRoute, ...]:
+    """What leads requests besides a weight: the routes for sessions while there is one, and those of the steps.
+
+    Who stays with the canary comes first, so that he is copied to nobody; who stays on stable comes last, so that he
+    may ask for the canary by header.
+    """
+    if plan.session is None or not weight:
+        return routes
+    first, *last = all_of(sessions(plan.session, run.pod_hash, run.attempt))
+    return (first, *routes, *last)
+
+
+def is_session(text: str) -> bool:
+    """Whether what stands in a `Set-Cookie` is of ours."""
+    return text.partition("=")[2].startswith(OF_OURS)
+
+
+def asked(canary: Canary) -> list[tuple[str, Step]]:
+    """All that a spec asks for, with its field and in the order of `leading`; sessions as those of some attempt."""
+    affinity = canary.traffic_routing.session_affinity if canary.traffic_routing is not None else None
+    stay = [(AFFINITY, step) for step in sessions(affinity, "", 0)] if affinity is not None else []
+    steps = [(f"{STEPS}[{number}]", step) for number, step in enumerate(canary.steps)]
+    return [*stay[:1], *steps, *stay[1:]]
 
 
 def after(steps: Iterable[Step]) -> tuple[ManagedRoute, ...]:
@@ -94,11 +158,15 @@ def all_of(steps: Iterable[Step]) -> tuple[ManagedRoute, ...]:
 
 def recorded(canary: Canary, plans: Iterable[PlanView]) -> Canary:
     """The strategy with the steps of these records, too, if one of them sets a route: by them each route is known."""
-    steps = [step for view in plans for step in view.plan.steps if set_by(step) is not None]
+    views = list(plans)
+    steps = [step for view in views for step in view.plan.steps if set_by(step) is not None]
+    for view in views:
+        if view.plan.session is not None:
+            steps += sessions(view.plan.session, view.pod_hash, view.attempt)
     return canary.model_copy(update={"steps": [*canary.steps, *steps]}) if steps else canary
 
 
 @lru_cache(maxsize=1024)
-def _digest(match: tuple[RouteMatch, ...], percentage: int | None) -> str:
+def _digest(match: tuple[RouteMatch, ...], percentage: int | None, cookie: str) -> str:
     parts = [one.model_dump_json(by_alias=True, exclude_none=True) for one in match]
-    return hashlib.sha256(f"{percentage} {parts}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"{percentage} {parts}{cookie}".encode()).hexdigest()[:8]

@@ -50,7 +50,7 @@ class Goal:
     proven: bool
     """`stable` is a revision that was promoted before: pointing the stable Service at it is the way back."""
     routes: tuple[ManagedRoute, ...] = ()
-    """By header, and mirrors, that lead to the canary besides; no other does."""
+    """By header, mirrors and for sessions, that lead to the canary besides; no other does."""
     hold: bool = False
     """Only lowering is allowed: paused, held, or something is not as it must be."""
     hold_reason: str = ""
@@ -434,6 +434,8 @@ def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     stable_waiting = not_serving(snapshot.stable_service, goal.stable, of_stable, goal.names[0])
     keys = keys_of(goal.routes)
     least = max(needs(spec, goal.weight or min(1, len(keys))), min(1, spec.replicas))
+    if any(route.cookie for route in goal.routes):
+        least = max(least, goal.replicas.get(goal.canary, 0))  # Where users stay it may get more than its weight.
     short = _short_of(snapshot, goal, least)
     for route in snapshot.routes:
         new = route.managed != keys

@@ -33,11 +33,13 @@ def plan_of_spec(snapshot: Snapshot) -> Plan:
                 resolved.model_copy(update={"interval": gate.interval}) if gate.interval else resolved
             )
     steps = strategies.of(spec).steps
+    routed = strategies.of(spec).routed
     names = {s.gate.ref.name for s in steps if s.gate is not None}
     return Plan(
         steps=steps,
         step_gates={n: snapshot.gates[n] for n in sorted(names) if n in snapshot.gates},
         background_gates=background,
+        session=routed.routing.session_affinity if routed is not None else None,
     )
 
 

@@ -13,9 +13,9 @@ from headgate.decide.asking import BACKGROUND
 from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
-from headgate.decide.managed import ManagedRoute, keys_of
+from headgate.decide.managed import ManagedRoute, keys_of, leading
 from headgate.decide.mover import Goal, goes_forward, in_step, led, needs, not_serving, observed_weight
-from headgate.decide.planning import find_plan, next_attempt
+from headgate.decide.planning import find_plan, next_attempt, plan_of_spec
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
 from headgate.decide.strategies import Strategy
@@ -86,9 +86,10 @@ def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
         )
         cycle.note("Warning", "RecordLost", f"the record of revision {run.pod_hash} is gone, so its steps begin anew")
         run = cycle.status.current or run
-    first = _strategy(cycle).allowance(_strategy(cycle).steps, 0, cycle.snapshot.spec.replicas)
+    plan = plan_of_spec(cycle.snapshot)
+    first = _allowance(cycle, plan, 0)
     desired = 0 if run.fast else first.weight
-    routes = None if run.fast else list(keys_of(first.routes)) or None
+    routes = None if run.fast else list(keys_of(leading(plan, run, first.weight, first.routes))) or None
     cycle.change(
         phase="Promoting" if run.fast else "Progressing",
         message=f"beginning attempt {run.attempt} of revision {run.pod_hash}",
@@ -136,6 +137,14 @@ def _as_desired(cycle: Cycle) -> bool:
     """It is exposed just as the journal wants it."""
     weights = cycle.status.weights
     return _observed(cycle) == weights.desired and in_step(cycle.snapshot, tuple(weights.routes or ()))
+
+
+def _allowance(cycle: Cycle, plan: Plan, index: int) -> Allowance:
+    """What the steps allow, and the pods for those who stay."""
+    full = cycle.snapshot.spec.replicas
+    allowed = _strategy(cycle).allowance(plan.steps, index, full)
+    stay = canary.staying(plan, index, full)
+    return replace(allowed, replicas=stay) if stay > allowed.replicas else allowed
 
 
 def _weight_for(cycle: Cycle, allowed: Allowance, *, hold: bool) -> int:
@@ -194,13 +203,17 @@ def hold_reason(cycle: Cycle) -> str:
 
 def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, again: bool = False) -> None:
     """The next move; `again`: the same step was looked at in this decision, so no rewrite counts twice."""
-    allowed = _strategy(cycle).allowance(plan.steps, cycle.status.current_step_index, cycle.snapshot.spec.replicas)
+    allowed = _allowance(cycle, plan, cycle.status.current_step_index)
+
+    def routes_at(weight: int) -> tuple[ManagedRoute, ...]:
+        return leading(plan, run, weight, allowed.routes)
+
     # First, because what is found may hold the release.
     counted = False
     if promoting:
         contest.watch_promotion(cycle)
     elif not again:
-        counted = contest.watch(cycle, allowed.weight, keys_of(allowed.routes))
+        counted = contest.watch(cycle, allowed.weight, keys_of(routes_at(allowed.weight)))
     reason = hold_reason(cycle)
     if promoting:
         flipped = _strategy(cycle).switched(cycle.snapshot, run.pod_hash)
@@ -208,26 +221,29 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
         if why and not flipped and not run.fast:
             weight = _weight_for(cycle, allowed, hold=True)
             goal = _goal(
-                cycle, run, weight=weight, replicas=allowed.replicas, hold=True, reason=why, routes=allowed.routes
+                cycle, run, weight=weight, replicas=allowed.replicas, hold=True, reason=why, routes=routes_at(weight)
             )
         else:
             # A hold leaves the canary Service its traffic: by that a gate that could not know can know again.
             weight = observed_weight(cycle.snapshot) if why else 0
-            goal = _promotion_goal(cycle, run, weight=weight, reason=why, routes=allowed.routes if why else ())
+            goal = _promotion_goal(cycle, run, weight=weight, reason=why, routes=routes_at(weight) if why else ())
         desired = _strategy(cycle).weight_of(goal)
     else:
         # A weight at which nothing is judged is not even written.
         passing = _passes_over(cycle, plan)
+        weight = _weight_for(cycle, allowed, hold=bool(reason) or passing)
         goal = _goal(
             cycle,
             run,
-            weight=_weight_for(cycle, allowed, hold=bool(reason) or passing),
+            weight=weight,
             replicas=allowed.replicas,
             hold=bool(reason),
             reason=reason,
-            routes=allowed.routes,
+            routes=routes_at(weight),
         )
         desired = _strategy(cycle).weight_of(goal) if passing and not reason else allowed.weight
+    if plan.session is not None and plan.session.stay_on_stable:
+        goal = replace(goal, follows="")  # Whatever the spec says by now: who stays on stable needs its pods.
     weights, routes = cycle.status.weights, list(keys_of(goal.routes)) or None
     follows = weights.stable_follows or bool(goal.follows) or None
     if (weights.desired, weights.routes, weights.stable_follows) != (desired, routes, follows):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec, RolloutStatus, Step
+from headgate.api.routes import SessionAffinity
 from headgate.api.values import dataclass
 from headgate.decide.managed import ManagedRoute
 
@@ -113,7 +114,7 @@ class RouteView:
     blind: bool = False
     """The router reports nothing back: what is stored counts as settled, and as served after the settle time."""
     managed: tuple[str, ...] = ()
-    """`ManagedRoute.key` of the routes by header and the mirrors that are there for this place, in their order."""
+    """`ManagedRoute.key` of the routes by header, mirrors and sessions that are there for it, in their order."""
     unable: str = ""
     """What of the steps of the spec the router cannot do, naming the step and what to do; empty if it can do all."""
 
@@ -239,6 +240,8 @@ class Plan:
     """By name, for the gates that steps refer to."""
     background_gates: Mapping[str, QualityGateSpec]
     """By name, with the Rollout's interval already in place."""
+    session: SessionAffinity | None = None
+    """How users keep the version that they have met."""
 
 
 @dataclass(frozen=True, slots=True)

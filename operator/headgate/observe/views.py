@@ -18,6 +18,7 @@ from headgate.api.common import (
 )
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import Step
+from headgate.api.routes import SessionAffinity
 from headgate.decide.configuration import digest_of, from_text
 from headgate.decide.types import (
     ActionView,
@@ -267,6 +268,7 @@ def _plan(meta: Object, data: Object) -> PlanView:
             steps=tuple(Step.model_validate(s) for s in raw["steps"]),
             step_gates={n: QualityGateSpec.model_validate(g) for n, g in raw["stepGates"].items()},
             background_gates={n: QualityGateSpec.model_validate(g) for n, g in raw["backgroundGates"].items()},
+            session=SessionAffinity.model_validate(raw["sessionAffinity"]) if "sessionAffinity" in raw else None,
         ),
         copies=tuple(ConfigCopy(c["kind"], c["source"], c["name"]) for c in data.get("copies") or ()),
         created_at=to_epoch(meta["creationTimestamp"]) if meta.get("creationTimestamp") else 0.0,

@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 from headgate.api.rollout import Canary
 from headgate.api.routes import RouteMatch, StringMatch
-from headgate.decide.managed import ManagedRoute
+from headgate.decide.managed import ManagedRoute, is_session
 from headgate.traffic.backends import Backends, backend
 from headgate.traffic.matching import cookie_regex, inner_path, regex_of
 from headgate.traffic.parts import conditions_of, entries, mapping, rule_claim, untrue
 from headgate.traffic.protocol import Resource, Target
-from headgate.traffic.ruled import Rule, RuledRouter
+from headgate.traffic.ruled import SET_COOKIE, Rule, RuledRouter, taken
 from headgate.traffic.weighted import Place, Served, one, service_role
 
 GROUP = "gateway.networking.k8s.io"
@@ -25,6 +25,8 @@ DEFAULT_WEIGHT = 1
 CORE = (None, "", "core")
 """The group of Services; Linkerd's own examples call it `core`."""
 MIRROR = "RequestMirror"
+MODIFIER, CHANGES = "ResponseHeaderModifier", "responseHeaderModifier"
+"""The filter that changes headers of answers, and the field that says which."""
 REGEX, PREFIX = "RegularExpression", "PathPrefix"
 KINDS = {"exact": "Exact", "prefix": PREFIX, "regex": REGEX}
 PATHS = {kind: how for how, kind in KINDS.items()}
@@ -40,6 +42,7 @@ class GatewayAPIRouter(RuledRouter):
     """Routes of one kind whose claimed rule lists the two Services of the Rollout and no other backend."""
 
     listed = "rules"
+    sessions = True
     defaults: ClassVar[Mapping[str, Any]] = {
         "path": {"type": PREFIX, "value": "/"},
         "group": "",
@@ -81,7 +84,7 @@ class GatewayAPIRouter(RuledRouter):
     def rendered(
         self, place: Place, rule: Rule, route: ManagedRoute, others: Sequence[ManagedRoute]
     ) -> list[dict[str, Any]] | str:
-        """The claimed rule for fewer requests: all to the canary, or shared out as before and copied besides.
+        """The claimed rule for fewer requests: all to one Service, or shared out as before and copied besides.
 
         The rule that asks for most is served, and only between two that ask for as much the first one.
         """
@@ -101,13 +104,33 @@ class GatewayAPIRouter(RuledRouter):
             return f"would need {len(matches)} matches, and a rule has {MOST_MATCHES} at most; ask for less"
         made = copy.deepcopy({k: v for k, v in rule.items() if k not in ("name", "matches")} | {"matches": matches})
         refs = list(entries(made, "backendRefs"))
-        to_canary = next(ref for ref in refs if _role(place, ref) == "canary")
+        to = next(ref for ref in refs if _role(place, ref) == route.to)
         if route.percentage is None:
-            return [made | {"backendRefs": [{**to_canary, "weight": 1}]}]
-        reference = {k: v for k, v in to_canary.items() if k in REFERENCE}
+            return [made | {"backendRefs": [{**to, "weight": 1}]}]
+        reference = {k: v for k, v in to.items() if k in REFERENCE}
         mirror = {"backendRef": reference, "percent": route.percentage}
         filters = [*entries(made, "filters"), {"type": MIRROR, "requestMirror": mirror}]
         return [made | {"filters": filters}]
+
+    def cookies(self, entry: Rule) -> list[str]:
+        """By filters of the backend itself."""
+        changes = [mapping(one, CHANGES) for one in entries(entry, "filters")]
+        return [str(add["value"]) for one in changes for add in entries(one, "add") if _of_session(add)]
+
+    def cookied(self, entry: Rule, cookie: str) -> Rule | str:
+        """In the one filter for it that a backend may have, beside what it says already."""
+        if not cookie and not self.cookies(entry):
+            return entry
+        listed = [rest for one in entries(entry, "filters") if (rest := _without_cookie(one)) is not None]
+        if cookie:
+            there = next((one for one in listed if one.get("type") == MODIFIER), {})
+            changes = mapping(there, CHANGES)
+            if SET_COOKIE.lower() in _headers(changes):
+                return taken(f'the filter {MODIFIER} of "{entry.get("name")}"')
+            said = [*entries(changes, "add"), {"name": SET_COOKIE, "value": cookie}]
+            filled = {"type": MODIFIER, CHANGES: {**changes, "add": said}}
+            listed = [filled if one is there else one for one in listed] + ([] if there else [filled])
+        return {k: v for k, v in entry.items() if k != "filters"} | ({"filters": listed} if listed else {})
 
     def mark(self, rule: Rule) -> tuple[str | int, ...]:
         """What it copies to, or leads to."""
@@ -117,14 +140,14 @@ class GatewayAPIRouter(RuledRouter):
         )
 
     def does(self, place: Place, rule: Rule, route: ManagedRoute) -> bool:
-        """It leads to the canary alone, or mirrors to it, and one of its matches asks for what the route does."""
+        """It leads to its Service alone, or mirrors to it, and one of its matches asks for what the route does."""
         if route.percentage is None:
             roles = {_role(place, ref) for ref in entries(rule, "backendRefs")}
         else:
             refs = [mapping(mapping(f, "requestMirror"), "backendRef") for f in entries(rule, "filters")]
             roles = {_role(place, ref) for ref in refs if ref}
         narrowed = _narrowed_http if self.resource.kind == "HTTPRoute" else _narrowed
-        return roles == {"canary"} and any(
+        return roles == {route.to} and any(
             narrowed(match, item) == match for match in entries(rule, "matches") for item in route.match
         )
 
@@ -221,6 +244,28 @@ def _joined(base: Mapping[str, Any], key: str, wanted: list[dict[str, Any]]) -> 
         if not same:
             found.append(one_more)
     return dict(base) | ({key: found} if found else {})
+
+
+def _of_session(header: Mapping[str, Any]) -> bool:
+    return str(header.get("name")).lower() == SET_COOKIE.lower() and is_session(str(header.get("value")))
+
+
+def _without_cookie(one: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A filter that sets no cookie of ours; None if it did nothing else."""
+    changes = mapping(one, CHANGES)
+    added = list(entries(changes, "add"))
+    kept = [header for header in added if not _of_session(header)]
+    if len(kept) == len(added):
+        return one
+    rest = {k: v for k, v in changes.items() if k != "add"} | ({"add": kept} if kept else {})
+    return {**one, CHANGES: rest} if rest else None
+
+
+def _headers(changes: Mapping[str, Any]) -> set[str]:
+    """The headers that a filter changes."""
+    named = [header.get("name") for key in ("set", "add") for header in entries(changes, key)]
+    removed = changes.get("remove")
+    return {str(name).lower() for name in (*named, *(removed if isinstance(removed, list | tuple) else ()))}
 
 
 def _role(place: Place, ref: Mapping[str, Any]) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 from headgate.api.rollout import Canary, IstioVirtualService
 from headgate.api.routes import RouteMatch, StringMatch
 from headgate.api.values import dataclass
-from headgate.decide.managed import ManagedRoute
+from headgate.decide.managed import ManagedRoute, is_session
 from headgate.traffic.backends import FULL, Backends, backend
 from headgate.traffic.matching import cookie_regex, inner_path
 from headgate.traffic.parts import conditions_of, entries, mapping, untrue
 from headgate.traffic.protocol import Resource, Target
-from headgate.traffic.ruled import Rule, RuledRouter
+from headgate.traffic.ruled import SET_COOKIE, Rule, RuledRouter, taken
 from headgate.traffic.weighted import Place, Served, one, service_role
 
 CLUSTER_DOMAIN = "cluster.local"
@@ -71,6 +71,7 @@ class IstioRouter(RuledRouter):
     """
 
     key = "istio"
+    sessions = True
     resource = Resource(group="networking.istio.io", version="v1", plural="virtualservices", kind="VirtualService")
     field = "spec.strategy.canary.trafficRouting.istio.virtualServices"
 
@@ -130,7 +131,7 @@ class IstioRouter(RuledRouter):
     def rendered(
         self, place: Place, rule: Rule, route: ManagedRoute, others: Sequence[ManagedRoute]
     ) -> list[dict[str, Any]] | str:
-        """The claimed route for fewer requests: all to the canary, or shared out as before and copied besides."""
+        """The claimed route for fewer requests: all to one Service, or shared out as before and copied besides."""
         del others  # The first route that matches is served.
         if _wanted(place).protocol != "http":
             return "cannot be made of a TLS or TCP route, which knows no headers; use setWeight, or claim an HTTP route"
@@ -141,13 +142,32 @@ class IstioRouter(RuledRouter):
             return "matches nothing that the claimed route does; correct its match"
         made = copy.deepcopy({k: v for k, v in rule.items() if k not in ("name", "match")} | {"match": matches})
         listed = list(entries(made, "route"))
-        to_canary = next(to for to in listed if _role(place, mapping(to, "destination").get("host")) == "canary")
+        to = next(to for to in listed if _role(place, mapping(to, "destination").get("host")) == route.to)
         if route.percentage is None:
-            return [made | {"route": [{**to_canary, "weight": FULL}]}]
+            return [made | {"route": [{**to, "weight": FULL}]}]
         if "mirror" in made:
             return "cannot stand beside the field mirror of the claimed route; write that as an entry of its mirrors"
-        mirror = {"destination": to_canary["destination"], "percentage": {"value": route.percentage}}
+        mirror = {"destination": to["destination"], "percentage": {"value": route.percentage}}
         return [made | {"mirrors": [*entries(made, "mirrors"), mirror]}]
+
+    def cookies(self, entry: Rule) -> list[str]:
+        """By the destination's own headers."""
+        added = mapping(mapping(mapping(entry, "headers"), "response"), "add")
+        return [str(value) for name, value in added.items() if _of_session(name, value)]
+
+    def cookied(self, entry: Rule, cookie: str) -> Rule | str:
+        """Beside what the destination says of headers already."""
+        if not cookie and not self.cookies(entry):
+            return entry
+        headers = mapping(entry, "headers")
+        answer = mapping(headers, "response")
+        added = {name: value for name, value in mapping(answer, "add").items() if not _of_session(name, value)}
+        answer = _with(answer, "add", added)
+        if cookie and SET_COOKIE.lower() in _named(answer):
+            return taken(f'the field headers of the destination "{mapping(entry, "destination").get("host")}"')
+        if cookie:
+            answer = {**answer, "add": {**added, SET_COOKIE: cookie}}
+        return _with(entry, "headers", _with(headers, "response", answer))
 
     def served(self, obj: Mapping[str, Any]) -> Served:
         """The condition `Reconciled` where istiod writes it; without one, nothing is known."""
@@ -194,6 +214,22 @@ def _narrowed(base: Mapping[str, Any], item: RouteMatch) -> dict[str, Any] | Non
         path = inner_path(str(kind), str(value), item.path)
         match = match | {"uri": {path[0]: path[1]}} if path is not None else None
     return match
+
+
+def _of_session(name: Any, value: Any) -> bool:
+    return str(name).lower() == SET_COOKIE.lower() and is_session(str(value))
+
+
+def _with(base: Mapping[str, Any], key: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """An object with this under a key, or without the key where it would be empty."""
+    return {k: v for k, v in base.items() if k != key} | ({key: value} if value else {})
+
+
+def _named(change: Mapping[str, Any]) -> set[str]:
+    """The headers that are changed."""
+    removed = change.get("remove")
+    found = [*mapping(change, "set"), *mapping(change, "add"), *(removed if isinstance(removed, list | tuple) else ())]
+    return {str(name).lower() for name in found}
 
 
 def _text(value: StringMatch | None) -> dict[str, Any]:

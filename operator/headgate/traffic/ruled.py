@@ -6,6 +6,9 @@ is known by what it does: it leads to the canary Service by what a recorded step
 
 Of two routes the one that was set first has the requests that both match. A router that serves the rule which asks for
 most, wherever it stands, needs that said: the first one also asks for what both ask for.
+
+A route for sessions has a second part, in the claimed rule: the entry of its Service sets the cookie that the rule asks
+for. Other rules of ours are made of the claimed one with it, so that whoever meets the canary by them stays, too.
 """
 
 from __future__ import annotations
@@ -16,16 +19,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from headgate.api.rollout import Canary
-from headgate.decide.managed import ManagedRoute, all_of, together, unknown
+from headgate.api.rollout import SESSION, STABLE_SESSION, Canary
+from headgate.decide.managed import ManagedRoute, all_of, asked, together, unknown
 from headgate.decide.types import RouteView
 from headgate.traffic.backends import Backends, percentage, shares
-from headgate.traffic.parts import entries, mapping
+from headgate.traffic.parts import Path, entries, mapping, pointer
 from headgate.traffic.protocol import JSONPatch, Target
 from headgate.traffic.weighted import Place, WeightedRouter, unable
 
 OURS = "headgate"
 """How the names of our rules begin."""
+SET_COOKIE = "Set-Cookie"
+ROLES = {"canary": SESSION, "stable": STABLE_SESSION}
+"""The two Services of a place, and the route for the sessions of each."""
 Rule = Mapping[str, Any]
 
 
@@ -38,6 +44,8 @@ class RuledRouter(WeightedRouter):
     """Rules have names."""
     listed: ClassVar[str]
     """Which list of the object's spec has the rules, where it is one for all."""
+    sessions: ClassVar[bool] = False
+    """An entry of a rule can add a cookie to the answers of its Service."""
 
     @abstractmethod
     def find(self, place: Place) -> tuple[int | None, str]:
@@ -62,6 +70,16 @@ class RuledRouter(WeightedRouter):
         """Where in one of our rules without a name the name of a Service stands, by which it is tested."""
         del rule
         return ("name",)
+
+    def cookies(self, entry: Rule) -> list[str]:
+        """The cookies of ours that an entry of a rule adds to the answers of its Service."""
+        del entry
+        return []
+
+    def cookied(self, entry: Rule, cookie: str) -> Rule | str:
+        """The entry when it adds this cookie and no other of ours, or none; or what keeps it from being made."""
+        del cookie
+        return entry
 
     def rules_in(self, place: Place) -> str:
         """Which list of the object's spec has the rules of this place."""
@@ -88,8 +106,8 @@ class RuledRouter(WeightedRouter):
         if obj is None:
             return view
         place = Place(canary, obj, target)
-        mine = self._mine(place)
-        return replace(view, managed=self._keys(place, mine)) if mine else view
+        mine, cookies = self._mine(place), self._cookies(place)
+        return replace(view, managed=self._keys(place, mine, cookies)) if mine or cookies else view
 
     def set_weight(
         self,
@@ -110,34 +128,34 @@ class RuledRouter(WeightedRouter):
         place = Place(canary, obj, target)
         mine, rules = self._mine(place), self.rules(place)
         index, found = self._sound(place), self.backends(place)
-        if mine and not routes and index is None:
-            return self._arranged(place, mine, [], 0)
+        if not routes and index is None and (mine or self._cookies(place)):
+            return _tests_first([*self._set_cookies(place, {}), *self._arranged(place, mine, [], 0)])
         patch = super().set_weight(canary, obj, target, weight, routes)
+        cookies = {route.to: route.cookie for route in routes if route.cookie}
+        patch += self._set_cookies(place, cookies)
         if index is None or isinstance(found, str) or not (mine or routes):
             return patch
-        rule = _weighted(rules[index], found, weight)
+        rule = _weighted(self._with_cookies(place, rules[index], cookies), found, weight)
         made = [
             one for number, route in enumerate(routes) for one in self._named(place, rule, route, routes[number + 1 :])
         ]
         there = [rules[here] for here, _ in mine if here < index]
         if len(mine) == len(there) == len(made) and all(map(self._same, made, there)):
             return patch
-        tests = [op for op in patch if op["op"] == "test"]
-        moves = self._arranged(place, mine, made, index)
-        before = [op for op in moves if op["op"] == "test"]
-        return [*tests, *before, *(op for op in (*patch, *moves) if op["op"] != "test")]
+        return _tests_first([*patch, *self._arranged(place, mine, made, index)])
 
     def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
         """What of the steps cannot be done here; also what the claimed rule leaves no room for."""
         why = super().unable(canary, obj, target)
-        if why or obj is None or not all_of(canary.steps):
+        steps = [step for _, step in asked(canary)]
+        if why or obj is None or not all_of(steps):
             return why
         place = Place(canary, obj, target)
         index = self._sound(place)
         if index is None:
             return ""  # What is wrong with the place is said by `read`.
         rule = self.rules(place)[index]
-        found = [(r, _why(self._made(place, rule, r, later))) for r, later in together(canary.steps)]
+        found = [(r, _why(self._made(place, rule, r, later))) for r, later in together(steps)]
         return unable(canary, lambda route: next((why for r, why in found if r == route and why), ""))
 
     # ------------------------------------------------------------------------------------------------ ours
@@ -162,9 +180,15 @@ class RuledRouter(WeightedRouter):
         found = [(index, self._ours(place, rule)) for index, rule in enumerate(self.rules(place))]
         return [(index, name) for index, name in found if name]
 
-    def _keys(self, place: Place, mine: Sequence[tuple[int, str]]) -> tuple[str, ...]:
-        """The routes that our rules are, the last one first, because a rule depends on the routes after it."""
+    def _keys(
+        self, place: Place, mine: Sequence[tuple[int, str]], cookies: Sequence[tuple[str, str]]
+    ) -> tuple[str, ...]:
+        """The routes that our rules are, the last one first, because a rule depends on the routes after it.
+
+        A cookie is a part of a route for sessions: without its rule that is one which nobody wants.
+        """
         rules, index = self.rules(place), self._sound(place)
+        said = {role: [cookie for of, cookie in cookies if of == role] for role, _ in cookies}
         keys: list[str] = []
         later: list[ManagedRoute] = []
         left = list(mine)
@@ -176,7 +200,7 @@ class RuledRouter(WeightedRouter):
             length = 1
             for route in known:
                 made = self._made(place, rules[index or 0], route, later)
-                if isinstance(made, str):
+                if isinstance(made, str) or (route.cookie and said.get(route.to) != [route.cookie]):
                     continue
                 there = [rules[at] for at, _ in left[-len(made) :]]
                 if len(there) == len(made) and all(map(self._same, made, there)):
@@ -185,13 +209,25 @@ class RuledRouter(WeightedRouter):
             keys.insert(0, found or unknown(name))
             later[:0] = known[:1]
             del left[-length:]
-        return tuple(keys)
+        alone = [ROLES[role] for role in said if not any(key.startswith(f"{ROLES[role]}@") for key in keys)]
+        return (*map(unknown, alone), *keys)
 
     def _made(
         self, place: Place, rule: Rule, route: ManagedRoute, later: Sequence[ManagedRoute]
     ) -> list[dict[str, Any]] | str:
         """The rules of a route before these others; those that do the same as it does make no difference."""
-        others = [other for other in later if other.percentage != route.percentage]
+        others = [one for one in later if (one.percentage, one.to) != (route.percentage, route.to)]
+        if route.cookie:
+            if not self.sessions:
+                return (
+                    f"needs a cookie on the answers of the canary alone, which a {self.resource.kind} cannot add; use "
+                    "an HTTPRoute or a VirtualService, or remove it"
+                )
+            served = [entry for role, entry in self._entries(place, rule) if role == route.to]
+            why = next(filter(None, (_why(self.cookied(entry, route.cookie)) for entry in served)), "")
+            if why:
+                return why
+            rule = self._with_cookies(place, rule, {})  # Who comes back has the cookie.
         made, head = self.rendered(place, rule, route, others), self.called(place)
         return made if isinstance(made, str) or not head else [{"name": f"{head}.{route.name}", **one} for one in made]
 
@@ -207,6 +243,47 @@ class RuledRouter(WeightedRouter):
         """Whether a stored rule is what was made, whether the server keeps names or not."""
         named = there.get("name") is not None
         return equal({k: v for k, v in made.items() if named or k != "name"}, there, self.defaults)
+
+    def _entries(self, place: Place, rule: Rule) -> list[tuple[str, Rule]]:
+        """Those of the two Services in a claimed rule, with the role of each."""
+        found = self.backends(place)
+        if isinstance(found, str) or not found.entries:
+            return []
+        listed = _at(rule, found.path[3:])
+        return [(one.role, listed[one.index]) for one in found.entries if one.role in ROLES]
+
+    def _cookies(self, place: Place) -> list[tuple[str, str]]:
+        """Those of ours that the claimed rule sets, with the role of the Service, whatever else is wrong with it."""
+        found = self.backends(place)
+        listed = [] if isinstance(found, str) else self._entries(place, _at(place.obj, found.path[:3]))
+        return [(role, cookie) for role, entry in listed for cookie in self.cookies(entry)]
+
+    def _with_cookies(self, place: Place, rule: Rule, cookies: Mapping[str, str]) -> Rule:
+        """The claimed rule, whose two Services set these cookies by their roles, and no others of ours."""
+        found = self.backends(place)
+        if isinstance(found, str) or not found.entries:
+            return rule
+        after = copy.deepcopy(dict(rule))
+        listed = _at(after, found.path[3:])
+        for one in (one for one in found.entries if one.role in ROLES):
+            made = self.cookied(listed[one.index], cookies.get(one.role, ""))
+            if not isinstance(made, str):
+                listed[one.index] = made
+        return after
+
+    def _set_cookies(self, place: Place, cookies: Mapping[str, str]) -> JSONPatch:
+        """The change of the claimed rule by which its two Services set these, and no others of ours."""
+        found = self.backends(place)
+        if isinstance(found, str) or not found.entries:
+            return []
+        rule = _at(place.obj, found.path[:3])
+        before, after = (_at(one, found.path[3:]) for one in (rule, self._with_cookies(place, rule, cookies)))
+        return [
+            op
+            for index, (old, new) in enumerate(zip(before, after, strict=True))
+            if old != new
+            for op in _changed((*found.path, index), old, new)
+        ]
 
     def _arranged(self, place: Place, mine: Sequence[tuple[int, str]], made: Sequence[Rule], index: int) -> JSONPatch:
         """Our rules taken out, each tested by its name to be what was read, and these put before the claimed one.
@@ -225,6 +302,20 @@ class RuledRouter(WeightedRouter):
         return patch + [{"op": "add", "path": f"{where}/{first + i}", "value": rule} for i, rule in enumerate(made)]
 
 
+def _tests_first(patch: JSONPatch) -> JSONPatch:
+    return sorted(patch, key=lambda op: op["op"] != "test")
+
+
+def _changed(where: Path, before: Rule, after: Rule) -> JSONPatch:
+    """What makes the one of the other, key by key."""
+    gone: JSONPatch = [{"op": "remove", "path": pointer((*where, key))} for key in before if key not in after]
+    return gone + [
+        {"op": "replace" if key in before else "add", "path": pointer((*where, key)), "value": value}
+        for key, value in after.items()
+        if key not in before or before[key] != value
+    ]
+
+
 def _at(value: Any, path: Sequence[str | int]) -> Any:
     for key in path:
         value = value[key]
@@ -237,7 +328,12 @@ def one_match(route: ManagedRoute, what: str) -> str:
     return several if len(route.match) > 1 else ""
 
 
-def _why(made: list[dict[str, Any]] | str) -> str:
+def taken(where: str) -> str:
+    """That the header of our cookie is somebody else's matter there."""
+    return f"cannot set its cookie, because {where} says something of {SET_COOKIE} already; take that out"
+
+
+def _why(made: Any) -> str:
     return made if isinstance(made, str) else ""
 
 

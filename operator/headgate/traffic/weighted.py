@@ -8,7 +8,7 @@ from typing import Any
 
 from headgate.api.rollout import Canary
 from headgate.api.values import dataclass
-from headgate.decide.managed import ManagedRoute, set_by
+from headgate.decide.managed import AFFINITY, ManagedRoute, asked, set_by
 from headgate.decide.types import RouteView
 from headgate.traffic.backends import Backends, percentage
 from headgate.traffic.parts import mapping
@@ -129,12 +129,13 @@ class WeightedRouter(ABC):
 
 def unable(canary: Canary, cannot: Callable[[ManagedRoute], str]) -> str:
     """The first step whose route cannot be made, and why."""
-    for number, step in enumerate(canary.steps):
+    for where, step in asked(canary):
         route = set_by(step)
         why = cannot(route) if route is not None else ""
         if route is not None and why:
-            field = "setHeaderRoute" if route.percentage is None else "setMirrorRoute"
-            return f'spec.strategy.canary.steps[{number}].{field}: the route "{route.name}" {why}'
+            kind = "setHeaderRoute" if route.percentage is None else "setMirrorRoute"
+            field = where if where == AFFINITY else f"{where}.{kind}"
+            return f'{field}: the route "{route.name}" {why}'
     return ""
 
 

@@ -177,6 +177,15 @@ LED: list[dict[str, Any]] = [
 ]
 FEW: list[dict[str, Any]] = [{"setWeight": 40}, {"gate": {"ref": {"name": "golden"}}}]
 FOLLOWED: list[dict[str, Any]] = [{"setWeight": 40}, {"setWeight": 100}, FEW[1], {"setWeight": 20}]
+STAYED: list[dict[str, Any]] = [{"setWeight": 40}, FEW[1], {"setWeight": 70}]
+
+
+def staying(**more: Any) -> dict[str, Any]:
+    """What a canary says whose users stay."""
+    routes = {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}}
+    return {"trafficRouting": {**routes, "sessionAffinity": {"cookieName": "stay", **more}}}
+
+
 FOLLOWS: dict[str, Any] = {"dynamicStableScale": True}
 FLOORED: dict[str, Any] = {"dynamicStableScale": True, "minPodsPerReplicaSet": 2}
 JUDGED: list[dict[str, Any]] = [{"ref": {"name": "golden"}}]
@@ -374,6 +383,22 @@ WORLDS: tuple[World, ...] = (
         budget={"release": 1, "stale": 2, "conflict": 1, "outage": 1, "bad": 1},
         slice={"release": 1, "stale": 1, "bad": 1},
         specs=(spec(LED),),
+    ),
+    World(
+        name="sessions",
+        tells="users stay with the version that they have met, and are taken home by a verdict, a person, a deletion",
+        budget={"release": 2, "bad": 1, "crash": 1, "lost": 1, "delete": 1, "person": 1},
+        slice={"release": 1, "bad": 1, "lost": 1, "person": 1},
+        specs=(spec(STAYED, pods=staying()),),
+        versions=("v1", "v2", "v3"),
+        verbs=("abort",),
+    ),
+    World(
+        name="sessions-stale",
+        tells="those of stable stay, too: decisions on what has changed since, writes that conflict or are refused",
+        budget={"release": 1, "stale": 2, "conflict": 1, "outage": 1, "bad": 1, "change": 1},
+        slice={"release": 1, "stale": 1, "bad": 1, "change": 1},
+        specs=(spec(STAYED, pods=staying(stayOnStable=True)), spec(STAYED), spec(STAYED, paused=True)),
     ),
     World(
         name="follow",

@@ -11,7 +11,7 @@ from headgate.decide.configuration import digest_of
 from headgate.decide.invariants import at_rest
 from headgate.decide.revision import revision_of, with_contents
 from tests.simulation.shell.scenario import CANARY, CONFIG, CONFIGURING, FOREIGN, NAME, NAMESPACE
-from tests.simulation.shell.traffic import routes_of
+from tests.simulation.shell.traffic import claimed, cookies_of, routes_of
 from tests.simulation.shell.truth import selector, truth
 
 if TYPE_CHECKING:
@@ -247,6 +247,8 @@ class End:
         route = self._store.get("HTTPRoute", NAMESPACE, NAME)
         if route is not None and routes_of(route):
             history.fail(f"25: after the deletion requests are led by {sorted(routes_of(route))}")
+        if route is not None and any(map(cookies_of, claimed(route)["backendRefs"])):
+            history.fail("25: after the deletion a cookie of a release is set")
         for name in (NAME, CANARY):
             chosen = selector(self._store, name)
             # Before anything was stable, the first revision may serve already.

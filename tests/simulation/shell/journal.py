@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from headgate.api.common import seconds, to_epoch
-from headgate.api.rollout import RolloutStatus
+from headgate.api.rollout import SESSION, STABLE_SESSION, RolloutStatus
 from headgate.decide.invariants import journal_step
 from tests.simulation.shell.clock import EPOCH
 from tests.simulation.shell.cluster import Change, Cluster
@@ -89,7 +89,25 @@ class Journal:
                 found.add(route["name"])
             elif route:
                 found.discard(route["name"])
+        past = plan is not None and index >= len(plan["plan"]["steps"])
+        stay = self.stay(run)
+        if stay is not None and (self.allowed(run, index) or past):
+            found |= {SESSION, STABLE_SESSION} if stay["stayOnStable"] else {SESSION}
         return found
+
+    def stay(self, run: Object) -> Object | None:
+        """How users stay while this attempt is released; None if they do not."""
+        plan = self.plan(run)
+        found: Object | None = plan["plan"].get("sessionAffinity") if plan is not None else None
+        return found
+
+    def for_who_stays(self, run: Object, index: int) -> int:
+        """Percent of the requests that may come by a session: all, or no more than the greatest weight so far."""
+        plan, stay = self.plan(run), self.stay(run)
+        if plan is None or stay is None:
+            return 0
+        steps = plan["plan"]["steps"][: index + 1]
+        return max(step.get("setWeight", 0) for step in steps) if stay["stayOnStable"] else 100
 
     def written(self, before: Object, after: Object) -> None:
         """Look at one change of the status."""

@@ -6,6 +6,7 @@ The numbers in the findings are those of the table of invariants.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,13 +14,25 @@ import orjson
 
 from headgate.act.transport import Request
 from headgate.api.common import FINALIZER, LABEL_REVISION, LABEL_ROLLOUT
+from headgate.api.rollout import SESSION, STABLE_SESSION
 from headgate.decide.invariants import weights_add_up
 from tests.simulation.shell.cluster import Change, Cluster
 from tests.simulation.shell.journal import Journal
 from tests.simulation.shell.pods import is_ready
 from tests.simulation.shell.process import DRAIN
 from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE
-from tests.simulation.shell.traffic import NOWHERE, Span, Traffic, is_own, routes_of, weights_of
+from tests.simulation.shell.traffic import (
+    NOWHERE,
+    OWN,
+    Span,
+    Traffic,
+    claimed,
+    cookies_of,
+    is_own,
+    routes_of,
+    weights_of,
+    without_cookies,
+)
 from tests.simulation.shell.truth import selector
 
 Object = dict[str, Any]
@@ -251,6 +264,7 @@ class Oracle:
         if _foreign(before) != _foreign(after):
             self.fail("16: more of the route was changed than weights and the operator's own rules")
         self._own(after)
+        self._stay(after)
         old, new = (dict(weights_of(o))[CANARY] for o in (before, after))
         self._exposed()
         added = sorted(routes_of(after).keys() - routes_of(before).keys())
@@ -288,11 +302,28 @@ class Oracle:
             self.fail("16: a rule of the operator's stands behind the claimed one")
         for rule in route["spec"]["rules"]:
             backends = {b["name"] for b in rule["backendRefs"]}
-            if is_own(rule) and backends != {CANARY}:
+            kept = str(rule.get("name")).endswith(f".{STABLE_SESSION}")
+            if is_own(rule) and backends != {NAME if kept else CANARY}:
                 mirrors = [f["requestMirror"]["backendRef"]["name"] for f in rule["filters"] if "requestMirror" in f]
                 shared = [(b["name"], b["weight"]) for b in rule["backendRefs"]]
                 if mirrors != [CANARY] or shared != weights_of(route):
                     self.fail(f"1: the mirror {rule['name']} leads to {shared} and copies to {mirrors}")
+
+    def _stay(self, route: Object) -> None:
+        """A Service sets a cookie while there is a rule for who comes back with it, and no other one."""
+        found = {b["name"]: cookies_of(b) for b in claimed(route)["backendRefs"]}
+        run = self.journal.running(self._status()) or {}
+        for service, name, end in ((CANARY, SESSION, ""), (NAME, STABLE_SESSION, ".stable")):
+            rules = [r for r in route["spec"]["rules"] if str(r.get("name")) == f"{OWN}{name}"]
+            asked = [h["value"] for r in rules for m in r["matches"] for h in m["headers"] if h["name"] == "Cookie"]
+            if len(found[service]) != len(rules):
+                self.fail(f"16: {len(rules)} rules {name}, and answers set {found[service]}")
+            for regex, cookie in zip(asked, found[service], strict=False):
+                value = cookie.partition(";")[0]
+                if not re.fullmatch(regex, f"a=b; {value}; c=d") or re.fullmatch(regex, f"{value}.0"):
+                    self.fail(f"9: who has {cookie} is not led by {regex}")
+                if run and not value.endswith(f".{run['podHash']}.{run['attempt']}{end}"):
+                    self.fail(f"9: {cookie} is set while {run['podHash']}, attempt {run['attempt']} is released")
 
     def _raised(self, weight: int, *, by_switch: str = "", added: Sequence[str] = ()) -> None:
         status, target = self._status(), by_switch or self._selector(CANARY)
@@ -316,7 +347,9 @@ class Oracle:
         replicas = self._replicas()
         if added and replicas and not self._ready(target) and not self._disturbed():
             self.fail(f"3: requests are led by {added} to {target}, which has no ready pod")
-        for pod_hash, share in ((target, weight), (self._selector(NAME), 100 - weight)):
+        stay = SESSION in self._routes() and not by_switch
+        least = self.journal.for_who_stays(run, int(status.get("currentStepIndex") or 0)) if stay else 0
+        for pod_hash, share in ((target, max(weight, least)), (self._selector(NAME), 100 - weight)):
             need = max(math.ceil(replicas * share / 100), self._floor(share))
             if self._ready(pod_hash) < need and not self._disturbed():
                 self.fail(f"3: {share}% for {pod_hash}, which has {self._ready(pod_hash)} ready pods of {need}")
@@ -424,7 +457,7 @@ class Oracle:
 def _foreign(route: Object) -> Object:
     """All but weights and the operator's own rules."""
     rules = [
-        {**rule, "backendRefs": [{**b, "weight": 0} for b in rule["backendRefs"]]}
+        {**rule, "backendRefs": [{**without_cookies(b), "weight": 0} for b in rule["backendRefs"]]}
         for rule in route["spec"]["rules"]
         if not is_own(rule)
     ]

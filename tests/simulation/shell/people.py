@@ -14,7 +14,7 @@ from headgate.traffic.protocol import Resource
 from tests.simulation.shell import process, scenario
 from tests.simulation.shell.kinds import BY_NAME
 from tests.simulation.shell.scenario import CANARY, CONFIG, GATE, NAME, NAMESPACE, Event
-from tests.simulation.shell.traffic import claimed
+from tests.simulation.shell.traffic import claimed, without_cookies
 
 if TYPE_CHECKING:
     from tests.simulation.shell.history import History
@@ -179,7 +179,8 @@ class People:
         if route is None:
             return
         if event.what == "foreign rules":
-            route["spec"]["rules"] = [claimed(route)]
+            rule = claimed(route)
+            route["spec"]["rules"] = [{**rule, "backendRefs": [without_cookies(b) for b in rule["backendRefs"]]}]
         for backend in claimed(route)["backendRefs"] if event.arg else ():
             backend["weight"] = int(event.arg) if backend["name"] == CANARY else 100 - int(event.arg)
         self.patch("HTTPRoute", {"spec": route["spec"]})

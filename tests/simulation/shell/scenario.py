@@ -46,6 +46,8 @@ SNAPSHOTS = 40_000_000
 """From this seed on it is a canary whose pods read a ConfigMap, of which each revision has a copy."""
 FOLLOWING = 50_000_000
 """From this seed on it is a canary with a say over the pods of both versions, e.g. whose stable one shrinks."""
+STAYING = 60_000_000
+"""From this seed on it is a canary whose users stay with the version that they have met, half of them with that say."""
 CONFIG = f"{NAME}-settings"
 CONFIGURING = ("config edited", "config gone", "config back")
 """What others do to the ConfigMap."""
@@ -151,13 +153,38 @@ def scenario(seed: int) -> Scenario:
         return _blue_green(_canary(seed))
     if seed < SNAPSHOTS:
         return _with_options(_canary(seed))
-    return _configured(_canary(seed)) if seed < FOLLOWING else _following(_canary(seed))
+    if seed < FOLLOWING:
+        return _configured(_canary(seed))
+    return _following(_canary(seed)) if seed < STAYING else _staying(_canary(seed))
 
 
 def _following(of: Scenario) -> Scenario:
     """The same with options for the pods, on top of those for the steps."""
     found = _with_options(of)
     return replace(found, canary=of_pods(random.Random(f"{of.seed}/pods")))
+
+
+def _staying(of: Scenario) -> Scenario:
+    """The same with users who stay, on top of options for the steps, and now and then of those for the pods."""
+    found = _with_options(of)
+    return replace(found, canary=beside(found.steps, of_users(random.Random(f"{of.seed}/users"))))
+
+
+def of_users(chance: random.Random) -> Object:
+    """What a canary says about its users, and in half of all cases about the pods."""
+    stay: Object = {"cookieName": "stay", **({"stayOnStable": True} if chance.random() < 0.5 else {})}
+    pods = of_pods(chance) if chance.random() < 0.5 else {}
+    if "stayOnStable" in stay:
+        pods |= {"dynamicStableScale": False}
+    return {"trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": NAME}]}, "sessionAffinity": stay}, **pods}
+
+
+def beside(steps: Sequence[Object], canary: Object) -> Object:
+    """What a canary says besides these steps: nobody stays on stable where requests are copied."""
+    routing = canary.get("trafficRouting", {})
+    if not any("setMirrorRoute" in step for step in steps) or "sessionAffinity" not in routing:
+        return canary
+    return {**canary, "trafficRouting": {**routing, "sessionAffinity": {"cookieName": "stay"}}}
 
 
 ROLES: Object = {

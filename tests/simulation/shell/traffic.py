@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from headgate.api.common import LABEL_REVISION
+from headgate.api.rollout import SESSION, STABLE_SESSION
 from headgate.decide.types import Answer, Question
 from tests.simulation.shell.cluster import Cluster
 from tests.simulation.shell.controllers import service_of
@@ -23,6 +24,8 @@ OWN = f"headgate.{CANARY}."
 """How the operator calls its own rules."""
 SPECIAL = 0.05
 """The part of the requests that a route by header takes, or a mirror copies."""
+STAYING = 0.4
+"""The part of them that come from users who stay with the canary; those of who stays on stable count by weight."""
 NOWHERE = "!"
 """In the place of a revision: requests that no pod answered."""
 
@@ -114,6 +117,18 @@ def routes_of(route: Object) -> dict[str, bool]:
     return {str(rule["name"]).removeprefix(OWN): len(rule["backendRefs"]) > 1 for rule in own}
 
 
+def cookies_of(backend: Object) -> list[str]:
+    """What the operator has the answers of a backend say in `Set-Cookie`."""
+    changes = [found.get("responseHeaderModifier") or {} for found in backend.get("filters") or ()]
+    added = [header for change in changes for header in change.get("add") or ()]
+    return [str(h["value"]) for h in added if h["name"] == "Set-Cookie" and "=headgate." in str(h["value"])]
+
+
+def without_cookies(backend: Object) -> Object:
+    """A backend without the operator's cookies; it has no filters of others."""
+    return {k: v for k, v in backend.items() if k != "filters" or not cookies_of(backend)}
+
+
 class Traffic:
     """Who gets the requests of one route, or of one Service, at every moment: the counting router."""
 
@@ -159,12 +174,13 @@ class Traffic:
         if not routes:
             return weighed
         ready = self.endpoints(CANARY)
-        part = SPECIAL * sum(not copies for copies in routes.values())
+        parts = {name: STAYING if name == SESSION else SPECIAL for name in routes if name != STABLE_SESSION}
+        part = sum(parts[name] for name in parts if not routes[name])
         found = {pod_hash: share * (1 - part) for pod_hash, share in weighed.items()}
         if part and not ready:
             found[NOWHERE] = found.get(NOWHERE, 0.0) + part
         for pod_hash, pods in ready.items():
-            found[pod_hash] = found.get(pod_hash, 0.0) + SPECIAL * len(routes) * pods / sum(ready.values())
+            found[pod_hash] = found.get(pod_hash, 0.0) + sum(parts.values()) * pods / sum(ready.values())
         return found
 
     def endpoints(self, service: str) -> dict[str, int]:

@@ -142,7 +142,7 @@ def example(name: str, route: Pointer, rule: str, named: dict[str, Any], *, repo
         if reports
         else {},
         moved=_shifted(route[:2]),
-        routes=frozenset({"setHeaderRoute", "setMirrorRoute"} if listed == "http" else ()),
+        routes=frozenset({"setHeaderRoute", "setMirrorRoute", "sessionAffinity"} if listed == "http" else ()),
         owner=(lambda o: next(r for r in o["spec"]["http"] if r["name"] == "primary").update(timeout="5s"))
         if listed == "http"
         else None,

@@ -90,6 +90,15 @@ def led(name: str, version: int) -> Json:
         {"setMirrorRoute": {"name": "shadow"}},
     ]
     made = _rollout(name, steps, {"template": template(name, version)})
+    made["spec"]["strategy"]["canary"]["trafficRouting"]["sessionAffinity"] = {
+        "cookieName": "stay",
+        "maxAge": 60,
+        "path": "/",
+        "sameSite": "Strict",
+        "secure": True,
+        "httpOnly": True,
+        "stayOnStable": False,
+    }
     made["spec"]["strategy"]["canary"] |= {
         "dynamicStableScale": True,
         "minPodsPerReplicaSet": 2,

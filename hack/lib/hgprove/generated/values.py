@@ -174,6 +174,7 @@ EDGES: Mapping[str, _Edges] = {
     r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$": _Edges("a", "a", _LETTERS, ("Z9", "x-version", "a_b.c")),
     r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$": _Edges("", "a", _LETTERS, ("Z9", "a_b.c--d")),
     r"^/\S*$": _Edges("/", "/", _LETTERS, ("/a/b", "/%20?x=1#y")),
+    r"^/[-A-Za-z0-9_.~/]*$": _Edges("/", "/", _LETTERS, ("/a/b", "//~_.Z9-")),
     r"^[a-zA-Z][a-zA-Z0-9]*$": _Edges("a", "a", _LETTERS, ("Z9", "namespace", "window")),
     r"^([0-9]{1,6}(ms|s|m|h))+$": _Edges(
         "1s", "999999h", {0: "", 4: "99ms"}, ("0s", "0ms", "1ms", "999999h", "1h1m1s1ms", "1ms1h", "000001s")

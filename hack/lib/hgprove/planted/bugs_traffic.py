@@ -12,6 +12,7 @@ REVIEW = "tests/simulation/test_review.py"
 STORIES = "tests/simulation/test_stories.py"
 SWITCHES = "tests/simulation/test_blue_green.py"
 LED = "tests/simulation/test_routes.py"
+STAYS = "tests/simulation/test_sessions.py"
 CONFORMS = "tests/unit/test_router_conformance.py"
 
 TRAFFIC = (
@@ -573,10 +574,50 @@ ROUTES = (
         breaks="A gateway that serves the rule which asks for most gives testers' requests to the mirror.",
         belongs="7",
         file="traffic/ruled.py",
-        old="        others = [other for other in later if other.percentage != route.percentage]",
+        old="        others = [one for one in later if (one.percentage, one.to) != (route.percentage, route.to)]",
         new="        others: list[ManagedRoute] = []",
         tests=("tests/unit/test_router_routes.py::test_requests_that_two_routes_match_are_of_the_first_one",),
         says="assert 'copied' == 'canary'",
+    ),
+    Mutation(
+        id="pods-of-the-weight-for-who-stays",
+        breaks="Users who stay with the canary are more than its weight, and it has the pods of that alone.",
+        belongs="3",
+        file="decide/canary.py",
+        old="    return need(replicas, max(weights)) if plan.session.stay_on_stable else replicas",
+        new="    return 0",
+        tests=(f"{STAYS}::test_weight_that_somebody_stays_at_has_the_pods_for_all_of_them",),
+        says="users stay with",
+    ),
+    Mutation(
+        id="cookie-of-every-attempt",
+        breaks="Who met the version when it was taken back is led to it at once when it is tried again.",
+        belongs="7",
+        file="decide/managed.py",
+        old='    value = f"{OF_OURS}{pod_hash}.{attempt}"',
+        new='    value = f"{OF_OURS}{pod_hash}"',
+        tests=(f"{STAYS}::test_another_attempt_is_of_another_cookie",),
+        says="assert ",
+    ),
+    Mutation(
+        id="sessions-without-a-weight",
+        breaks="Users stay with a canary whose weight a step has taken to nothing.",
+        belongs="2",
+        file="decide/managed.py",
+        old="    if plan.session is None or not weight:",
+        new="    if plan.session is None:",
+        tests=(f"{STAYS}::test_weight_of_nothing_is_nobodys_to_stay_at",),
+        says="assert [(0, 'session",
+    ),
+    Mutation(
+        id="cookie-left-behind",
+        breaks="The claimed rule sets the cookie of a release that is over.",
+        belongs="25",
+        file="traffic/ruled.py",
+        old="        patch += self._set_cookies(place, cookies)\n",
+        new="        patch += self._set_cookies(place, cookies) if cookies else []\n",
+        tests=(f"{CONFORMS}::test_routes_leave_nothing_behind",),
+        says="assert ",
     ),
     Mutation(
         id="unread-is-nothing",
