@@ -86,6 +86,7 @@ TRAEFIK = {"traefik": {"weightedTraefikServiceName": "checkout"}}
 NGINX = {"nginx": {"canaryIngress": "checkout-canary"}}
 STAY = {"cookieName": "stay"}
 STAYING = {"gatewayAPI": {"httpRoutes": [{"name": "checkout"}]}, "sessionAffinity": STAY}
+PARTS: dict[str, Any] = NGINX | {"maxTrafficWeight": 1000}
 POOLED: dict[str, Any] = copy.deepcopy(ROLLOUT)
 POOLED["spec"]["strategy"] = {
     "canary": {"stableService": "checkout", "maxSurge": 1, "maxUnavailable": 0, "steps": [{"setWeight": 20}]}
@@ -166,7 +167,7 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(
             ROLLOUT, "spec.strategy.canary.canaryService", "checkout", "must be two Services", id="one Service"
         ),
-        pytest.param(ROLLOUT, "spec.strategy.canary.steps.0.setWeight", 101, "less than or equal to 100", id="weight"),
+        pytest.param(ROLLOUT, "spec.strategy.canary.steps.0.setWeight", 101, "at most trafficRouting.max", id="weight"),
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.0.pause", {}, "exactly one of", id="two steps in one"),
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.1.gate.duration", "2 minutes", "should match", id="duration"),
         pytest.param(ROLLOUT, "spec.workloadRef.kind", "DaemonSet", "Unsupported value", id="constant"),
@@ -294,6 +295,27 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
             CANARY | {"antiAffinity": REQUIRED_APART, "dynamicStableScale": True},
             "would wait for nodes",
             id="apart while stable follows",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            CANARY | {"trafficRouting": PARTS, "steps": [{"setWeight": 1001}]},
+            "at most trafficRouting.maxTrafficWeight",
+            id="more than all parts",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.trafficRouting",
+            {"alb": {"ingress": "checkout"}, "maxTrafficWeight": 1000},
+            "go up to 999",
+            id="parts of an ALB",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.trafficRouting",
+            {"plugins": [{"name": "mesh", "objects": [{"name": "a"}]}], "maxTrafficWeight": 1000},
+            "weights of 100 only",
+            id="parts of a plugin",
         ),
         pytest.param(POOLED, "spec.strategy.canary.antiAffinity", REQUIRED_APART, "would wait for nodes", id="apart"),
         pytest.param(BLUE_GREEN, "spec.strategy.blueGreen.antiAffinity", {}, "exactly one of", id="apart in no way"),
@@ -639,6 +661,14 @@ def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
             },
             id="users of both stay",
         ),
+        pytest.param(
+            "spec.strategy.canary", CANARY | {"trafficRouting": PARTS, "steps": [{"setWeight": 1000}]}, id="parts"
+        ),
+        pytest.param(
+            "spec.strategy.canary",
+            CANARY | {"antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 1}}},
+            id="apart",
+        ),
         pytest.param("spec.rollbackWindow", {"revisions": 0}, id="no way back without steps"),
         pytest.param("spec.rollbackWindow", {"revisions": 8}, id="wide window"),
         pytest.param("spec.configSnapshots", {}, id="copies of ConfigMaps"),
@@ -681,6 +711,7 @@ def test_router_is_neither_taken_away_nor_given_while_the_rollout_lives(light_cl
         return done.stderr if done.returncode else ""
 
     assert "delete the Rollout, which hands the Services back" in update(POOLED["spec"]["strategy"])
+    assert "the steps of a release under way are parts of it" in update({"canary": CANARY | {"trafficRouting": PARTS}})
     assert update(BLUE_GREEN["spec"]["strategy"]) == ""
     assert update({"canary": ROLLOUT["spec"]["strategy"]["canary"] | {"steps": [{"setWeight": 50}]}}) == ""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headgate.api.rollout import Canary, ConsumedAction, RejectedRevision, TrafficRouting
+from headgate.api.rollout import Canary, CanaryRouting, ConsumedAction, RejectedRevision
 from headgate.decide import types as t
 from headgate.decide.journal import SIZE_LIMIT, running
 from headgate.decide.rollout import decide
@@ -113,7 +113,7 @@ ABSENT = Absent(())
 
 def failing(seen: t.Snapshot, router: Router = GUARDED) -> t.Snapshot:
     """What is seen through that router from now on; what is in the mesh nobody knows."""
-    routing = TrafficRouting.model_validate({"plugins": [{"name": "failing", "objects": [{"name": "shop"}]}]})
+    routing = CanaryRouting.model_validate({"plugins": [{"name": "failing", "objects": [{"name": "shop"}]}]})
     assert seen.spec.strategy.canary is not None
     canary = seen.spec.strategy.canary.model_copy(update={"traffic_routing": routing})
     (target,) = router.targets(canary)

@@ -27,7 +27,7 @@ class Shared(World):
         if not isinstance(action, (t.SetWeight, t.ScaleReplicaSet)) or self.deleting or not stable:
             return
         old, new = self.selectors["shop"], self.selectors["shop-canary"]
-        share = {stable: 100 - self.weight if old == stable else 0}
+        share = {stable: self.spec.total - self.weight if old == stable else 0}
         share[new] = share.get(new, 0) + self.weight
         for pod_hash, percent in share.items():
             there, wanted = self.pods(pod_hash), needs(self.spec, percent)

@@ -503,7 +503,7 @@ class World:
 
     def check_truth(self) -> None:
         """What must hold after every write."""
-        self.require(invariants.weights_add_up((100 - self.weight, self.weight)))
+        self.require(invariants.weights_add_up((self.spec.total - self.weight, self.weight), self.spec.total))
         self.require(self.monotone.look(self.truth(), self.status))
 
     def check_rest(self) -> None:

@@ -76,6 +76,8 @@ class Example:
     """Which of `setHeaderRoute`, `setMirrorRoute` and `sessionAffinity` the router can do."""
     owner: Change | None = None
     """What its owner may change of the claimed place and a route of ours shares; None if it shares nothing."""
+    whole: Callable[[int], Change] | None = None
+    """What the object must say beside a `maxTrafficWeight`; None where the weights alone tell it."""
     odd: tuple[Any, ...] = ("five", -1, 1.5, True, [], {})
     """What may stand where a weight belongs and is none."""
 

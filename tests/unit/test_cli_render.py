@@ -79,6 +79,20 @@ def test_a_weight_that_is_not_confirmed_says_by_whom(strategy: dict[str, Any], w
     assert f"not yet confirmed by the {who})" in objects.printed(render.status(seen, NOW, PLAIN_SIGNS))
 
 
+def test_weights_that_are_no_percent_are_said_with_their_whole() -> None:
+    """In the facts, in the steps, and in the line for logs."""
+    routing = {"gatewayAPI": {"httpRoutes": [{"name": "a"}]}, "maxTrafficWeight": 1000}
+    steps = [{"setWeight": 5}, {"setWeight": 250}]
+    strategy = {"canary": WITH_ROUTER["canary"] | {"trafficRouting": routing, "steps": steps}}
+    status = objects.progressing() | {"weights": {"desired": 250, "observed": 5}}
+    seen = picture(objects.rollout(status, strategy=strategy), plans=[objects.plan(steps)], replica_sets=[])
+    text = objects.printed(render.status(seen, NOW, PLAIN_SIGNS))
+    assert "250 of 1000 wanted, 5 of 1000 observed" in text
+    assert "weight 5 of 1000" in text
+    assert "weight 250 of 1000" in text
+    assert "weight 5->250 of 1000" in render.line(seen)
+
+
 def test_an_override_is_shown_beside_its_gate() -> None:
     """Who went on past a held gate stands where the gate is."""
     status = objects.held()

@@ -264,6 +264,25 @@ def test_a_patch_is_plain(case: Case) -> None:
         assert op["path"].startswith(("/spec/", "/metadata/annotations"))
 
 
+@cases(lambda example: {} if name_of(example.router) else {str(total): total for total in (100, 200, 999)})
+def test_weights_may_be_parts_of_another_whole(case: Case) -> None:
+    """What is stored sums to it, what somebody else stored is seen as parts of it, and nothing beyond it is written."""
+    example, total = case.example, case.value
+    strategy = example.strategy({**example.routing, "maxTrafficWeight": total})
+    obj = example.after(example.whole(total) if example.whole else None)
+    for weight in (1, total // 2, total - 1, total, 0):
+        obj = patched(obj, example.subject.set_weight(strategy, obj, example.target, weight))
+        view = example.subject.read(strategy, obj, example.target)
+        assert (view.weight, view.problem) == (weight, "")
+        wanted = [total - weight, weight] if example.stable is not None else [weight]
+        assert example.weights(obj) == [example.stored(part) for part in wanted]
+    if example.stable is not None:
+        halves = example.subject.read(strategy, example.with_weights(40, 40), example.target)
+        assert halves.weight == -(-total // 2)
+    with pytest.raises(ValueError, match=f"0 to {total}"):
+        example.subject.set_weight(strategy, obj, example.target, total + 1)
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Routes by header, mirrors, and sessions
 # --------------------------------------------------------------------------------------------------------------------

@@ -45,6 +45,17 @@ def ingress(weight: str | None = "20", service: str = "checkout-canary", **annot
     }
 
 
+def test_the_total_must_be_the_specs() -> None:
+    """The Ingress says what its weight is a part of, and the Rollout does: they say the same."""
+    routing = {"nginx": {"canaryIngress": "checkout-canary"}, "maxTrafficWeight": 1000}
+    canary = Canary.model_validate(CANARY.model_dump(by_alias=True, exclude_none=True) | {"trafficRouting": routing})
+    for obj in (ingress("5"), ingress("5", canary_weight_total="500")):
+        problem = ROUTER.read(canary, obj, TARGET).problem
+        assert f'["{PREFIX}/canary-weight-total"] is not "1000"; set it to that' in problem
+    view = ROUTER.read(canary, ingress("5", canary_weight_total="1000"), TARGET)
+    assert (view.weight, view.problem) == (5, "")
+
+
 def read(obj: Object) -> RouteView:
     """What the router makes of it."""
     return ROUTER.read(CANARY, obj, TARGET)

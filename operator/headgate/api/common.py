@@ -68,6 +68,8 @@ DURATION_PATTERN = r"^([0-9]{1,6}(ms|s|m|h))+$"
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
 """A length of time in Go's notation, e.g. `30s`, `5m`, `1h30m`."""
 
+PERCENT = 100
+"""What weights are a part of, unless the spec says otherwise."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
 """The name of a Kubernetes object in the same namespace (RFC 1123 subdomain)."""
 ShortName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
@@ -115,6 +117,11 @@ def to_epoch(time: str) -> float:
         ValueError: if the text is not an instant.
     """
     return datetime.fromisoformat(time).timestamp()
+
+
+def portion(weight: int, total: int) -> str:
+    """A weight for people: `5%`, or `5 of 1000` where percent are not what it counts."""
+    return f"{weight}%" if total == PERCENT else f"{weight} of {total}"
 
 
 def round_seconds(length: float) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from headgate.api.common import (
     GROUP,
+    PERCENT,
     STEPS,
     VERSION,
     Condition,
@@ -26,7 +27,10 @@ from headgate.api.group import SELF_RULE, GroupProgress, ReleaseGroup
 from headgate.api.resource import PrinterColumn, Resource, Rule, Scale
 from headgate.api.routes import HeaderRoute, Matches, MirrorRoute, SessionAffinity
 
-Weight = Annotated[int, Field(ge=0, le=100)]
+MOST = 1_000_000
+"""The greatest weight that a route of the Gateway API takes."""
+Percent = Annotated[int, Field(ge=0, le=100)]
+Weight = Annotated[int, Field(ge=0, le=MOST)]
 """Percent of the requests."""
 RouteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$", min_length=1, max_length=128)]
 """The name of a route or rule within an object of a router, which sets no rules for it."""
@@ -85,7 +89,8 @@ class CanaryScale(Model):
     """How many canary pods from here on, instead of the number that follows from the weight."""
 
     replicas: Annotated[int, Field(ge=0, le=10000)] | None = None
-    weight: Weight | None = None
+    weight: Percent | None = None
+    """Percent of `spec.replicas`."""
     match_traffic_weight: bool | None = None
 
     model_config = Model.model_config | {
@@ -350,10 +355,10 @@ class ALB(Model):
     """What the annotations begin with, if the controller was told another prefix."""
 
 
+TOTAL, SESSIONS = "maxTrafficWeight", "sessionAffinity"
+"""The fields beside the routers that are none."""
 PLUGINS = "plugins"
 """The field of the routers from other packages; `plugins.NAME` is what one of them is called elsewhere."""
-NOT_OWN = (PLUGINS, "session_affinity")
-"""What of `trafficRouting` is no router of Headgate's own."""
 SESSION, STABLE_SESSION = "session", "stable-session"
 """The names of the routes by which users keep the version that they have met."""
 
@@ -391,25 +396,38 @@ SESSION_ROUTERS = ("gatewayAPI", "istio")
 
 
 def _some_router(schema: dict[str, Any]) -> None:
-    names = [name for name in schema["properties"] if name != "sessionAffinity"]
+    names = [name for name in schema["properties"] if name not in (TOTAL, SESSIONS)]
     rule = " || ".join(f"has(self.{name})" for name in names)
     schema["x-kubernetes-validations"] = [{"rule": rule, "message": f"name a router: {', '.join(names)}"}]
 
 
-def _able(schema: dict[str, Any]) -> None:
+_OF_WEIGHTS = [
+    {
+        "rule": f"!has(self.{TOTAL}) || !has(self.{PLUGINS})",
+        "message": f"routers of other packages know weights of 100 only; remove {TOTAL}, or use another router",
+    },
+    {
+        "rule": f"!has(self.{TOTAL}) || !has(self.alb) || self.{TOTAL} <= 999",
+        "message": f"the weights of an ALB go up to 999; make {TOTAL} less",
+    },
+]
+
+
+def _of_canary(schema: dict[str, Any]) -> None:
     _some_router(schema)
-    others = [name for name in schema["properties"] if name not in (*SESSION_ROUTERS, "sessionAffinity")]
+    others = [name for name in schema["properties"] if name not in (*SESSION_ROUTERS, TOTAL, SESSIONS)]
     there = " || ".join(f"has(self.{name})" for name in others)
-    schema["x-kubernetes-validations"].append(
+    schema["x-kubernetes-validations"] += [
+        *_OF_WEIGHTS,
         {
-            "rule": f"!has(self.sessionAffinity) || !({there})",
+            "rule": f"!has(self.{SESSIONS}) || !({there})",
             "message": f"{', '.join(others)}: none of them adds a cookie to the answers of the new version alone (an "
-            "HTTPProxy would replace those of the application); use gatewayAPI or istio, or remove sessionAffinity",
-        }
-    )
+            f"HTTPProxy would replace those of the application); use gatewayAPI or istio, or remove {SESSIONS}",
+        },
+    ]
 
 
-class Routers(Model):
+class TrafficRouting(Model):
     """Who shifts the requests. One field per router; those that are named shift in step."""
 
     gateway_api: Annotated[GatewayAPI | None, Field(alias="gatewayAPI")] = None
@@ -438,27 +456,33 @@ class Routers(Model):
     @classmethod
     def routers(cls) -> tuple[str, ...]:
         """The names of all routers of Headgate's own, as specs and the admin's configuration write them."""
-        return tuple(str(field.alias) for name, field in cls.model_fields.items() if name not in NOT_OWN)
+        return tuple(str(cls.model_fields[name].alias) for name in cls._own())
 
     def named(self) -> tuple[tuple[str, str], ...]:
         """Those of the routers that this Rollout uses: the field, and what the configuration calls it."""
-        fields = type(self).model_fields.items()
-        own = [str(field.alias) for name, field in fields if name not in NOT_OWN and getattr(self, name) is not None]
+        fields = type(self).model_fields
+        own = [str(fields[name].alias) for name in self._own() if getattr(self, name) is not None]
         others = [(f"{PLUGINS}[{index}].name", plugin.key) for index, plugin in enumerate(self.plugins or ())]
         return (*((name, name) for name in own), *others)
+
+    @classmethod
+    def _own(cls) -> tuple[str, ...]:
+        return tuple(name for name in TrafficRouting.model_fields if name != PLUGINS)
 
     def plugin(self, name: str) -> Plugin | None:
         """What is said of the router of another package; None if it is not used."""
         return next((plugin for plugin in self.plugins or () if plugin.name == name), None)
 
 
-class TrafficRouting(Routers):
+class CanaryRouting(TrafficRouting):
     """Who shifts the requests. One field per router; those that are named shift in step."""
 
+    max_traffic_weight: Annotated[int, Field(ge=PERCENT, le=MOST)] | None = None
+    """What the weights of the steps are parts of; 100 unless told. An ALB takes 999 at most."""
     session_affinity: SessionAffinity | None = None
     """Let users keep the version that they have met, while its weight changes."""
 
-    model_config = Model.model_config | {"json_schema_extra": _able}
+    model_config = Model.model_config | {"json_schema_extra": _of_canary}
 
 
 Amount = Annotated[int, Field(ge=0, le=10000)] | Annotated[str, Field(pattern=r"^(100|[1-9]?[0-9])%$", max_length=4)]
@@ -524,6 +548,12 @@ ROUTE_RULES: list[dict[str, Any]] = [
 KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 """How Kubernetes wants the keys of labels and annotations."""
 LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
+
+
+def _total(canary: str) -> str:
+    """In CEL, what the weights of a canary are a part of."""
+    routing = f"{canary}.trafficRouting"
+    return f"has({routing}) && has({routing}.{TOTAL}) ? {routing}.{TOTAL} : {PERCENT}"
 
 
 class PodMetadata(Model):
@@ -592,7 +622,7 @@ class Canary(Model):
     stable_service: Name
     """The Service that serves what is stable; without trafficRouting the one that leads to the pods of both."""
     canary_service: Name | None = None
-    traffic_routing: TrafficRouting | None = None
+    traffic_routing: CanaryRouting | None = None
     """Who shifts the requests; without it the pods do, a weight of 20 being a fifth of them."""
     max_surge: Amount | None = None
     """Pods beyond `spec.replicas` while the ratio changes, rounded up; 25% unless told."""
@@ -661,6 +691,10 @@ class Canary(Model):
                     "dynamicStableScale, or the way back would wait for nodes that the new version has; use "
                     "preferredDuringSchedulingIgnoredDuringExecution",
                 },
+                {
+                    "rule": f"self.steps.all(s, !has(s.setWeight) || s.setWeight <= ({_total('self')}))",
+                    "message": "a setWeight is at most trafficRouting.maxTrafficWeight, which is 100 unless it is set",
+                },
                 *ROUTE_RULES,
             ]
         }
@@ -679,8 +713,21 @@ class Canary(Model):
             known.add(route.name)
         return self
 
+    @model_validator(mode="after")
+    def _parts(self) -> Canary:
+        """Here too, because an object may be older than the rule."""
+        for number, step in enumerate(self.steps):
+            if (step.set_weight or 0) > self.total:
+                raise ValueError(f"steps[{number}].setWeight is more than {self.total}")
+        return self
+
     @property
-    def routing(self) -> TrafficRouting:
+    def total(self) -> int:
+        """What its weights are a part of."""
+        return (self.traffic_routing.max_traffic_weight if self.traffic_routing is not None else None) or PERCENT
+
+    @property
+    def routing(self) -> CanaryRouting:
         """The routers, of a canary that has some.
 
         Raises:
@@ -711,7 +758,7 @@ class BlueGreen(Model):
     """The Service that the users' requests go to; it selects one revision."""
     preview_service: Name
     """The Service behind which the new revision is tried before the switch."""
-    traffic_routing: Routers | None = None
+    traffic_routing: TrafficRouting | None = None
     """Who switches the requests from the active to the preview Service; without it the active Service's selector is
     switched."""
     preview_replica_count: Annotated[int, Field(ge=1, le=10000)] | None = None
@@ -1016,6 +1063,11 @@ class RolloutSpec(Model):
             raise ValueError("remove configSnapshots, because rolling does not rewrite the template of its workload")
         return self
 
+    @property
+    def total(self) -> int:
+        """What weights are a part of."""
+        return self.strategy.canary.total if self.strategy.canary is not None else PERCENT
+
 
 class RevisionRef(Model):
     """One revision: the full hash of its raw template, and the short form that labels pods."""
@@ -1054,6 +1106,8 @@ class HistoryEntry(Model):
 
 class Weights(Model):
     """Percent of the requests for the canary: what the steps allow, and what the router was last seen to do.
+
+    With maxTrafficWeight, parts of that.
 
     For rolling, percent of the pods that may be new: what the steps allow, and what the workload's partition lets be.
     """
@@ -1239,6 +1293,13 @@ ROLLOUT = Resource(
             "(has(oldSelf.spec.strategy.canary) && !has(oldSelf.spec.strategy.canary.trafficRouting)) == "
             "(has(self.spec.strategy.canary) && !has(self.spec.strategy.canary.trafficRouting))",
             "a canary without trafficRouting writes no selector, and every other strategy does: delete the Rollout, "
+            "which hands the Services back, and create it anew",
+        ),
+        Rule(
+            "!has(oldSelf.status) || !has(oldSelf.status.phase) || !has(oldSelf.spec.strategy.canary) || "
+            "!has(self.spec.strategy.canary) || "
+            f"({_total('oldSelf.spec.strategy.canary')}) == ({_total('self.spec.strategy.canary')})",
+            f"{TOTAL} stays as it is, because the steps of a release under way are parts of it: delete the Rollout, "
             "which hands the Services back, and create it anew",
         ),
         Rule(

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from headgate.api.common import Condition
+from headgate.api.common import PERCENT, Condition
 from headgate.api.gate import GateRun
 from headgate.api.rollout import RolloutStatus
 from headgate.cli.steps import check_line, describe, gate_line, time_left
@@ -52,7 +52,10 @@ def status(picture: Picture, now: float, marks: Marks = SIGNS, notes: Iterable[s
 def line(picture: Picture) -> str:
     """The same in one line, for logs: a new line means that something happened."""
     state = picture.rollout.status
-    weights = f"weight {state.weights.observed}% of {state.weights.desired}%"
+    observed, desired = state.weights.observed, picture.rollout.part(state.weights.desired)
+    weights = (
+        f"weight {observed}% of {desired}" if picture.rollout.total == PERCENT else f"weight {observed}->{desired}"
+    )
     phase = "Terminating" if picture.rollout.deleting else state.phase
     return clean(f"{picture.rollout.name}: {phase}, step {state.step or '-'}, {weights}: {why(picture.rollout)}")
 
@@ -109,7 +112,7 @@ def _releasing(picture: Picture, now: float) -> Text:
 
 def _weights(rollout: RolloutView) -> Text:
     weights = rollout.status.weights
-    text = _fact("Weight", f"{weights.desired}% wanted, {weights.observed}% observed")
+    text = _fact("Weight", f"{rollout.part(weights.desired)} wanted, {rollout.part(weights.observed)} observed")
     if weights.desired != weights.observed:
         text.append(" (not there yet)", "yellow")
     elif not weights.applied:
@@ -153,11 +156,11 @@ def _steps(picture: Picture, now: float, marks: Marks) -> Tree | None:
         tree = _tree("Steps", "as the spec has them now; those of this attempt were not found")
     for index, step in enumerate(picture.steps):
         if run is None or index > state.current_step_index:
-            tree.add(Text(f"{marks.to_come} {clean(describe(step, rollout.strategy))}", style="dim"))
+            tree.add(Text(f"{marks.to_come} {clean(describe(step, rollout.strategy, rollout.total))}", style="dim"))
             continue
         done = index < state.current_step_index
         text = Text.assemble((f"{marks.done if done else marks.now} ", "green" if done else "bold cyan"))
-        text.append(clean(describe(step, rollout.strategy)), "" if done else "bold")
+        text.append(clean(describe(step, rollout.strategy, rollout.total)), "" if done else "bold")
         if not done and (lasted := time_left(step, state.step_started_at, now)):
             text.append(f"  {lasted}", "dim")
         branch = tree.add(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from headgate.api.common import PERCENT, portion
 from headgate.api.gate import CheckRun, GateRun, QualityGateSpec
 from headgate.api.rollout import Step
 from headgate.api.routes import RouteMatch
@@ -16,17 +17,17 @@ VERDICT_STYLES = {"Pass": "green", "Fail": "bold red", "Error": "red", "Unknown"
 AT_ITS_END = {"Abort": "taken back", "Promote": "over", "Notify": "told of"}
 
 
-def describe(step: Step, strategy: Strategy | None = None) -> str:
+def describe(step: Step, strategy: Strategy | None = None, total: int = PERCENT) -> str:
     """What a step does, as a person would say it, and how long it may take."""
     limit = f", after {step.timeout} {AT_ITS_END.get(step.on_timeout or '', 'held')}" if step.timeout else ""
-    return _what(step, strategy) + limit
+    return _what(step, strategy, total) + limit
 
 
-def _what(step: Step, strategy: Strategy | None) -> str:
+def _what(step: Step, strategy: Strategy | None, total: int) -> str:
     if strategy is not None and (step.set_weight, step.set_canary_scale, step.set_mirror_route) != (None, None, None):
         return strategy.describe(step)
     if step.set_weight is not None:
-        return f"weight {step.set_weight}%"
+        return f"weight {portion(step.set_weight, total)}"
     if step.pause is not None:
         return f"pause {step.pause.duration}" if step.pause.duration else "pause until someone promotes"
     if step.gate is not None:

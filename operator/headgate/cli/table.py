@@ -62,7 +62,9 @@ def _row(rollout: RolloutView, now: float, *, wide: bool) -> list[str]:
         rollout.name,
         "Terminating" if rollout.deleting else status.phase,
         status.step or "-",
-        f"{weights.observed}%" if weights.observed == weights.desired else f"{weights.observed}->{weights.desired}%",
+        rollout.part(weights.desired)
+        if weights.observed == weights.desired
+        else f"{weights.observed}->{rollout.part(weights.desired)}",
         status.stable.pod_hash if status.stable else "-",
         status.current.pod_hash if status.current else "-",
         age(since.since, now) if since else "-",

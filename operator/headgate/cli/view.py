@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from headgate.api.common import LABEL_REVISION, Model
+from headgate.api.common import LABEL_REVISION, PERCENT, Model, portion
 from headgate.api.gate import GateRun, QualityGateSpec
 from headgate.api.rollout import RevisionRef, RolloutSpec, RolloutStatus, Step
 from headgate.cli.client import Json
@@ -42,6 +42,15 @@ class RolloutView:
         if self.spec is None or self.spec.strategy.canary is not None:
             return None
         return strategies.of(self.spec)
+
+    @property
+    def total(self) -> int:
+        """What its weights are a part of."""
+        return self.spec.total if self.spec is not None else PERCENT
+
+    def part(self, weight: int) -> str:
+        """A weight for people."""
+        return portion(weight, self.total)
 
     @property
     def in_place(self) -> bool:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from headgate.api.rollout import (
     BlueGreen,
     Canary,
+    CanaryRouting,
     CanaryScale,
     GateStep,
     Pause,
     RolloutStatus,
     Step,
     TimedGate,
-    TrafficRouting,
     Weights,
 )
 from headgate.api.routes import MirrorRoute, PathMatch, RouteMatch
@@ -237,10 +237,11 @@ class _Same:
 @lru_cache(maxsize=1024)
 def _as_canary(same: _Same) -> Canary:
     spec = same.spec
+    routing = spec.traffic_routing.model_dump(exclude_none=True) if spec.traffic_routing is not None else None
     return Canary(
         stable_service=spec.active_service,
         canary_service=spec.preview_service,
-        traffic_routing=TrafficRouting.model_validate(dict(spec.traffic_routing)) if spec.traffic_routing else None,
+        traffic_routing=CanaryRouting.model_validate(routing) if routing is not None else None,
         steps=list(steps_of(spec)),
         scale_down_delay_seconds=spec.scale_down_delay_seconds,
         abort_scale_down_delay_seconds=spec.abort_scale_down_delay_seconds,

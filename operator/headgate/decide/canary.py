@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headgate.api.common import round_seconds, seconds, to_epoch
+from headgate.api.common import PERCENT, round_seconds, seconds, to_epoch
 from headgate.api.rollout import Canary, RollingStep, RolloutStatus, Step, Weights, WorkloadStatus
 from headgate.api.values import dataclass
 from headgate.decide import managed, mover
@@ -30,7 +30,7 @@ class Allowance:
     """Those of the steps: by header, and mirrors."""
 
 
-def allowance(steps: tuple[Step, ...], index: int, replicas: int, floor: int = 0) -> Allowance:
+def allowance(steps: tuple[Step, ...], index: int, replicas: int, floor: int = 0, total: int = PERCENT) -> Allowance:
     """What the canary may have at step `index` (counted from 0); beyond the last step: what the last left.
 
     Pods never fall short of the weight: capacity goes before traffic whatever setCanaryScale says. How many requests a
@@ -43,7 +43,7 @@ def allowance(steps: tuple[Step, ...], index: int, replicas: int, floor: int = 0
         elif step.set_canary_scale is not None:
             scale = step.set_canary_scale
     routes = managed.after(steps[: index + 1])
-    wanted = max(need(replicas, weight), max(1, floor) if (weight or routes) and replicas else 0)
+    wanted = max(need(replicas, weight, total), max(1, floor) if (weight or routes) and replicas else 0)
     if scale is not None and scale.replicas is not None:
         wanted = max(wanted, scale.replicas)
     elif scale is not None and scale.weight is not None:
@@ -51,7 +51,7 @@ def allowance(steps: tuple[Step, ...], index: int, replicas: int, floor: int = 0
     return Allowance(weight, wanted, routes)
 
 
-def staying(plan: Plan, index: int, replicas: int) -> int:
+def staying(plan: Plan, index: int, replicas: int, total: int = PERCENT) -> int:
     """Pods for the users who stay with the canary at step `index` (counted from 0); 0 while it gets nothing.
 
     Each of their requests may bring new ones, so that it may be all of them, sooner or later; where those of stable
@@ -60,7 +60,7 @@ def staying(plan: Plan, index: int, replicas: int) -> int:
     weights = [step.set_weight for step in plan.steps[: index + 1] if step.set_weight is not None]
     if plan.session is None or not weights or not weights[-1]:
         return 0
-    return need(replicas, max(weights)) if plan.session.stay_on_stable else replicas
+    return need(replicas, max(weights), total) if plan.session.stay_on_stable else replicas
 
 
 def gates_of(field: str, steps: Sequence[Step | RollingStep]) -> tuple[tuple[str, str], ...]:
@@ -119,7 +119,7 @@ def step_state(cycle: Cycle, plan: Plan) -> StepState:
     if step.set_canary_scale is not None:
         pod_hash = status.current.pod_hash if status.current else ""
         spec = cycle.snapshot.spec
-        wanted = allowance(plan.steps, index, spec.replicas, mover.floor_of(spec)).replicas
+        wanted = allowance(plan.steps, index, spec.replicas, mover.floor_of(spec), spec.total).replicas
         there = available(cycle.snapshot, pod_hash)
         short = "" if there >= wanted else f"waiting for the pods of {pod_hash}: {there} of {wanted} available"
         return StepState(reached and not short, waiting or short, clock=True)
@@ -258,7 +258,8 @@ class Shifting(TwoServices):
 
     def allowance(self, steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
         """What the steps allow, and as many pods as each side is to have."""
-        return allowance(steps, index, replicas, min(replicas, self.spec.min_pods_per_replica_set or 0))
+        floor = min(replicas, self.spec.min_pods_per_replica_set or 0)
+        return allowance(steps, index, replicas, floor, self.spec.total)
 
     @property
     def services(self) -> tuple[tuple[str, str], tuple[str, str]]:

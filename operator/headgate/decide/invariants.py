@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from enum import Enum
 
-from headgate.api.common import FINALIZER
+from headgate.api.common import FINALIZER, PERCENT, portion
 from headgate.api.gate import GateRun
 from headgate.api.rollout import RolloutStatus
 from headgate.api.values import dataclass
@@ -41,7 +41,7 @@ from headgate.decide.types import (
 class Rule(Enum):
     """One rule: its number and its sentence."""
 
-    WEIGHTS_SUM = 1, "weights of a route are integers from 0 to 100 that sum to 100"
+    WEIGHTS_SUM = 1, "weights of a route are integers from 0 to 100 that sum to 100, or to maxTrafficWeight"
     STEP_ALLOWS = 2, "the canary's weight is never above what the present step allows"
     CAPACITY_FIRST = 3, "a version gets a share of the requests only while it has the ready pods for it"
     WEIGHT_FIRST_DOWN = 4, "no pods are taken from a version while requests can reach it"
@@ -119,24 +119,30 @@ class Truth:
     """The pods behind one Service are the weight, within these bounds."""
     floor: int = 0
     """Pods that a version has at least while it gets requests."""
+    total: int = PERCENT
+    """What the weights are a part of."""
     least: int | None = None
     """The least of the weights, if there are several routes."""
     excused: bool = False
     """It may go without handing back: route and Services are another Rollout's, or the whole namespace goes."""
 
     def share(self, pod_hash: str) -> int:
-        """Percent of the requests that can reach a revision; of those of a route by header nobody knows how many."""
+        """The part of the requests that can reach a revision; of those of a route by header nobody knows how many."""
         if self.pool is not None:
             there = {h: min(n, self.wanted.get(h, 0)) for h, n in self.ready.items()}
             return round(100 * there.get(pod_hash, 0) / sum(there.values())) if any(there.values()) else 0
         least = self.weight if self.least is None else self.least
-        stable = 100 - least if self.selects[0] in ("", pod_hash) else 0
+        stable = self.total - least if self.selects[0] in ("", pod_hash) else 0
         canary = max(self.weight, 1 if self.routes else 0)
-        return min(100, stable + (canary if self.selects[1] in ("", pod_hash) else 0))
+        return min(self.total, stable + (canary if self.selects[1] in ("", pod_hash) else 0))
+
+    def said(self, weight: int) -> str:
+        """A weight for people."""
+        return portion(weight, self.total)
 
     def needs(self, weight: int) -> int:
         """Pods that a version needs for its share."""
-        return pods_for(self.replicas, weight, self.floor)
+        return pods_for(self.replicas, weight, self.floor, self.total)
 
 
 def seen(snapshot: Snapshot) -> Truth:
@@ -170,6 +176,7 @@ def seen(snapshot: Snapshot) -> Truth:
         services=(snapshot.stable_service.name, snapshot.canary_service.name),
         routed=any(r.found and not r.problem for r in snapshot.routes),
         floor=floor_of(snapshot.spec),
+        total=snapshot.spec.total,
         least=min((r.weight for r in snapshot.routes), default=0),
         paused=snapshot.spec.paused,
         deleting=snapshot.meta.deleting,
@@ -220,7 +227,7 @@ def _broken_by(
 ) -> Iterator[Breach]:
     match action:
         case SetWeight():
-            if not 0 <= action.weight <= 100:  # noqa: PLR2004  percent
+            if not 0 <= action.weight <= truth.total:
                 yield Breach(Rule.WEIGHTS_SUM, f"weight {action.weight}")
             keys = keys_of(action.routes)
             if action.exposure == "raise" or action.weight > truth.weight or not set(keys) <= set(truth.routes):
@@ -292,7 +299,8 @@ def _led(truth: Truth, keys: tuple[str, ...], journal: RolloutStatus, plan: Plan
     """Pods for what routes lead: how many requests come by them nobody knows, but for those of who stays."""
     run = running(journal)
     stay = plan is not None and run is not None and set(keys).intersection(keys_of(leading(plan, run, 1, ())))
-    least = staying(plan, journal.current_step_index, truth.replicas) if plan is not None and stay else 0
+    index = journal.current_step_index
+    least = staying(plan, index, truth.replicas, truth.total) if plan is not None and stay else 0
     return max(least, min(1, truth.replicas) if keys else 0)
 
 
@@ -301,10 +309,11 @@ def _take_back(truth: Truth, weight: int, journal: RolloutStatus) -> Iterator[Br
     if journal.stable is None or not journal.weights.stable_follows or truth.deleting:
         return
     stable = journal.stable.pod_hash
-    there, wanted = truth.ready.get(stable, 0), truth.needs(100 - weight)
+    there, wanted = truth.ready.get(stable, 0), truth.needs(truth.total - weight)
     lost = there and not truth.ready.get(truth.selects[1], 0)
     if there < wanted and not lost:
-        yield Breach(Rule.CAPACITY_FIRST, f"{100 - weight}% for stable {stable} with {there} of {wanted} pods")
+        share = truth.said(truth.total - weight)
+        yield Breach(Rule.CAPACITY_FIRST, f"{share} for stable {stable} with {there} of {wanted} pods")
 
 
 def _in_place(
@@ -364,11 +373,12 @@ def _select(
         if action.pod_hash not in allowed:
             yield Breach(Rule.NOT_THE_OTHERS, f"{action.name} is pointed at {action.pod_hash}, which is not released")
         elif journal.stable is not None and action.pod_hash != journal.stable.pod_hash:
-            yield from _raise(truth, 100, journal, plan, stands=stands)
+            yield from _raise(truth, truth.total, journal, plan, stands=stands)
     elif (truth.weight or truth.routes) and action.pod_hash != truth.selects[1]:
-        wanted = max(need(truth.replicas, truth.weight), min(1, truth.replicas))
+        wanted = max(need(truth.replicas, truth.weight, truth.total), min(1, truth.replicas))
         if there < wanted:
-            how = f"{action.name} is pointed at {action.pod_hash} under {truth.weight}% with {there} of {wanted} pods"
+            under = f"under {truth.said(truth.weight)} with {there} of {wanted} pods"
+            how = f"{action.name} is pointed at {action.pod_hash} {under}"
             yield Breach(Rule.CAPACITY_FIRST, how)
 
 
@@ -377,7 +387,9 @@ def _scale(truth: Truth, pod_hash: str, replicas: int, journal: RolloutStatus) -
         return
     share = truth.share(pod_hash) if pod_hash in truth.selects else 0
     if replicas < truth.needs(share):
-        yield Breach(Rule.WEIGHT_FIRST_DOWN, f"{pod_hash} is scaled to {replicas} with {share}% of the requests")
+        yield Breach(
+            Rule.WEIGHT_FIRST_DOWN, f"{pod_hash} is scaled to {replicas} with {truth.said(share)} of the requests"
+        )
     stable = journal.stable
     follows = bool(journal.weights.stable_follows) and running(journal) is not None
     fixed = stable is not None and stable.pod_hash == pod_hash and not follows
@@ -424,7 +436,7 @@ def _let_go(truth: Truth, journal: RolloutStatus) -> Iterator[Breach]:
     if truth.partition is not None:
         return
     if truth.routed and truth.weight:
-        yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes with {truth.weight}% on the canary")
+        yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes with {truth.said(truth.weight)} on the canary")
     if truth.routed and truth.routes:
         yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes with the routes {names_of(truth.routes)}")
     strangers = [h for h in truth.selects if h not in ("", journal.stable.pod_hash)]
@@ -522,7 +534,7 @@ def _unrest(truth: Truth, journal: RolloutStatus, generation: int, *, swept: boo
             yield Breach(Rule.NEWEST_WINS, how)
         return
     if truth.weight:
-        yield Breach(Rule.NOTHING_REFERS, f"at rest with {truth.weight}% on the canary")
+        yield Breach(Rule.NOTHING_REFERS, f"at rest with {truth.said(truth.weight)} on the canary")
     if truth.routes:
         yield Breach(Rule.NOTHING_REFERS, f"at rest with the routes {names_of(truth.routes)}")
     strangers = [h for h in truth.selects if h != stable.pod_hash and truth.pool is None]
@@ -546,7 +558,7 @@ def gone(truth: Truth, *, selectors_ours: bool, records: int, finalizers: tuple[
     """What is left behind of a Rollout that is gone."""
     found = []
     if truth.routed and truth.weight:
-        found.append(Breach(Rule.HOME_BEFORE_GONE, f"it is gone with {truth.weight}% on the canary"))
+        found.append(Breach(Rule.HOME_BEFORE_GONE, f"it is gone with {truth.said(truth.weight)} on the canary"))
     if truth.routes:
         found.append(Breach(Rule.NOTHING_LEFT, f"it is gone and leaves the routes {names_of(truth.routes)}"))
     if selectors_ours:
@@ -558,9 +570,9 @@ def gone(truth: Truth, *, selectors_ours: bool, records: int, finalizers: tuple[
     return found
 
 
-def weights_add_up(weights: tuple[int, ...]) -> list[Breach]:
+def weights_add_up(weights: tuple[int, ...], total: int = PERCENT) -> list[Breach]:
     """Whether the weights of one stored route rule make a whole."""
-    right = sum(weights) == 100 and all(0 <= w <= 100 for w in weights)  # noqa: PLR2004  percent
+    right = sum(weights) == total and all(0 <= w <= total for w in weights)
     return [] if right else [Breach(Rule.WEIGHTS_SUM, f"weights {weights}")]
 
 
@@ -576,7 +588,9 @@ class Monotone:
         for record in journal.rejected:
             share = truth.share(record.pod_hash) if journal.stable else 0
             if share > self._share.get(record.pod_hash, share) and not running(journal):
-                found.append(Breach(Rule.LOWER_FIRST, f"the share of {record.pod_hash}, taken back, rose to {share}%"))
+                found.append(
+                    Breach(Rule.LOWER_FIRST, f"the share of {record.pod_hash}, taken back, rose to {truth.said(share)}")
+                )
             self._share[record.pod_hash] = share
         return found
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from headgate.api.common import LABEL_REVISION
+from headgate.api.common import LABEL_REVISION, PERCENT, portion
 from headgate.api.rollout import RolloutSpec
 from headgate.api.values import dataclass
 from headgate.decide import apart, configuration
@@ -87,9 +87,9 @@ class Move:
     """What a person must see to."""
 
 
-def need(replicas: int, weight: int) -> int:
-    """Pods that `weight` percent of the full load need."""
-    return math.ceil(replicas * weight / 100)
+def need(replicas: int, weight: int, total: int = PERCENT) -> int:
+    """Pods that `weight` of `total` parts of the full load need."""
+    return math.ceil(replicas * weight / total)
 
 
 def floor_of(spec: RolloutSpec) -> int:
@@ -99,13 +99,13 @@ def floor_of(spec: RolloutSpec) -> int:
 
 
 def needs(spec: RolloutSpec, weight: int) -> int:
-    """Pods that a side with `weight` percent of the requests needs; none without any."""
-    return pods_for(spec.replicas, weight, floor_of(spec))
+    """Pods that a side with this weight needs; none without any."""
+    return pods_for(spec.replicas, weight, floor_of(spec), spec.total)
 
 
-def pods_for(replicas: int, weight: int, floor: int) -> int:
-    """Pods for `weight` percent of what `replicas` pods carry, and at least `floor` of those while there is any."""
-    return max(need(replicas, weight), min(floor, replicas)) if weight else 0
+def pods_for(replicas: int, weight: int, floor: int, total: int = PERCENT) -> int:
+    """Pods for `weight` of `total` parts of what `replicas` pods carry, and `floor` at least while there is any."""
+    return max(need(replicas, weight, total), min(floor, replicas)) if weight else 0
 
 
 def selected(service: ServiceView) -> str:
@@ -193,7 +193,7 @@ def relieves(snapshot: Snapshot, stable: str) -> bool:
 def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
     stable, canary = snapshot.stable_service, snapshot.canary_service
     if goal.proven and _strays(stable, goal.stable) and available(snapshot, goal.stable):
-        share = 100 - min((r.weight for r in snapshot.routes if r.found), default=0)
+        share = snapshot.spec.total - min((r.weight for r in snapshot.routes if r.found), default=0)
         if goal.careful and available(snapshot, goal.stable) < needs(snapshot.spec, share):
             return _returning(snapshot, goal)
         return Move(SetSelector(stable.name, stable.resource_version, goal.stable, exposure="lower"))
@@ -257,7 +257,8 @@ def least_bearable(snapshot: Snapshot, stable: str, canary: str) -> int:
     found = replica_set(snapshot, canary)
     if there >= full or (there and (found is None or not found.available)):
         return 0
-    return 100 - 100 * there // full if there >= floor_of(snapshot.spec) else 100
+    total = snapshot.spec.total
+    return total - total * there // full if there >= floor_of(snapshot.spec) else total
 
 
 def _making_room(snapshot: Snapshot, goal: Goal, move: Move, now: float) -> Move:
@@ -341,7 +342,7 @@ def wanted_pods(snapshot: Snapshot, goal: Goal) -> Mapping[str, int]:
     elif selected(service) == goal.stable:
         # The promotion has switched the Service: as many as are left stay until it is final.
         return {**goal.replicas, goal.follows: found.replicas if found is not None else 0}
-    return {**goal.replicas, goal.follows: needs(snapshot.spec, 100 - least)}
+    return {**goal.replicas, goal.follows: needs(snapshot.spec, snapshot.spec.total - least)}
 
 
 def _capacity_up(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None:
@@ -430,7 +431,7 @@ def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     spec = snapshot.spec
     # Where both are one revision it takes the whole load, and there is nothing to go forward to.
     forward = goes_forward(snapshot) and goal.stable != goal.canary
-    of_stable = 0 if forward else needs(spec, 100 - goal.weight)
+    of_stable = 0 if forward else needs(spec, spec.total - goal.weight)
     stable_waiting = not_serving(snapshot.stable_service, goal.stable, of_stable, goal.names[0])
     keys = keys_of(goal.routes)
     least = max(needs(spec, goal.weight or min(1, len(keys))), min(1, spec.replicas))
@@ -483,7 +484,8 @@ def unsettled(snapshot: Snapshot, weight: int, keys: tuple[str, ...], now: float
     for route in snapshot.routes:
         label = f"{route.kind} {route.name}"
         if route.weight != weight:
-            return Move(waiting=f"waiting for {label} to give the canary {weight}% (now {route.weight}%)")
+            wished, now_it_is = (portion(part, snapshot.spec.total) for part in (weight, route.weight))
+            return Move(waiting=f"waiting for {label} to give the canary {wished} (now {now_it_is})")
         if route.managed != keys:
             wanted, there = names_of(keys) or "none", names_of(route.managed) or "none"
             return Move(waiting=f"waiting for {label} to lead to the canary by {wanted} (now {there})")

@@ -143,7 +143,7 @@ def _allowance(cycle: Cycle, plan: Plan, index: int) -> Allowance:
     """What the steps allow, and the pods for those who stay."""
     full = cycle.snapshot.spec.replicas
     allowed = _strategy(cycle).allowance(plan.steps, index, full)
-    stay = canary.staying(plan, index, full)
+    stay = canary.staying(plan, index, full, cycle.snapshot.spec.total)
     return replace(allowed, replicas=stay) if stay > allowed.replicas else allowed
 
 
@@ -352,7 +352,7 @@ def _tell_forward(cycle: Cycle, step: Step) -> None:
     short = not_serving(
         snapshot.stable_service,
         cycle.status.stable.pod_hash,
-        needs(snapshot.spec, 100 - weight),
+        needs(snapshot.spec, snapshot.spec.total - weight),
         "stable Service",
     )
     if short:

@@ -1,7 +1,8 @@
 """The values that `decide` takes and gives: snapshot in, decision out; nothing here does anything.
 
 Times are seconds since the epoch in API-server time; lengths are seconds; weights are percent of the requests for the
-canary. A `pod_hash` is the short form of a revision, the value of the label `headgate.dev/revision`.
+canary, or parts of maxTrafficWeight. A `pod_hash` is the short form of a revision, the value of the label
+`headgate.dev/revision`.
 """
 
 from __future__ import annotations
@@ -598,7 +599,7 @@ class SetSelector(Action):
 
 @dataclass(frozen=True, slots=True)
 class SetWeight(Action):
-    """Set what one claimed place of a router gives to the canary: its weight, stable gets the rest of 100; its routes.
+    """Set what one claimed place of a router gives to the canary: its weight, stable gets the rest; its routes.
 
     The routes by header and the mirrors are these and no others.
     """

@@ -163,7 +163,7 @@ class Cycle:
         parts.checks.recorded(key, snapshot.answers)
         entry = parts.ledger.of(key)
         entry.conflicts, entry.journal_known = 0, True
-        tell(key, snapshot.status, decision.status, decision.waiting)
+        tell(key, snapshot.status, decision.status, decision.waiting, snapshot.spec.total)
         if decision.action is None:
             parts.queue.forget(key)
         return written

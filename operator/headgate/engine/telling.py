@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headgate.api.common import PERCENT
 from headgate.api.gate import Verdict
 from headgate.api.rollout import RolloutStatus
 from headgate.engine.queue import Key
@@ -13,9 +14,9 @@ from headgate.telemetry.logs import logger
 log = logger(__name__)
 
 
-def tell(key: Key, before: RolloutStatus, after: RolloutStatus, waiting: str) -> None:
-    """One line for each decision; counts of outcomes and verdicts."""
-    metrics.rollout_is(*key, phase=after.phase, weight=after.weights.observed)
+def tell(key: Key, before: RolloutStatus, after: RolloutStatus, waiting: str, total: int) -> None:
+    """One line for each decision; counts of outcomes and verdicts. Weights are parts of `total`."""
+    metrics.rollout_is(*key, phase=after.phase, weight=PERCENT * after.weights.observed / total)
     for entry in after.history:
         if entry not in before.history:
             metrics.rollout_completed(entry.outcome)

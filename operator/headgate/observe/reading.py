@@ -13,13 +13,13 @@ from headgate.api.common import Condition
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import (
     Canary,
+    CanaryRouting,
     GatewayAPI,
     RolloutSpec,
     RolloutStatus,
     RouteRef,
     Step,
     Strategy,
-    TrafficRouting,
 )
 
 T = TypeVar("T")
@@ -177,7 +177,7 @@ def readable_conditions(status: Mapping[str, Any]) -> list[Condition]:
 
 def _nothing() -> RolloutSpec:
     """A spec that wants nothing, to stand beside the sentence that says what is wrong with the real one."""
-    routing = TrafficRouting(gateway_api=GatewayAPI(http_routes=[RouteRef(name="unreadable")]))
+    routing = CanaryRouting(gateway_api=GatewayAPI(http_routes=[RouteRef(name="unreadable")]))
     canary = Canary(stable_service="unreadable", canary_service="unreadable-2", traffic_routing=routing, steps=[Step()])
     return RolloutSpec(replicas=0, strategy=Strategy(canary=canary))
 

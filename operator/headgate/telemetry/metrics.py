@@ -172,8 +172,8 @@ def lease(*, held: bool) -> None:
     _lease_held.set(held)
 
 
-def rollout_is(namespace: str, rollout: str, *, phase: str, weight: int) -> None:
-    """Say where a rollout is."""
+def rollout_is(namespace: str, rollout: str, *, phase: str, weight: float) -> None:
+    """Say where a rollout is; its weight in percent."""
     shown = _phases.get((namespace, rollout))
     if shown is not None and shown != phase:
         _phase.remove(namespace, rollout, shown)

@@ -85,7 +85,7 @@ class ALBRouter(WeightedRouter):
         """
         text, user = _text(place) or "", pointer(_user(place) or ())
         for entry in found.entries:
-            text = _with((*LIST, entry.index, "weight"), shares(weight)[entry.role], text)
+            text = _with((*LIST, entry.index, "weight"), shares(place.canary, weight)[entry.role], text)
         return [
             {"op": "test", "path": f"{user}/name", "value": place.target.rule},
             {"op": "test", "path": f"{user}/port/name", "value": USED},

@@ -11,6 +11,7 @@ from headgate.traffic.parts import Path, dotted, pointer
 from headgate.traffic.protocol import JSONPatch
 
 FULL = 100
+"""Of an entry that is alone, where any weight would do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,13 @@ class Backends:
         """Some entry has this role."""
         return any(entry.role == role for entry in self.entries)
 
-    def share(self) -> int:
-        """The canary's percentage, rounded up: 0 means none at all."""
+    def share(self, total: int) -> int:
+        """The canary's part of `total`, rounded up: 0 means none at all."""
         if self.lone_takes_all and len(self.entries) == 1:
-            return FULL if self.has("canary") else 0
+            return total if self.has("canary") else 0
         whole = sum(entry.weight for entry in self.entries)
         part = sum(entry.weight for entry in self.entries if entry.role == "canary")
-        return -(-FULL * part // whole) if whole else 0
+        return -(-total * part // whole) if whole else 0
 
     def problem(self, canary: Canary, *, writing: bool = False) -> str:
         """Why the list cannot be worked with, or nothing. What a write of weights puts right is none for `writing`."""
@@ -86,7 +87,7 @@ class Backends:
         if not writing and not any(entry.weight for entry in self.entries):
             return (
                 f"{self.here}: every weight is 0, so that no request is answered; "
-                f'set that of "{canary.stable_service}" to {FULL}'
+                f'set that of "{canary.stable_service}" to {canary.total}'
             )
         return ""
 
@@ -94,13 +95,13 @@ class Backends:
         """Tests on the names of the two backends, then their weights; nothing else is in the patch.
 
         Raises:
-            ValueError: if the list cannot be worked with, or the weight is no percentage.
+            ValueError: if the list cannot be worked with, or the weight is no part of the whole.
         """
-        percentage(weight)
+        within(canary, weight)
         problem = self.problem(canary, writing=True)
         if problem:
             raise ValueError(problem)
-        wanted = shares(weight)
+        wanted = shares(canary, weight)
         tests, writes = list[dict[str, Any]](), list[dict[str, Any]]()
         for entry in self.entries:
             path = pointer((*self.path, entry.index))
@@ -127,9 +128,9 @@ def backend(index: int, role: str, ref: Any, *, default: int, name: Any = None) 
     )
 
 
-def shares(weight: int) -> dict[str, int]:
+def shares(canary: Canary, weight: int) -> dict[str, int]:
     """What each of the two gets, by role."""
-    return {"stable": FULL - weight, "canary": weight}
+    return {"stable": canary.total - weight, "canary": weight}
 
 
 def whole(value: Any) -> bool:
@@ -137,11 +138,11 @@ def whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def percentage(weight: int) -> None:
-    """Refuse what is none.
+def within(canary: Canary, weight: int) -> None:
+    """Refuse what is no weight.
 
     Raises:
-        ValueError: if it is not within 0 and 100.
+        ValueError: if it is not within 0 and the whole.
     """
-    if not 0 <= weight <= FULL:
-        raise ValueError(f"a weight is 0 to {FULL}, not {weight}")
+    if not 0 <= weight <= canary.total:
+        raise ValueError(f"a weight is 0 to {canary.total}, not {weight}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from headgate.api.common import PERCENT
 from headgate.api.rollout import Canary
 from headgate.decide.managed import ManagedRoute, after, all_of
 from headgate.decide.types import RouteView
-from headgate.traffic.backends import FULL, percentage
+from headgate.traffic.backends import within
 from headgate.traffic.matching import regex_of
 from headgate.traffic.parts import dotted, ingress_services, mapping, pointer
 from headgate.traffic.protocol import JSONPatch, Resource, Target
@@ -59,7 +60,7 @@ class NginxRouter:
             found=True,
             resource_version=str(mapping(obj, "metadata").get("resourceVersion", "")),
             problem=f"{kind} {target.name}: {problem}" if problem else "",
-            weight=_share(obj),
+            weight=_share(canary, obj),
             managed=(found.key,) if (found := _ours(canary, obj)) else (),
             settled=True,
             blind=True,
@@ -90,9 +91,9 @@ class NginxRouter:
         """A test that it is a canary Ingress still, and the annotations; ingress-nginx gives stable the rest.
 
         Raises:
-            ValueError: if the Ingress cannot be worked with, or the weight is no percentage.
+            ValueError: if the Ingress cannot be worked with, or the weight is no part of the whole.
         """
-        percentage(weight)
+        within(canary, weight)
         here = f"{self.resource.kind} {target.name}"
         why = next(filter(None, map(_cannot, routes)), "")
         if why or len(routes) > 1:
@@ -123,8 +124,8 @@ def _problem(canary: Canary, obj: Mapping[str, Any], *, writing: bool = False) -
     bypass = next((key for key in sorted(map(str, found)) if key.startswith(BYPASSES) and key not in known), "")
     if bypass:
         return f'{ANNOTATIONS}["{bypass}"] lets requests reach the canary whatever its weight is; remove it'
-    if found.get(TOTAL) not in (None, str(FULL)):
-        return f'{ANNOTATIONS}["{TOTAL}"] is not "{FULL}"; remove it: weights are percent here'
+    if found.get(TOTAL, str(PERCENT)) != str(canary.total):
+        return f'{ANNOTATIONS}["{TOTAL}"] is not "{canary.total}"; {_mended(canary)}'
     wrong = next(((where, name) for where, name in _services(obj) if name != canary.canary_service), None)
     if wrong:
         return (
@@ -134,9 +135,15 @@ def _problem(canary: Canary, obj: Mapping[str, Any], *, writing: bool = False) -
     if not any(True for _ in _services(obj)):
         return f'spec.rules has no backend; give it the hosts and paths of stable\'s, and "{canary.canary_service}"'
     number = _number(found[WEIGHT]) if WEIGHT in found else 0
-    if not writing and (number is None or number > FULL):
-        return f'{ANNOTATIONS}["{WEIGHT}"] is not a whole number from 0 to {FULL} in quotes; set it to one'
+    if not writing and (number is None or number > canary.total):
+        return f'{ANNOTATIONS}["{WEIGHT}"] is not a whole number from 0 to {canary.total} in quotes; set it to one'
     return ""
+
+
+def _mended(canary: Canary) -> str:
+    return (
+        "remove it: weights are percent here" if canary.total == PERCENT else "set it to that, as maxTrafficWeight is"
+    )
 
 
 def _cannot(route: ManagedRoute) -> str:
@@ -167,13 +174,13 @@ def _ours(canary: Canary, obj: Mapping[str, Any]) -> ManagedRoute | None:
     return next((route for route in known if _bypass(route) == there), None)
 
 
-def _share(obj: Mapping[str, Any]) -> int:
-    """The canary's percentage, rounded up; what is no number counts as 0, as it does for ingress-nginx."""
+def _share(canary: Canary, obj: Mapping[str, Any]) -> int:
+    """The canary's part of the whole, rounded up; what is no number counts as 0, as it does for ingress-nginx."""
     found = _annotations(obj)
     weight = _number(found.get(WEIGHT)) or 0
     # A total below 100 counts as 100.
-    total = max(_number(found.get(TOTAL)) or FULL, FULL)
-    return min(-(-FULL * weight // total), FULL)
+    total = max(_number(found.get(TOTAL)) or PERCENT, PERCENT)
+    return min(-(-canary.total * weight // total), canary.total)
 
 
 def _services(obj: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

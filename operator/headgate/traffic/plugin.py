@@ -16,8 +16,6 @@ from headgate.traffic.weighted import WeightedRouter
 FIELD = f"spec.strategy.canary.trafficRouting.{PLUGINS}"
 WRITES = ("/spec/", "/metadata/annotations/")
 """How the paths begin that a router may write, besides all annotations where there are none."""
-UNKNOWN = 100
-"""The weight of a place that cannot be read: the most that it can be."""
 OPERATIONS = frozenset({"test", "add", "replace", "remove"})
 
 T = TypeVar("T")
@@ -82,10 +80,10 @@ class Absent:
 
     def read(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> RouteView:
         """That it cannot be read."""
-        del canary, obj
+        del obj
         problem = f"{FIELD}: the router of {target.name} is not there, so nobody can see or change what it does"
         return RouteView(
-            self.key, self.resource.kind, target.name, target.rule, found=True, problem=problem, weight=UNKNOWN
+            self.key, self.resource.kind, target.name, target.rule, found=True, problem=problem, weight=canary.total
         )
 
     def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
@@ -155,7 +153,7 @@ class Guarded:
             found=obj is not None,
             resource_version=str(version),
             problem=found.text,
-            weight=UNKNOWN if obj is not None else 0,
+            weight=canary.total if obj is not None else 0,
         )
 
     def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:

@@ -80,7 +80,9 @@ class Router(Protocol):
         weight: int,
         routes: Sequence[ManagedRoute] = (),
     ) -> JSONPatch:
-        """The patch that gives the canary `weight` and these routes of ours and no others, and stable the rest of 100.
+        """The patch that gives the canary `weight` and these routes of ours and no others, and stable the rest.
+
+        Together they have `canary.total`, which is 100 for a router of another package.
 
         Nothing else is touched. In a place that cannot be worked with, routes of ours are taken out all the same.
 

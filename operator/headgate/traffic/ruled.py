@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from headgate.api.rollout import SESSION, STABLE_SESSION, Canary
 from headgate.decide.managed import ManagedRoute, all_of, asked, together, unknown
 from headgate.decide.types import RouteView
-from headgate.traffic.backends import Backends, percentage, shares
+from headgate.traffic.backends import Backends, shares, within
 from headgate.traffic.parts import Path, entries, mapping, pointer
 from headgate.traffic.protocol import JSONPatch, Target
 from headgate.traffic.weighted import Place, WeightedRouter, unable
@@ -122,9 +122,9 @@ class RuledRouter(WeightedRouter):
         A place that cannot be worked with loses our routes all the same, and nothing else in it is changed.
 
         Raises:
-            ValueError: if the place cannot be worked with, or the weight is no percentage, or a route cannot be made.
+            ValueError: if the place cannot be worked with, or the weight is none, or a route cannot be made.
         """
-        percentage(weight)
+        within(canary, weight)
         place = Place(canary, obj, target)
         mine, rules = self._mine(place), self.rules(place)
         index, found = self._sound(place), self.backends(place)
@@ -135,7 +135,7 @@ class RuledRouter(WeightedRouter):
         patch += self._set_cookies(place, cookies)
         if index is None or isinstance(found, str) or not (mine or routes):
             return patch
-        rule = _weighted(self._with_cookies(place, rules[index], cookies), found, weight)
+        rule = _weighted(canary, self._with_cookies(place, rules[index], cookies), found, weight)
         made = [
             one for number, route in enumerate(routes) for one in self._named(place, rule, route, routes[number + 1 :])
         ]
@@ -337,14 +337,14 @@ def _why(made: Any) -> str:
     return made if isinstance(made, str) else ""
 
 
-def _weighted(rule: Rule, backends: Backends, weight: int) -> Rule:
+def _weighted(canary: Canary, rule: Rule, backends: Backends, weight: int) -> Rule:
     """The claimed rule as it will be."""
     after = copy.deepcopy(dict(rule))
     listed: Any = after
     for key in backends.path[3:]:
         listed = listed[key]
     for entry in backends.entries:
-        listed[entry.index]["weight"] = shares(weight)[entry.role]
+        listed[entry.index]["weight"] = shares(canary, weight)[entry.role]
     return after
 
 

@@ -10,7 +10,7 @@ from headgate.api.rollout import Canary
 from headgate.api.values import dataclass
 from headgate.decide.managed import AFFINITY, ManagedRoute, asked, set_by
 from headgate.decide.types import RouteView
-from headgate.traffic.backends import Backends, percentage
+from headgate.traffic.backends import Backends, within
 from headgate.traffic.parts import mapping
 from headgate.traffic.protocol import JSONPatch, Resource, Target
 
@@ -82,7 +82,7 @@ class WeightedRouter(ABC):
             found=True,
             resource_version=str(mapping(obj, "metadata").get("resourceVersion", "")),
             problem=f"{kind} {target.name}: {problem}" if problem else "",
-            weight=0 if isinstance(found, str) else found.share(),
+            weight=0 if isinstance(found, str) else found.share(canary.total),
             settled=not served.message,
             message=served.message,
             blind=served.blind,
@@ -106,12 +106,12 @@ class WeightedRouter(ABC):
         weight: int,
         routes: Sequence[ManagedRoute] = (),
     ) -> JSONPatch:
-        """The patch that gives the canary `weight` and stable the rest of 100, touching nothing else.
+        """The patch that gives the canary `weight` and stable the rest of the whole, touching nothing else.
 
         Raises:
-            ValueError: if the place cannot be worked with, or the weight is no percentage, or there are routes.
+            ValueError: if the place cannot be worked with, or the weight is no part of the whole, or there are routes.
         """
-        percentage(weight)
+        within(canary, weight)
         why = next(filter(None, map(self.cannot, routes)), "")
         if why:
             raise ValueError(f'{self.resource.kind} {target.name}: the route "{routes[0].name}" {why}')

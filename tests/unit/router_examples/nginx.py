@@ -83,5 +83,6 @@ EXAMPLES = [
         routes=frozenset({"setHeaderRoute"}),
         different=(routing("cart-canary"),),
         moved=setting((*ANNOTATIONS, f"{PREFIX}/canary"), "false"),
+        whole=lambda total: setting((*ANNOTATIONS, f"{PREFIX}/canary-weight-total"), str(total)),
     )
 ]

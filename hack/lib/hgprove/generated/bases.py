@@ -106,6 +106,7 @@ def led(name: str, version: int) -> Json:
         "stableMetadata": {"labels": {"role": "stable"}, "annotations": {"example.com/role": "stable"}},
         "antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 1}},
     }
+    made["spec"]["strategy"]["canary"]["trafficRouting"]["maxTrafficWeight"] = 200
     return made
 
 
