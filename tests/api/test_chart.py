@@ -192,6 +192,14 @@ def test_config_snapshots_bring_their_rights(light_cluster: LightCluster, releas
     assert rights(light_cluster, TEAM) == sorted([*golden("rights-cluster.txt"), *more])
 
 
+def test_restarts_bring_the_right_to_evict_and_no_other(light_cluster: LightCluster) -> None:
+    """Who does not ask for them has an operator that cannot take a pod away."""
+    given = ("template", "headgate", str(CHART), "--kube-version", "1.34.0", "--set")
+    assert "pods/eviction" not in light_cluster.helm(*given, "config.restarts=false").stdout
+    with_it = light_cluster.helm(*given, "config.restarts=true").stdout
+    assert with_it.count("resources: [pods/eviction]\n  verbs: [create]") == 1
+
+
 def test_rights_are_these_and_no_more(light_cluster: LightCluster, release: str) -> None:
     """The operator may do what the golden file says; a new line in it is a decision, not an accident."""
     install(light_cluster, release)

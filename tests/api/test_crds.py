@@ -317,6 +317,10 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
             "weights of 100 only",
             id="parts of a plugin",
         ),
+        pytest.param(
+            ROLLING, "spec.restartAt", "2026-11-01T12:00:00Z", "kubectl rollout restart", id="restart in place"
+        ),
+        pytest.param(ROLLOUT, "spec.restartAt", "tomorrow", "should match", id="a time that is none"),
         pytest.param(POOLED, "spec.strategy.canary.antiAffinity", REQUIRED_APART, "would wait for nodes", id="apart"),
         pytest.param(BLUE_GREEN, "spec.strategy.blueGreen.antiAffinity", {}, "exactly one of", id="apart in no way"),
         pytest.param(
@@ -669,6 +673,7 @@ def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
             CANARY | {"antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 1}}},
             id="apart",
         ),
+        pytest.param("spec.restartAt", "2026-11-01T12:00:00Z", id="restarted"),
         pytest.param("spec.rollbackWindow", {"revisions": 0}, id="no way back without steps"),
         pytest.param("spec.rollbackWindow", {"revisions": 8}, id="wide window"),
         pytest.param("spec.configSnapshots", {}, id="copies of ConfigMaps"),

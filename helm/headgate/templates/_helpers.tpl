@@ -97,6 +97,16 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
 {{- end }}
 {{- end }}
 
+{{/* What replaces pods without a release, only with `config.restarts`. */}}
+{{- define "headgate.restartRules" -}}
+{{- if .Values.config.restarts }}
+# Pods that are older than a Rollout's restartAt are evicted, which a PodDisruptionBudget may refuse.
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
+{{- end }}
+{{- end }}
+
 {{/* What copies the configuration of a revision, only for the kinds in `config.snapshotKinds`. */}}
 {{- define "headgate.snapshotRules" -}}
 {{- with .Values.config.snapshotKinds }}
@@ -148,6 +158,7 @@ unless they are named in `config.snapshotKinds`, no exec, no pods to create, no 
   verbs: [get, list, watch]
 {{- include "headgate.routerRules" . }}
 {{- include "headgate.rollingRules" . }}
+{{- include "headgate.restartRules" . }}
 {{- include "headgate.snapshotRules" . }}
 # What it tells people.
 - apiGroups: [events.k8s.io]

@@ -60,6 +60,8 @@ class OperatorConfig(Model):
     snapshot_kinds: tuple[Literal["ConfigMap", "Secret"], ...] = ()
     """The kinds of which Rollouts may have copies made for each revision; the operator needs the rights to get, create
     and delete objects of them in every namespace that it manages."""
+    restarts: bool = False
+    """Rollouts may have their pods replaced by `restartAt`; the operator needs the right to evict pods."""
     route_settle_seconds: Annotated[float, Field(ge=0, le=300)] = 2.0
     """Seconds after the gateway reported a route change as accepted until it counts as applied."""
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 5.0

@@ -992,6 +992,9 @@ class RolloutSpec(Model):
     """Without it the pods of all revisions read the same ConfigMaps, as they are at the time."""
     group: ReleaseGroup | None = None
     """Without it the Rollout is released by itself."""
+    restart_at: Time | None = None
+    """Pods of the stable version that are older than this are evicted in batches, while nothing is released; their
+    template stays as it is. An admin allows it."""
 
     model_config = Model.model_config | {
         "json_schema_extra": {
@@ -1041,6 +1044,11 @@ class RolloutSpec(Model):
                     "the way back takes the steps, too",
                 },
                 {
+                    "rule": "!has(self.strategy.rolling) || !has(self.restartAt)",
+                    "message": "remove restartAt: a workload that is replaced in place is restarted by kubectl rollout "
+                    "restart, which changes its template and so is a release",
+                },
+                {
                     "rule": "!has(self.strategy.rolling) || !has(self.configSnapshots)",
                     "message": "remove configSnapshots: the pods of a workload that is replaced in place are made from "
                     "its own template, which is not rewritten; give a changed ConfigMap a new name there",
@@ -1059,6 +1067,8 @@ class RolloutSpec(Model):
             raise ValueError("rolling is for a StatefulSet in workloadRef, and a StatefulSet for rolling")
         if rolling and self.rollback_window is not None:
             raise ValueError("remove rollbackWindow, because rolling takes the steps on the way back, too")
+        if rolling and self.restart_at is not None:
+            raise ValueError("remove restartAt, because rolling has no pods of its own")
         if rolling and self.config_snapshots is not None:
             raise ValueError("remove configSnapshots, because rolling does not rewrite the template of its workload")
         return self
@@ -1204,6 +1214,8 @@ class RolloutStatus(Model):
     selector: Annotated[str, Field(max_length=512)] = ""
     collision_count: Count = 0
     workload: WorkloadStatus | None = None
+    restarted_at: Time | None = None
+    """The `restartAt` that was done last: no pod that serves is older."""
     orphaned: bool = False
     """It was deleted with `--cascade=orphan`: what it owns is to stay. The server tells of that for a moment only."""
     conditions: Annotated[

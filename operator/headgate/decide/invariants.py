@@ -304,6 +304,14 @@ def _led(truth: Truth, keys: tuple[str, ...], journal: RolloutStatus, plan: Plan
     return max(least, min(1, truth.replicas) if keys else 0)
 
 
+def _restart(truth: Truth, action: EvictPod, journal: RolloutStatus) -> Iterator[Breach]:
+    """Pods are replaced only while nothing else goes on, and only where most of them serve."""
+    if running(journal) is not None:
+        yield Breach(Rule.STABLE_FLOOR, f"{action.name} is evicted while a revision is released")
+    if truth.paused:
+        yield Breach(Rule.PAUSE_HOLDS, f"{action.name} is evicted while paused")
+
+
 def _take_back(truth: Truth, weight: int, journal: RolloutStatus) -> Iterator[Breach]:
     """Where the stable version has given pods away it gets no more requests than the pods that it has can take."""
     if journal.stable is None or not journal.weights.stable_follows or truth.deleting:
@@ -320,6 +328,8 @@ def _in_place(
     truth: Truth, action: SetPartition | EvictPod, journal: RolloutStatus, plan: Plan | None, *, stands: bool
 ) -> Iterator[Breach]:
     if truth.partition is None:
+        if isinstance(action, EvictPod):
+            yield from _restart(truth, action, journal)
         return
     if isinstance(action, SetPartition):
         yield from _open(truth, action, truth.partition, journal, plan, stands=stands)

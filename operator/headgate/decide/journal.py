@@ -257,6 +257,7 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         status.collision_count,
         _noted(status.workload),
         status.orphaned,
+        status.restarted_at,
         status.rejected,
         status.actions,
         status.history,

@@ -7,7 +7,7 @@ from typing import Any
 
 from headgate.api.common import GROUP, LABEL_REVISION
 from headgate.api.values import dataclass
-from headgate.decide import configuration, group, strategies
+from headgate.decide import configuration, group, restarting, strategies
 from headgate.decide.mover import selected
 from headgate.decide.queries import problems_of, undivided
 from headgate.decide.roles import asked
@@ -60,6 +60,7 @@ def find(snapshot: Snapshot) -> list[Problem]:
     found += [Problem("InvalidSpec", r.unable, blocks_running=False) for r in snapshot.routes if r.unable]
     found += _roles(snapshot)
     found += _configuration(snapshot)
+    found += _restarts(snapshot)
     found += _gates(snapshot)
     wrong = [*group.faults(snapshot), *group.missing(snapshot)]
     found += [Problem("InvalidSpec", text, blocks_running=False) for text in wrong]
@@ -127,6 +128,17 @@ def _configuration(snapshot: Snapshot) -> list[Problem]:
         return [Problem("KindDisabled", text, blocks_running=False)]
     reason, text = configuration.trouble(snapshot)
     return [Problem(reason, text, blocks_running=False)] if text else []
+
+
+def _restarts(snapshot: Snapshot) -> list[Problem]:
+    """Pods are to be replaced, and that is not allowed; one that was done once is nobody's trouble."""
+    if not restarting.asked(snapshot) or snapshot.config.restarts:
+        return []
+    text = (
+        "spec.restartAt: this operator is not set up to evict pods; let an admin set restarts in the operator's "
+        "configuration, or remove it"
+    )
+    return [Problem("RestartsDisabled", text, blocks_running=False)]
 
 
 def _in_place(snapshot: Snapshot) -> list[Problem]:

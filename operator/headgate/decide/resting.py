@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headgate.api.common import to_epoch
-from headgate.decide import contest, copying, journal, strategies
+from headgate.decide import contest, copying, journal, restarting, strategies
 from headgate.decide.canary import deadline_passed
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import Goal, anchor, observed_weight, replica_set
@@ -106,6 +106,8 @@ def rest(cycle: Cycle) -> Action | None:
         action = copying.pin(cycle, stable) if anchor(snapshot, stable.revision) is None else None
     if action is None and not goal.hold:
         action = shrink_workload(cycle)
+    if action is None and cycle.status.phase in ("Healthy", "Degraded") and not goal.hold:
+        action = restarting.next_pod(cycle, stable)
     if action is None and cycle.move.reached and not cycle.problems:
         action = sweep(cycle)
     return action

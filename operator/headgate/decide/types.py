@@ -145,7 +145,7 @@ class InPlace:
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """One pod of a workload that is released in place."""
+    """One pod of a workload that is released in place, or of the stable ReplicaSet."""
 
     name: str
     uid: str
@@ -154,14 +154,15 @@ class PodView:
     """Its label `controller-revision-hash`."""
     ready: bool
     going: bool
+    created_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class PodsView:
-    """The pods of a workload, as they were read on demand."""
+    """The pods of a workload, or of a ReplicaSet, as they were read on demand."""
 
     version: str
-    """They were read after this resourceVersion of the workload had been seen."""
+    """They were read after this resourceVersion of the workload or ReplicaSet had been seen."""
     pods: tuple[PodView, ...]
 
 
@@ -696,8 +697,8 @@ class ReadKind(StrEnum):
 class ReadQuestion:
     """A read of the API server: why the pods of `target` (a pod hash) do not come up, or who scales it (a workload).
 
-    Of `WORKLOAD_PODS` the target is the resourceVersion that the workload has been seen in, of `CONFIG` it is
-    `kind/name`.
+    Of `WORKLOAD_PODS` the target is the resourceVersion that the workload or ReplicaSet has been seen in, of `CONFIG`
+    it is `kind/name`.
     """
 
     kind: ReadKind

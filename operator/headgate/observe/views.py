@@ -159,7 +159,7 @@ def stateful_set(name: str, obj: Object) -> WorkloadView:
 
 
 def pod(obj: Object) -> PodView:
-    """A pod of a StatefulSet."""
+    """A pod of a StatefulSet or ReplicaSet."""
     meta, status = obj["metadata"], obj.get("status") or {}
     ordinal = meta["name"].rpartition("-")[2]
     conditions = status.get("conditions") or ()
@@ -170,6 +170,7 @@ def pod(obj: Object) -> PodView:
         revision=str((meta.get("labels") or {}).get("controller-revision-hash") or ""),
         ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
         going=bool(meta.get("deletionTimestamp")),
+        created_at=to_epoch(meta["creationTimestamp"]) if meta.get("creationTimestamp") else 0.0,
     )
 
 

@@ -63,6 +63,8 @@ class Oracle:
     """What has been seen, and the first thing that was wrong."""
 
     def __init__(self, cluster: Cluster, traffic: Traffic, tell: Callable[[str], None]) -> None:
+        self.written = WRITTEN
+        """Kinds that an operator may write to."""
         self._cluster = cluster
         self._store = cluster.store
         self._traffic = traffic
@@ -177,7 +179,7 @@ class Oracle:
             return
         for change in changes:
             kind = change.kind.kind
-            if kind not in WRITTEN:
+            if kind not in self.written:
                 self.fail(f"16: {actor} writes a {kind}")
             if kind in ("Lease", "Event"):
                 continue
@@ -197,6 +199,10 @@ class Oracle:
             said = [o.get("value") for o in body if o["path"] == "/metadata/resourceVersion"]
         elif request.method == "DELETE":
             said = [((body or {}).get("preconditions") or {}).get("resourceVersion")]
+        elif request.path.endswith("/eviction"):
+            # Its status changes all the time; which pod it is does not.
+            version = change.before["metadata"]["uid"]
+            said = [((body.get("deleteOptions") or {}).get("preconditions") or {}).get("uid")]
         else:
             said = [((body or {}).get("metadata") or {}).get("resourceVersion")]
         if said != [version]:

@@ -234,8 +234,10 @@ def replacing(name: str, **_: Any) -> Json:
 
 
 def waiting(name: str, version: int) -> Json:
-    """A Rollout whose release waits for a person."""
-    return _rollout(name, [{"setWeight": 50}, {"pause": {}}], {"template": template(name, version)})
+    """A Rollout whose release waits for a person, and whose pods are to be replaced in a time to come."""
+    made = _rollout(name, [{"setWeight": 50}, {"pause": {}}], {"template": template(name, version)})
+    made["spec"]["restartAt"] = "2099-01-01T00:00:00Z"
+    return made
 
 
 def gate(name: str, **_: Any) -> Json:
@@ -361,6 +363,7 @@ def journal(name: str, version: int) -> Json:
         "selector": f"headgate.dev/rollout={name}",
         "collisionCount": 0,
         "workload": {"observedGeneration": 1, "revision": "db-1", "adopted": False, "reasserted": 0},
+        "restartedAt": TIME,
         "orphaned": False,
         "conditions": [{**condition, "observedGeneration": 1}],
         "gates": [run],

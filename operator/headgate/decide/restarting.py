@@ -1,0 +1,68 @@
+"""Replaces the pods of the stable version without a release: those older than `restartAt` are evicted in batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT, to_epoch
+from headgate.api.rollout import RevisionRef
+from headgate.decide.journal import EVIDENCE_INTERVAL
+from headgate.decide.mover import replica_set
+from headgate.decide.pool import bounds
+from headgate.decide.types import EvictPod, PodsView, ReadKind, ReadQuestion, Snapshot
+
+if TYPE_CHECKING:
+    from headgate.decide.cycle import Cycle
+
+
+def asked(snapshot: Snapshot) -> str:
+    """The time before which no pod is to be from, if that is not known to be so."""
+    wanted = snapshot.spec.restart_at or ""
+    return wanted if wanted != snapshot.status.restarted_at else ""
+
+
+def next_pod(cycle: Cycle, stable: RevisionRef) -> EvictPod | None:
+    """The next pod to evict, as long as enough of the others serve; says when the last one is replaced.
+
+    PodDisruptionBudgets are the server's to ask: an eviction that it refuses is tried again, later and later.
+    """
+    snapshot, wanted = cycle.snapshot, asked(cycle.snapshot)
+    found = replica_set(snapshot, stable.pod_hash)
+    if not wanted or found is None or not snapshot.config.restarts:
+        return None
+    since = to_epoch(wanted)
+    if cycle.now < since:
+        cycle.wake(since)
+        return None
+    known = snapshot.pods
+    if known is None or known.version != found.resource_version:
+        labels = f"{LABEL_ROLLOUT}={snapshot.meta.name},{LABEL_REVISION}={stable.pod_hash}"
+        cycle.reads.append(ReadQuestion(ReadKind.WORKLOAD_PODS, found.resource_version, labels))
+        cycle.wake(cycle.now + EVIDENCE_INTERVAL)
+        return None
+    # The counts are the ReplicaSet's controller's, and older than what was read.
+    serving = min(_serving(known), found.available if found.settled else 0)
+    old = sorted((p for p in known.pods if not p.going and p.created_at < since), key=lambda p: (p.ready, p.name))
+    if not old and serving >= snapshot.spec.replicas:
+        cycle.change(restarted_at=wanted)
+        cycle.note("Normal", "Restarted", f"no pod of {stable.pod_hash} is older than {wanted} any more")
+        return None
+    if cycle.status.phase == "Healthy":  # What was taken back, and why, stays said.
+        text = f"revision {stable.pod_hash} is stable: replacing pods from before {wanted}, {len(old)} left"
+        cycle.change(message=text)
+    cycle.wake(cycle.now + EVIDENCE_INTERVAL)
+    # One that serves nobody can go at any time.
+    if not old or (old[0].ready and serving <= _least(snapshot)):
+        return None
+    return EvictPod(old[0].name, old[0].uid)
+
+
+def _serving(known: PodsView) -> int:
+    return sum(p.ready and not p.going for p in known.pods)
+
+
+def _least(snapshot: Snapshot) -> int:
+    """Pods that serve meanwhile: all but maxUnavailable, or all but one where there is none."""
+    canary, full = snapshot.spec.strategy.canary, snapshot.spec.replicas
+    least = bounds(snapshot.spec, canary).least if canary is not None and canary.traffic_routing is None else full
+    return max(0, min(least, full - 1))
