@@ -55,7 +55,8 @@ def test_both_versions_keep_apart_from_the_first_pod_on(kind: str, wanted: dict[
         entry: Any = term(pod_hash)
         if wanted == PREFERRED:
             entry = {"weight": 50, "podAffinityTerm": entry}
-        assert affinity(world, pod_hash) == {"podAntiAffinity": {next(iter(wanted)): [entry]}}
+        found = affinity(world, pod_hash)
+        assert found == {"podAntiAffinity": {next(iter(wanted)): [entry]}}, f"the pods of {pod_hash} keep to {found}"
 
 
 def test_a_promotion_and_an_edit_change_nothing_that_runs() -> None:

@@ -155,7 +155,7 @@ def test_every_pod_is_replaced_and_enough_are_left(kind: str) -> None:
     began = world.now
     world.run_for(300)
     assert len(world.evicted) == rollout.replicas
-    assert world.least == least
+    assert world.least == least, f"{world.least} of {rollout.replicas} pods were left to serve"
     assert all(born >= began for born in ages(world))
     assert (world.status.restarted_at, world.status.stable, world.status.phase) == (at, stable, "Healthy")
     assert {w.partition("/")[0] for w in world.writes[before:]} == {"status", "EvictPod"}
