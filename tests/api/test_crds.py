@@ -415,6 +415,7 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(ROLLOUT, "spec.rollbackWindow", {"revisions": -1}, "greater than or equal to 0", id="window"),
         pytest.param(ROLLOUT, "spec.rollbackWindow", {}, "revisions: Required value", id="empty window"),
         pytest.param(ROLLOUT, "spec.onNewRevision", "Replace", "Unsupported value", id="policy"),
+        pytest.param(ROLLOUT, "spec.onDelete", "Orphan", "Unsupported value", id="end"),
         pytest.param(ROLLOUT, "spec.unhealthyStable", "Ignore", "Unsupported value", id="unhealthy"),
         pytest.param(BLUE_GREEN, "spec.unhealthyStable", "FixForward", "in any case", id="unhealthy of blue-green"),
         pytest.param(
@@ -694,6 +695,7 @@ def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
         pytest.param("spec.onNewRevision", "Supersede", id="supersede"),
         pytest.param("spec.onNewRevision", "Queue", id="queue"),
         pytest.param("spec.onNewRevision", "Reject", id="reject"),
+        pytest.param("spec.onDelete", "Keep", id="keep"),
     ],
 )
 def test_neighbour_of_a_refused_canary_is_taken(kube: Kube, path: str, value: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.api.cluster import LightCluster, until
 from tests.api.kube import Json, Kube
 from tests.api.operator_process import USER, OperatorProcess
-from tests.api.shop import CANARY, STABLE, Shop
+from tests.api.shop import CANARY, STABLE, Shop, replica_sets, rollouts
 
 PAUSED: list[Json] = [{"setWeight": 50}, {"pause": {}}]
 
@@ -28,6 +28,27 @@ def test_deletion_in_mid_run_hands_back(kube: Kube, namespace: str) -> None:
     shop.expect("the Rollout is gone", lambda: kube.get(shop.path) is None)
     assert shop.weight() == 0
     assert second not in (shop.selected(STABLE), shop.selected(CANARY))
+
+
+def test_kept_pods_outlive_their_rollout_and_the_next_one_relieves_them(kube: Kube, namespace: str) -> None:
+    """With `onDelete: Keep` no garbage collector takes the pods; created again, the Rollout leads to its own."""
+    shop = Shop(kube, namespace, spec={"onDelete": "Keep"})
+    first = shop.deploy_healthy()
+    kept, uid = replica_sets(namespace, f"shop-{first}"), shop.object()["metadata"]["uid"]
+    kube.delete(shop.path)
+
+    def forgotten() -> bool:
+        """The garbage collector has looked: the Rollout is among the owners no more."""
+        return uid not in {owner["uid"] for owner in kube.must_get(kept)["metadata"]["ownerReferences"]}
+
+    shop.expect("the pods are left to themselves", forgotten)
+    assert shop.pods_of(first) == shop.replicas
+    assert shop.selected(STABLE) == shop.selected(CANARY) == first
+    kube.create(rollouts(namespace), shop.rollout())
+    shop.expect_phase("Healthy")
+    again = shop.status()["stable"]["podHash"]
+    assert shop.selected(STABLE) == again
+    assert shop.pods_of(again) == shop.replicas
 
 
 def test_namespace_goes_in_mid_run(kube: Kube, namespace: str) -> None:

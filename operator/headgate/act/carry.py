@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from headgate.act import config_copies, in_place, own_kinds, records, replica_sets, shifting, workload
+from headgate.act import config_copies, in_place, leaving, own_kinds, records, replica_sets, shifting, workload
 from headgate.act.context import Context, Effect, Refusal, Stale
 from headgate.act.errors import (
     MAYBE_DONE,
@@ -23,6 +23,7 @@ from headgate.act.resources import (
     CONFIG_KINDS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
+    HANDED_BACK,
     PODS,
     REPLICA_SETS,
     ROLLOUT_ACTIONS,
@@ -53,6 +54,7 @@ FAMILIES: Mapping[type[Action], tuple[Resource | None, Carrier]] = {
     types.SetPartition: (STATEFUL_SETS, in_place.set_partition),
     types.EvictPod: (PODS, in_place.evict),
     types.ScaleWorkload: (DEPLOYMENTS, workload.scale),
+    types.Disown: (None, leaving.disown),
 }
 """By type of action: the kind that it writes (None: it says) and who carries it out. A new action is one line."""
 CREATES = (types.CreatePlan, types.CreateReplicaSet, types.CreateConfigCopy)
@@ -163,5 +165,6 @@ def _family(context: Context, action: Action) -> tuple[Resource, Carrier]:
     resource, carrier = FAMILIES[type(action)]
     if resource is None:
         router, kind = context.routers.get(str(getattr(action, "router", ""))), str(getattr(action, "kind", ""))
-        resource = router.resource if router else CONFIG_KINDS.get(kind, Resource("", "", "", kind))
+        known = CONFIG_KINDS | HANDED_BACK
+        resource = router.resource if router else known.get(kind, Resource("", "", "", kind))
     return resource, carrier

@@ -83,7 +83,7 @@ def unchanged(context: Context, resource: Resource, name: str, resource_version:
 
 
 def manager(takes_back: str) -> str:
-    """The field manager: the operator's usual one, or one that tells of a verdict."""
+    """The field manager: the operator's usual one (the server takes the user agent for it), or one of a verdict."""
     return MANAGER_TAKES_BACK + takes_back if takes_back else ""
 
 

@@ -23,6 +23,8 @@ CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 CONFIG_KINDS = {r.kind: r for r in (CONFIG_MAPS, SECRETS)}
 """What a pod template may refer to, by kind."""
+HANDED_BACK = {r.kind: r for r in (SERVICES, DEPLOYMENTS, STATEFUL_SETS)}
+"""What is written to of others' objects, by kind, besides those of routers."""
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 

@@ -19,9 +19,9 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from headgate.act.errors import Timeout, Unreachable, one_line
+from headgate.api.common import MANAGER
 from headgate.api.values import dataclass
 
-USER_AGENT = "headgate"
 CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 10.0
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -84,7 +84,7 @@ class ClientTransport:
 
     def __init__(self, configuration: client.Configuration) -> None:
         self._client = client.ApiClient(configuration)
-        self._client.user_agent = USER_AGENT
+        self._client.user_agent = MANAGER
         self._configuration = configuration
         self._session: aiohttp.ClientSession | None = None
 
@@ -135,7 +135,7 @@ class ClientTransport:
         Raises:
             Unreachable, Timeout: if there is no answer.
         """
-        headers = {"accept": request.accept, "user-agent": USER_AGENT, **await self._auth()}
+        headers = {"accept": request.accept, "user-agent": MANAGER, **await self._auth()}
         if request.body is not None:
             headers["content-type"] = request.content_type
         extra: dict[str, Any] = {}

@@ -30,6 +30,8 @@ ANNOTATION_MARK = f"{GROUP}/pod-metadata"
 ANNOTATION_COPY_OF = f"{GROUP}/copy-of"
 """On copies of ConfigMaps and Secrets: the name of what was copied."""
 FINALIZER = f"{GROUP}/hand-back"
+MANAGER = "headgate"
+"""The field manager of what the operator writes; `managedFields` say by it which fields of an object are its."""
 MANAGER_TAKES_BACK = "headgate-takes-back:"
 """Beginning of the field manager of a weight or selector that takes an attempt back; the attempt follows."""
 

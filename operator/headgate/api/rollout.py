@@ -995,6 +995,9 @@ class RolloutSpec(Model):
     restart_at: Time | None = None
     """Pods of the stable version that are older than this are evicted in batches, while nothing is released; their
     template stays as it is. An admin allows it."""
+    on_delete: Literal["Revert", "Keep"] = "Revert"
+    """What becomes of the workload when the Rollout is deleted: all is as it was before the Rollout, or the stable
+    pods go on serving as they do, so that a Rollout that was deleted by mistake has changed nothing."""
 
     model_config = Model.model_config | {
         "json_schema_extra": {

@@ -6,7 +6,7 @@ get traffic that nobody has judged: then the stable ReplicaSet stays, and an Eve
 
 from __future__ import annotations
 
-from headgate.api.common import FINALIZER, to_epoch, to_time
+from headgate.api.common import FINALIZER, LABEL_REVISION, to_epoch, to_time
 from headgate.decide import conditions, configuration, journal, problems, strategies
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import (
@@ -24,6 +24,7 @@ from headgate.decide.types import (
     Action,
     Decision,
     DeletePlan,
+    Disown,
     EventNote,
     OutcomeKind,
     ScaleReplicaSet,
@@ -107,7 +108,7 @@ def _next(cycle: Cycle) -> tuple[Action | None, str]:
         found = part(cycle)
         if found is not None:
             return found
-    return _let_go(cycle), ""
+    return _disown(cycle) or _let_go(cycle), ""
 
 
 def _reading(cycle: Cycle) -> str:
@@ -127,7 +128,8 @@ def _pods(cycle: Cycle) -> tuple[Action | None, str] | None:
         return None
     if stable is None or snapshot.revision == stable.revision:
         # Of the pods that are not of the template its own controller takes care, in order.
-        return (SetPartition(workload.name, workload.resource_version, 0), "") if place.partition else None
+        closed = place.partition and not _kept(snapshot)
+        return (SetPartition(workload.name, workload.resource_version, 0), "") if closed else None
     rest = Goal(stable.pod_hash, stable.pod_hash, 0, {}, proven=True)
     cycle.move = strategies.of(snapshot.spec).next_move(snapshot, rest, cycle.now)
     if cycle.move.reached or not (cycle.move.action or _patient(cycle)):
@@ -137,15 +139,16 @@ def _pods(cycle: Cycle) -> tuple[Action | None, str] | None:
 
 def _forbidden(snapshot: Snapshot, action: Action | None) -> bool:
     """It was refused: in a namespace that goes, the right to it, or its kind, may have gone first."""
-    if action is None:
-        return False
+    return action is not None and (_refused(snapshot, action) or action.key in snapshot.barred)
+
+
+def _refused(snapshot: Snapshot, action: Action) -> bool:
     outcome = snapshot.outcome
-    refused = (
+    return (
         outcome is not None
         and (outcome.kind is OutcomeKind.REFUSED or outcome.reason == "NotServed")
         and outcome.action == action.key
     )
-    return refused or action.key in snapshot.barred
 
 
 def _patient(cycle: Cycle) -> bool:
@@ -276,7 +279,8 @@ def _stays(snapshot: Snapshot) -> bool:
     adopted = snapshot.spec.workload_ref is not None and snapshot.status.stable is not None
     # Where Deployment and Service went, too, the whole application goes, and nobody is left to be served.
     whole = (snapshot.workload is None or not snapshot.workload.found) and not snapshot.stable_service.found
-    return _orphaned(snapshot) or (adopted and not whole and not _returns_to_workload(snapshot))
+    kept = _orphaned(snapshot) or _kept(snapshot)
+    return kept or (adopted and not whole and not _returns_to_workload(snapshot))
 
 
 def _orphaned(snapshot: Snapshot) -> bool:
@@ -284,10 +288,16 @@ def _orphaned(snapshot: Snapshot) -> bool:
     return snapshot.meta.orphaning or snapshot.status.orphaned
 
 
+def _kept(snapshot: Snapshot) -> bool:
+    """The spec says that its pods are to stay, however it is deleted; until one is stable a workload has its own."""
+    spec = snapshot.spec
+    return spec.on_delete == "Keep" and (snapshot.status.stable is not None or spec.workload_ref is None)
+
+
 def _workload(cycle: Cycle) -> tuple[Action | None, str] | None:
     snapshot = cycle.snapshot
     workload = snapshot.workload
-    if not _returns_to_workload(snapshot) or workload is None or snapshot.status.stable is None:
+    if not _returns_to_workload(snapshot) or workload is None or snapshot.status.stable is None or _kept(snapshot):
         return None
     wanted = snapshot.spec.replicas
     if workload.replicas < wanted:
@@ -324,7 +334,7 @@ def _canary_to_stable(cycle: Cycle) -> tuple[Action | None, str] | None:
 def _records(cycle: Cycle) -> tuple[Action | None, str] | None:
     """The ControllerRevisions go last: until then no deletion policy can collect serving pods."""
     snapshot, stable = cycle.snapshot, cycle.status.stable
-    if stable is None and _orphaned(snapshot):
+    if stable is None and (_orphaned(snapshot) or _kept(snapshot)):
         return None  # The first revision may serve already, although the journal does not say so yet.
     kept = stable.revision if stable is not None and _stays(snapshot) else ""
     users = [user for user in configuration.users_of(snapshot) if user.revision == kept]
@@ -335,37 +345,63 @@ def _records(cycle: Cycle) -> tuple[Action | None, str] | None:
     return None
 
 
+def _disown(cycle: Cycle) -> Action | None:
+    """Nobody who goes by the owners of fields is to find the operator among those of what is as it was before."""
+    snapshot, workload = cycle.snapshot, cycle.snapshot.workload
+    if _stays(snapshot):
+        return None  # What the operator wrote stands, and whoever compares it with Git is to know whose it is.
+    found: list[Disown] = []
+    if workload is not None and workload.signed:
+        found.append(Disown(workload.kind, workload.name, workload.resource_version))
+    found += [
+        Disown("Service", service.name, service.resource_version)
+        for service in (snapshot.stable_service, snapshot.canary_service)
+        if service.signed and not selected(service)
+    ]
+    found += [
+        Disown(route.kind, route.name, route.resource_version, route.router)
+        for route in snapshot.routes
+        if route.signed and not (route.weight or route.managed)
+    ]
+    # Nobody's requests depend on it, so what is refused is left as it is.
+    barred = frozenset() if _patient(cycle) else snapshot.barred
+    return next((a for a in found if not _refused(snapshot, a) and a.key not in barred), None)
+
+
 def _let_go(cycle: Cycle) -> Action:
     snapshot, stable = cycle.snapshot, cycle.status.stable
     if strategies.of(snapshot.spec).in_place:
         _tell_closed(cycle)
     elif _stays(snapshot) and stable is not None and not snapshot.namespace_terminating:
-        found = replica_set(snapshot, stable.pod_hash)
-        name = found.name if found else stable.pod_hash
-        why = (
-            "it was deleted with --cascade=orphan"
-            if _orphaned(snapshot)
-            else "the Deployment's template is another one"
-        )
-        cycle.events.append(
-            EventNote(
-                "Warning",
-                "StableKept",
-                f"ReplicaSet {name} goes on serving, because {why}; when the Deployment runs what you want, remove the "
-                f"label key headgate.dev/revision from the Services' selectors and delete the ReplicaSet",
-            )
-        )
+        cycle.events.append(EventNote("Warning", "StableKept", _goes_on(snapshot, stable.pod_hash)))
     return SetFinalizer(snapshot.meta.name, snapshot.meta.resource_version, present=False, patient=_patient(cycle))
 
 
+def _goes_on(snapshot: Snapshot, pod_hash: str) -> str:
+    """Which pods stay, why, and how to be rid of them."""
+    found = replica_set(snapshot, pod_hash)
+    name = found.name if found else pod_hash
+    free = f"remove the label key {LABEL_REVISION} from the Services' selectors"
+    if _kept(snapshot):
+        return (
+            f"ReplicaSet {name} goes on serving, because spec.onDelete was Keep; create the Rollout again, which runs "
+            f"pods of its own and leads the requests there, or {free}; then delete the ReplicaSet"
+        )
+    why = "it was deleted with --cascade=orphan" if _orphaned(snapshot) else "the Deployment's template is another one"
+    then = f"when the Deployment runs what you want, {free} and delete the ReplicaSet"
+    return f"ReplicaSet {name} goes on serving, because {why}; {then}"
+
+
 def _tell_closed(cycle: Cycle) -> None:
-    """Say that the template is held back still, where it was not promoted."""
+    """Say that the template is held back still, where it was not promoted or all is to stay as it is."""
     workload = cycle.snapshot.workload
     place = workload.in_place if workload is not None and workload.found else None
     if workload is None or place is None or not place.partition or cycle.snapshot.namespace_terminating:
         return
+    kept = _kept(cycle.snapshot)
     why = (
-        f"{workload.kind} {workload.name} keeps its stable pods, because its template was not promoted; when it is "
+        f"{workload.kind} {workload.name} keeps its stable pods, because "
+        f"{'spec.onDelete was Keep' if kept else 'its template was not promoted'}; when it is "
         "what you want, set spec.updateStrategy.rollingUpdate.partition to 0"
     )
     cycle.events.append(EventNote("Warning", "UpdateClosed", why))

@@ -87,6 +87,8 @@ class ServiceView:
     from there."""
     taken_back: str = ""
     """`SetSelector.takes_back` of the write that its selector is from; empty if another write was the last one."""
+    signed: bool = False
+    """The server has the operator down as the owner of a field of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class RouteView:
     """What the router says while it is not served."""
     taken_back: str = ""
     """`SetWeight.takes_back` of the write that its rules are from; empty if another write was the last one."""
+    signed: bool = False
+    """The server has the operator down as the owner of a field of it."""
     blind: bool = False
     """The router reports nothing back: what is stored counts as settled, and as served after the settle time."""
     managed: tuple[str, ...] = ()
@@ -193,6 +197,8 @@ class WorkloadView:
     template: Mapping[str, Any] = field(default_factory=dict)
     in_place: InPlace | None = None
     """For a StatefulSet."""
+    signed: bool = False
+    """The server has the operator down as the owner of a field of it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -647,6 +653,22 @@ class EvictPod(Action):
 
     name: str
     uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disown(Action):
+    """Take the operator off the owners of what was handed back; no field of the object changes."""
+
+    kind: str
+    name: str
+    resource_version: str
+    router: str = ""
+    """Whose object it is; empty for what is no router's."""
+
+    @property
+    def key(self) -> str:
+        """The action's identity: one per object."""
+        return f"Disown/{self.kind}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from headgate.api.common import MANAGER_TAKES_BACK
+from headgate.api.common import MANAGER, MANAGER_TAKES_BACK
 
 Object = dict[str, Any]
 METADATA = (
@@ -31,6 +31,8 @@ ORPHANED = "orphaned"
 """Key in the metadata of a Rollout that once had it."""
 TAKEN_BACK = "takenBack"
 """Key in the metadata of a Service, ReplicaSet or router's object: the attempt that its last write took back."""
+SIGNED = "signed"
+"""Key in the metadata of the same, and of workloads: the operator has written a field of it that is its still."""
 PACKED = "packed"
 """Key of the part that is kept as JSON bytes."""
 
@@ -81,7 +83,7 @@ def _deployment(obj: Object) -> Object:
         obj.get("status"), ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
     )
     return {
-        "metadata": _pick(obj.get("metadata"), METADATA),
+        "metadata": _shifted(obj),
         "spec": _pick(spec, ("replicas",)),
         "status": status,
         PACKED: _packed(spec.get("template") or {}),
@@ -129,12 +131,14 @@ def _service(obj: Object) -> Object:
 
 
 def _shifted(obj: Object, kept: tuple[str, ...] = METADATA) -> Object:
-    """The metadata of an object that leads traffic."""
+    """The metadata of an object that leads traffic, or is scaled."""
     metadata = _pick(obj.get("metadata"), kept)
     for entry in (obj.get("metadata") or {}).get("managedFields") or ():
         manager = str(entry.get("manager"))
         if manager.startswith(MANAGER_TAKES_BACK):
             metadata[TAKEN_BACK] = manager.removeprefix(MANAGER_TAKES_BACK)
+        if manager == MANAGER:
+            metadata[SIGNED] = True
     return metadata
 
 

@@ -161,13 +161,16 @@ class Observer:
         obj = self._store.get(kind, namespace, name)
         if obj is None:
             return WorkloadView(name, found=False, kind=kind), None, ""
+        owner_uid = rollout["metadata"]["uid"]
+        version = (obj["metadata"]["resourceVersion"], owner_uid)
         view, revision = self._workloads.get(
-            obj["metadata"]["uid"], obj["metadata"]["resourceVersion"], lambda: self._workload(kind, name, obj)
+            obj["metadata"]["uid"], version, lambda: self._workload(kind, name, obj, owner_uid)
         )
         return view, view.template if view.found else None, revision
 
-    def _workload(self, kind: str, name: str, obj: Object) -> tuple[WorkloadView, str]:
+    def _workload(self, kind: str, name: str, obj: Object, rollout_uid: str) -> tuple[WorkloadView, str]:
         view = views.stateful_set(name, obj) if kind == "StatefulSet" else views.workload(name, obj)
+        view = replace(view, signed=view.found and views.signed(obj, rollout_uid))
         if not view.found:
             return view, ""
         # Its counts change often, its template seldom.
@@ -189,7 +192,7 @@ class Observer:
 
     def _service(self, meta: RolloutMeta, name: str, hashes: Mapping[str, str], now: float) -> ServiceView:
         slices = self._store.by("EndpointSlice", BY_SERVICE, owner(meta.namespace, name))
-        view = views.service(name, self._store.get("Service", meta.namespace, name), slices, hashes)
+        view = views.service(name, self._store.get("Service", meta.namespace, name), slices, hashes, meta.uid)
         # Slices come late: of pods that are ready for a moment only, between two switches, they may never have told.
         leads, place = (frozenset(view.ready), view.selector.get(LABEL_REVISION)), (meta.uid, name)
         seen, since = self._held.get(place, (None, now))
@@ -261,6 +264,7 @@ class Observer:
                         view,
                         settled_since=since,
                         taken_back=taken_back,
+                        signed=obj is not None and views.signed(obj, uid),
                         problem=strategies.told(spec, view.problem),
                         unable=strategies.told(spec, view.unable),
                     )

@@ -90,7 +90,15 @@ def replica_set(obj: Object, rollout_uid: str, *, rollout_deleting: bool = False
     )
 
 
-def service(name: str, obj: Object | None, slices: Iterable[Object], hashes: Mapping[str, str]) -> ServiceView:
+def signed(obj: Object, rollout_uid: str) -> bool:
+    """The operator owns a field of it, for this Rollout as far as the owner's name tells."""
+    meta = obj["metadata"]
+    return bool(meta.get("signed")) or str(meta.get("takenBack") or "").startswith(f"{rollout_uid}:")
+
+
+def service(
+    name: str, obj: Object | None, slices: Iterable[Object], hashes: Mapping[str, str], rollout_uid: str = ""
+) -> ServiceView:
     """A Service and its ready endpoints; `hashes` are the pod hashes by name of their ReplicaSet."""
     if obj is None:
         return ServiceView(name, found=False)
@@ -108,6 +116,7 @@ def service(name: str, obj: Object | None, slices: Iterable[Object], hashes: Map
         selector=(obj.get("spec") or {}).get("selector") or {},
         ready=dict(sorted(ready.items())),
         taken_back=str(obj["metadata"].get("takenBack") or ""),
+        signed=signed(obj, rollout_uid),
     )
 
 

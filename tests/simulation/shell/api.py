@@ -14,6 +14,7 @@ import jsonpatch
 import orjson
 
 from headgate.act.transport import Request, Response
+from headgate.api.common import MANAGER
 from headgate.api.values import dataclass
 from tests.simulation.shell import answers
 from tests.simulation.shell.answers import Refused
@@ -37,6 +38,11 @@ class _Asked:
     content_type: str
     accept: str
     actor: str
+
+
+def _manager(asked: _Asked) -> str:
+    """The field manager: as the request says, or its user agent, which all processes of the operator share."""
+    return asked.query.get("fieldManager") or (MANAGER if asked.actor.startswith("operator") else asked.actor)
 
 
 class Server:
@@ -254,7 +260,7 @@ class Server:
             last = self.store.remove(kind, before, actor=asked.actor)
             meta["resourceVersion"] = last["metadata"]["resourceVersion"]
             return 200, after
-        return 200, self.store.replace(kind, after, actor=asked.actor, manager=asked.query.get("fieldManager", ""))
+        return 200, self.store.replace(kind, after, actor=asked.actor, manager=_manager(asked))
 
     @staticmethod
     def _finalizers(asked: _Asked, old: Object, new: Object) -> None:
@@ -302,7 +308,7 @@ class Server:
                 going["deletionGracePeriodSeconds"] = 0
             if kind.generation:
                 going["generation"] = going.get("generation", 0) + 1
-        return 200, self.store.replace(kind, after, actor=asked.actor, manager=asked.query.get("fieldManager", ""))
+        return 200, self.store.replace(kind, after, actor=asked.actor, manager=_manager(asked))
 
     def _evict(self, asked: _Asked) -> tuple[int, Object]:
         """Delete a pod, if every budget of it allows that."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT
+from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT, MANAGER
 from headgate.api.rollout import RolloutStatus
 from headgate.decide.configuration import digest_of
 from headgate.decide.invariants import at_rest
@@ -249,11 +249,23 @@ class End:
             history.fail(f"25: after the deletion requests are led by {sorted(routes_of(route))}")
         if route is not None and any(map(cookies_of, claimed(route)["backendRefs"])):
             history.fail("25: after the deletion a cookie of a release is set")
+        if not (history.scenario.strength or kept or orphaned):
+            self._disowned()
         for name in (NAME, CANARY):
             chosen = selector(self._store, name)
             # Before anything was stable, the first revision may serve already.
             if chosen and chosen != kept and not (orphaned and not kept and name == NAME):
                 history.fail(f"25: after the deletion the Service {name} still selects {chosen}")
+
+    def _disowned(self) -> None:
+        """The operator owns no field of what it has handed back."""
+        for kind in ("Deployment", "Service", "HTTPRoute", "StatefulSet"):
+            for obj in self._store.all(kind, NAMESPACE):
+                managers = [str(entry["manager"]) for entry in obj["metadata"].get("managedFields") or ()]
+                if any(manager.startswith(MANAGER) for manager in managers):
+                    self._history.fail(
+                        f"25: after the deletion {managers} own fields of {kind} {obj['metadata']['name']}"
+                    )
 
     def _mine(self, kind: str) -> list[dict[str, Any]]:
         return [

@@ -135,6 +135,12 @@ class Store:
         if of.kind in ("HTTPRoute", "Service", "StatefulSet") and obj["spec"] != before["spec"]:
             # The rules are one field, which is its last writer's; of a Service nothing but one key is ever written.
             obj["metadata"]["managedFields"] = [{"manager": manager or actor, "operation": "Update"}]
+        elif of.kind == "Deployment" and obj["spec"].get("replicas") != before["spec"].get("replicas"):
+            # Of this one others write other fields.
+            others = [m for m in obj["metadata"].get("managedFields") or () if m["manager"] != (manager or actor)]
+            obj["metadata"]["managedFields"] = [*others, {"manager": manager or actor, "operation": "Update"}]
+        if obj["metadata"].get("managedFields") == [{}]:
+            del obj["metadata"]["managedFields"]
         self._commit("MODIFIED", of, before, obj, actor)
         return obj
 

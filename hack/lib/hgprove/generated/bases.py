@@ -59,6 +59,7 @@ def good(name: str, version: int) -> Json:
         paused=False,
         onNewRevision="Supersede",
         unhealthyStable="Hold",
+        onDelete="Revert",
         rollbackWindow={"revisions": 1},
     )
 
