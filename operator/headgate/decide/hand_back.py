@@ -1,7 +1,8 @@
 """The end of a Rollout: traffic and replicas go back to what was there before, then the finalizer goes.
 
 Traffic first, always to what is stable. Where the Deployment's template is not the stable revision, its pods must not
-get traffic that nobody has judged: then the stable ReplicaSet stays, and an Event says how to go on from there.
+get traffic that nobody has judged: then the stable ReplicaSet stays, and an Event says how to go on from there. So it
+does wherever the spec says `onDelete: Keep`.
 """
 
 from __future__ import annotations
