@@ -28,7 +28,8 @@ def path(name: str) -> Path:
     command = versions.COMMANDS[name]
     if not command.ours:
         return folder() / name
-    source = b"".join(file.read_bytes() for file in sorted((paths.TOOLS / name).glob("*.go")))
+    files = [file for pattern in ("*.go", "go.mod") for file in sorted((paths.TOOLS / name).glob(pattern))]
+    source = b"".join(file.read_bytes() for file in files)
     return folder() / f"{name}-{hashlib.sha256(source).hexdigest()[:8]}"
 
 

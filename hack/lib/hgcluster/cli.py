@@ -83,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("user")
     token.set_defaults(do=_token)
 
-    commands.add_parser("build", help="build all commands now").set_defaults(do=_build)
+    build = commands.add_parser("build", help="build all commands now, or one, and print where")
+    build.add_argument("command", nargs="?", choices=sorted(versions.COMMANDS))
+    build.set_defaults(do=_build)
 
     image = commands.add_parser("image", help="make images without a container engine")
     kinds = image.add_subparsers(required=True, metavar="KIND")
@@ -266,9 +268,9 @@ def _token(arguments: argparse.Namespace) -> None:
     print(access.kubeconfig(layout.must_load(arguments.name), arguments.user))
 
 
-def _build(_: argparse.Namespace) -> None:
-    binaries.ensure(versions.COMMANDS)
-    print(binaries.folder())
+def _build(arguments: argparse.Namespace) -> None:
+    binaries.ensure([arguments.command] if arguments.command else versions.COMMANDS)
+    print(binaries.path(arguments.command) if arguments.command else binaries.folder())
 
 
 def _scratch(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ KIND = "0.30.0"
 GATEWAY_API = "1.3.0"
 ENVOY_WHEEL = "1.40.0"
 DEBIAN = "bookworm"
+ARGO_CD = "3.3.19"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Command] = {
     "certs": Command("certs", "./certs", "", "", 0.1),
     "pause": Command("pause", "./pause", "", "", 0.1),
     "scrapetargets": Command("scrapetargets", "./scrapetargets", "", "", 0.1),
+    "argodiff": Command("argodiff", "./.", "argodiff", ARGO_CD, 2),
     "coredns": Command("coredns", ".", "coredns", COREDNS, 1.5),
     "kwok": Command("kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok", KWOK, 2.5),
 }
