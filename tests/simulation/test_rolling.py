@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headgate.decide.rolling import CLOSED
+from headgate.decide.in_place import CLOSED
 from tests.simulation.rolling_world import RollingWorld, rolling
 from tests.simulation.world import Faults
 

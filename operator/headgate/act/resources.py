@@ -11,6 +11,7 @@ ROLLOUT_ACTIONS = Resource(ROLLOUT_ACTION.group, ROLLOUT_ACTION.version, ROLLOUT
 ENVIRONMENTS = Resource(ENVIRONMENT.group, ENVIRONMENT.version, ENVIRONMENT.plural, ENVIRONMENT.kind)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet")
+DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet")
 BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet")
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")

@@ -148,7 +148,7 @@ async def wanted_revision(client: Client, raw: Json) -> str:
     """The full revision of the template that the Rollout wants; empty if it may not be read."""
     spec: Json = raw.get("spec") or {}
     template: Any = spec.get("template")
-    if reference := spec.get("workloadRef"):
+    if template is None and (reference := spec.get("workloadRef")):
         namespace = raw["metadata"]["namespace"]
         plural = f"{reference.get('kind', 'Deployment').lower()}s"
         try:

@@ -7,7 +7,7 @@ get traffic that nobody has judged: then the stable ReplicaSet stays, and an Eve
 from __future__ import annotations
 
 from headgate.api.common import FINALIZER, to_epoch, to_time
-from headgate.decide import conditions, configuration, journal, problems, strategies
+from headgate.decide import conditions, configuration, in_place, journal, problems, rolling, strategies
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import (
     Goal,
@@ -29,7 +29,6 @@ from headgate.decide.types import (
     ScaleReplicaSet,
     ScaleWorkload,
     SetFinalizer,
-    SetPartition,
     SetSelector,
     SetWeight,
     Snapshot,
@@ -102,8 +101,8 @@ def _next(cycle: Cycle) -> tuple[Action | None, str]:
         return _let_go(cycle), ""
     if reading:
         return None, reading
-    in_place = strategies.of(snapshot.spec).in_place
-    for part in (_pods, _records) if in_place else (_ratio, _canaries, _workload, _selectors, _records):
+    replaced = strategies.of(snapshot.spec).in_place
+    for part in (_pods, _records) if replaced else (_ratio, _canaries, _workload, _selectors, _records):
         found = part(cycle)
         if found is not None:
             return found
@@ -120,19 +119,28 @@ def _reading(cycle: Cycle) -> str:
 
 
 def _pods(cycle: Cycle) -> tuple[Action | None, str] | None:
-    """A workload that was released in place: what was not promoted goes, or the update is opened again."""
-    snapshot, stable, workload = cycle.snapshot, cycle.status.stable, cycle.snapshot.workload
-    place = workload.in_place if workload is not None and workload.found else None
-    if workload is None or place is None:
+    """A workload that was released in place: what was not promoted goes, then it updates its pods itself again."""
+    snapshot, stable, found = cycle.snapshot, cycle.status.stable, in_place.place_of(cycle.snapshot)
+    if found is None:
         return None
-    if stable is None or snapshot.revision == stable.revision:
-        # Of the pods that are not of the template its own controller takes care, in order.
-        return (SetPartition(workload.name, workload.resource_version, 0), "") if place.partition else None
-    rest = Goal(stable.pod_hash, stable.pod_hash, 0, {}, proven=True)
-    cycle.move = strategies.of(snapshot.spec).next_move(snapshot, rest, cycle.now)
-    if cycle.move.reached or not (cycle.move.action or _patient(cycle)):
-        return None
-    return cycle.move.action, cycle.move.waiting
+    workload, lever = found[0], rolling.lever_of(snapshot.spec)
+    action = lever.give_back(workload, judged=_judged(snapshot))
+    if action is None and not lever.ends_by_itself:
+        return None  # It was given back.
+    # Of pods that are not of a template which may go to all of them such a controller takes care, in order.
+    if stable is not None and not (lever.ends_by_itself and _judged(snapshot)):
+        rest = Goal(stable.pod_hash, stable.pod_hash, 0, {}, proven=True)
+        cycle.move = strategies.of(snapshot.spec).next_move(snapshot, rest, cycle.now)
+        if not cycle.move.reached and (cycle.move.action or _patient(cycle)):
+            return cycle.move.action, cycle.move.waiting
+        if not lever.closed(found[1]):
+            return None
+    return (action, "") if action is not None else None
+
+
+def _judged(snapshot: Snapshot) -> bool:
+    """The template that is wanted is what is stable, or nothing was ever released."""
+    return snapshot.status.stable is None or snapshot.revision == snapshot.status.stable.revision
 
 
 def _forbidden(snapshot: Snapshot, action: Action | None) -> bool:
@@ -326,7 +334,8 @@ def _records(cycle: Cycle) -> tuple[Action | None, str] | None:
     snapshot, stable = cycle.snapshot, cycle.status.stable
     if stable is None and _orphaned(snapshot):
         return None  # The first revision may serve already, although the journal does not say so yet.
-    kept = stable.revision if stable is not None and _stays(snapshot) else ""
+    replaced = strategies.of(snapshot.spec).in_place  # No ReplicaSet is left that would need a record.
+    kept = stable.revision if stable is not None and not replaced and _stays(snapshot) else ""
     users = [user for user in configuration.users_of(snapshot) if user.revision == kept]
     for plan in sorted(snapshot.plans, key=lambda p: p.name):
         if plan in users or configuration.holds(plan, snapshot.plans, users):
@@ -360,12 +369,9 @@ def _let_go(cycle: Cycle) -> Action:
 
 def _tell_closed(cycle: Cycle) -> None:
     """Say that the template is held back still, where it was not promoted."""
-    workload = cycle.snapshot.workload
-    place = workload.in_place if workload is not None and workload.found else None
-    if workload is None or place is None or not place.partition or cycle.snapshot.namespace_terminating:
+    found = in_place.place_of(cycle.snapshot)
+    if found is None or cycle.snapshot.namespace_terminating:
         return
-    why = (
-        f"{workload.kind} {workload.name} keeps its stable pods, because its template was not promoted; when it is "
-        "what you want, set spec.updateStrategy.rollingUpdate.partition to 0"
-    )
-    cycle.events.append(EventNote("Warning", "UpdateClosed", why))
+    why = rolling.lever_of(cycle.snapshot.spec).kept_back(found[0], judged=_judged(cycle.snapshot))
+    if why:
+        cycle.events.append(EventNote("Warning", "UpdateClosed", why))

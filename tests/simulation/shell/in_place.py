@@ -15,8 +15,9 @@ from headgate.act.resources import path
 from headgate.act.transport import Request, Response
 from headgate.api.rollout import RolloutStatus
 from headgate.decide import strategies
+from headgate.decide.in_place import CLOSED
 from headgate.decide.journal import running
-from headgate.decide.rolling import CLOSED, allowance, opened
+from headgate.decide.rolling import allowance, opened
 from headgate.observe.reading import Models
 from headgate.traffic.protocol import Resource
 from tests.simulation.shell import process
