@@ -154,6 +154,8 @@ class DaemonWorld(RollingWorld):
             found = next((p for p in self.pods.values() if p.uid == action.uid), None)
             if found is not None and found.revision == self.content():
                 self.fail(f"24: {action.name} is evicted to become what it is")
+            if found is not None and found.going:
+                self.fail(f"24: {action.name} is evicted again while it goes")
         super()._act(action, status)
 
     def apply_more(self, action: t.Action) -> None:

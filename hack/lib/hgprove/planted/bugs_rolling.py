@@ -141,7 +141,7 @@ IN_PLACE = (
         old="(not mine or goal.hold or done or not pods)",
         new="(not mine or done or not pods)",
         tests=(f"{NODES}::test_pause_in_the_middle_of_a_batch_takes_the_template_out",),
-        says="assert",
+        says="while paused",
     ),
     Mutation(
         id="pods-that-became-new-by-chance-stay",
@@ -161,7 +161,7 @@ IN_PLACE = (
         old="    if any(p.going for p in known) or in_place.serving(snapshot) < workload.replicas or not old:\n",
         new="    if not old:\n",
         tests=(f"{NODES}::test_good_version_goes_out_in_batches_and_is_promoted",),
-        says="before the others are back",
+        says="while it goes",
     ),
     Mutation(
         id="label-in-a-template-is-believed",
@@ -181,6 +181,6 @@ IN_PLACE = (
         old="        if not taken and not (called and",
         new="        if not taken and not (False and",
         tests=(f"{NODES}::test_new_rollout_of_the_same_daemon_set_does_not_trust_an_old_label",),
-        says="Paused",
+        says="it takes the steps",
     ),
 )
