@@ -426,6 +426,7 @@ def test_deletion_in_mid_release_takes_the_pods_back_and_keeps_the_update_closed
     world.run_for(120)
     assert world.gone
     assert (world.partition, world.revisions()) == (CLOSED, [old] * 4)
+    assert not world.plans, "a record is left that nothing needs"
 
 
 @pytest.mark.parametrize("seed", range(100))
