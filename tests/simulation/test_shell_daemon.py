@@ -82,6 +82,25 @@ def test_node_that_joins_in_mid_release_runs_what_is_stable() -> None:
     assert world.images() == ["v1"] * 5
 
 
+def test_template_that_its_daemon_set_would_not_know_is_refused_by_name() -> None:
+    """The server would refuse it with each try; what runs stays as it is, and it goes on by itself."""
+    world = OnNodes(4, STEPS)
+
+    async def happen(world: InPlace) -> None:
+        await world.settle()
+        world.moves.clear()
+        labels = {"spec": {"template": {"metadata": {"labels": {"app": "other"}}}}}
+        world.request("PATCH", "Rollout", name=NAME, body=labels)
+        await world.wait(30.0)
+        ready = next(c for c in world.status().conditions if c.type == "Ready")
+        assert (ready.reason, world.moves) == ("InvalidSpec", [])
+        assert "selects its pods by app=shop, which the template does not carry" in ready.message
+        world.release("v2-good")
+        await world.until("promoted", lambda: len(world.status().history) == 2)
+
+    world.run(happen)
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_any_faults_end_where_a_clean_run_ends(seed: int) -> None:
     """Crashes, conflicts, lost answers, watches that stall: each write keeps the rules, and the end is right."""

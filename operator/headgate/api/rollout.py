@@ -960,8 +960,8 @@ class HistoryEntry(Model):
 class Weights(Model):
     """Percent of the requests for the canary: what the steps allow, and what the router was last seen to do.
 
-    For rolling, percent of the pods that may be new: what the steps allow, and what a StatefulSet's partition lets be, or
-    how many of a DaemonSet are.
+    For rolling, percent of the pods that may be new: what the steps allow, and what a StatefulSet's partition lets be,
+    or how many of a DaemonSet are.
     """
 
     desired: Weight = 0

@@ -121,7 +121,7 @@ class Observer:
             workload=workload,
             gates=gates,
             broken_gates=broken,
-            problems=(problem,) if problem else (),
+            problems=(problem,) if problem else self._unselected(namespace, spec),
             contenders=self._references.contenders(self._store, obj, spec),
             missing_kinds=self._missing(spec),
             actions=self._actions(belonging),
@@ -172,6 +172,20 @@ class Observer:
         if template is None:
             return None, ""
         return template, self._templates.get(meta["uid"], meta["generation"], lambda: revision_of(template))
+
+    def _unselected(self, namespace: str, spec: RolloutSpec) -> tuple[str, ...]:
+        """That a DaemonSet would not know the pods of the template in its Rollout, which the server refuses."""
+        ref, template = spec.workload_ref, spec.template
+        obj = self._store.get(ref.kind, namespace, ref.name) if ref is not None else None
+        if ref is None or ref.kind != "DaemonSet" or template is None or obj is None:
+            return ()
+        selector = obj["spec"].get("selector")
+        if views.selects(selector, views.labels_of(template)):
+            return ()
+        text = (
+            f"spec.template.metadata.labels: DaemonSet {ref.name} selects its pods by {views.selector_text(selector)}"
+        )
+        return (f"{text}, which the template does not carry; give it these labels",)
 
     def _workload(self, kind: str, name: str, obj: Object) -> tuple[WorkloadView, str]:
         view = views.WORKLOADS[kind](name, obj)
