@@ -51,6 +51,7 @@ def test_adoption_keeps_the_template_and_disturbs_no_pod() -> None:
     assert world.on_delete
     assert world.made == 4, "no pod was replaced"
     assert world.status.history[-1].outcome == "Adopted"
+    assert not [line for line in world.story if "RollingBack" in line], "nothing is to be gone back from"
     assert world.status.workload is not None
     assert world.status.workload.revision == daemon.UNMARKED
 
@@ -290,6 +291,18 @@ def test_somebody_who_lets_it_update_by_itself_is_undone() -> None:
     world.run_for(60)
     assert world.on_delete
     assert world.content() == world.stable_content()
+
+
+def test_template_that_was_put_back_in_mid_batch_waits_for_the_pod_that_was_evicted() -> None:
+    """Its controller counts that pod as ready until it is gone; nothing more may be disturbed meanwhile."""
+    world = settled([{"setBatch": 2}, JUDGED])
+    good = world.release("v2")
+    while "EvictPod/db-0" not in world.writes:
+        world.advance(world.now + 0.1)
+        world.turn()
+    world.write_strategy(on_delete=False)
+    world.settle(300)
+    assert world.revisions() == [good] * 4
 
 
 @pytest.mark.parametrize("moment", ["rest", "open", "paused", "rejected"])

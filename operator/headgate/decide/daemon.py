@@ -145,22 +145,33 @@ def _open(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goal
         return Move(waiting="waiting for the records of both templates")
     mark = goal.canary
     template = marked(record.template, mark)
-    return in_place.waits_to_raise(snapshot, workload, place, goal) or Move(
+    return _unserved(snapshot, workload, place, goal) or Move(
         HoldTemplate(workload.name, workload.resource_version, mark, template, exposure="raise")
     )
 
 
-def _replace_next(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goal) -> Move:
-    """Evict the next pod that is old, by the names of their nodes; each waits until all are ready."""
+def _unserved(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goal) -> Move | None:
+    """Why no pod may be disturbed now; None if all serve, as they were read: the counts are older than evictions."""
     waits = in_place.waits_to_raise(snapshot, workload, place, goal)
     if waits is not None:
         return waits
     known = in_place.known_pods(snapshot, workload)
     if known is None:
         return in_place.read_pods(workload, place)
-    old = [p for p in in_place.in_order(known, key=_by_node) if p.mark != goal.canary]
-    if any(p.going for p in known) or in_place.serving(snapshot) < workload.replicas or not old:
+    if any(p.going for p in known) or in_place.serving(snapshot) < workload.replicas:
         return Move(waiting=f"waiting for the pod that was replaced: {short(workload, place)}", short_of=goal.canary)
+    return None
+
+
+def _replace_next(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goal) -> Move:
+    """Evict the next pod that is old, by the names of their nodes; each waits until all are ready."""
+    waits = _unserved(snapshot, workload, place, goal)
+    if waits is not None:
+        return waits
+    known = in_place.known_pods(snapshot, workload) or ()
+    old = [p for p in in_place.in_order(known, key=_by_node) if p.mark != goal.canary]
+    if not old:
+        return Move(waiting=f"waiting for {workload.name} to be looked at by its controller", short_of=goal.canary)
     return Move(EvictPod(old[0].name, old[0].uid, exposure="raise"))
 
 
@@ -233,7 +244,7 @@ class ByTemplate:
         if not self.closed(place) or place.current < workload.pods or not all_ready(workload, place):
             return False
         known = in_place.known_pods(snapshot, workload) is not None and in_place.serving(snapshot) >= workload.replicas
-        return known or snapshot.status.phase in AT_REST
+        return known or snapshot.status.stable is None or snapshot.status.phase in AT_REST
 
     def serves(self, snapshot: Snapshot, pod_hash: str, weights: Weights) -> bool:
         """The batch is there: its pods are new and ready, and no others become so."""
