@@ -71,6 +71,7 @@ def test_good_version_goes_out_in_batches_and_is_promoted(seed: int) -> None:
     world.check_rest()
     assert (world.revisions(), world.content(), stable_of(world)) == ([good] * 4, good, good)
     assert [w for w in moves(world) if w != HOLD] == [f"EvictPod/db-{n}" for n in range(4)]
+    assert not [line for line in world.story if "RollingBack" in line], "nothing is to be gone back from"
 
 
 @pytest.mark.parametrize("batches", range(2, 5))
@@ -303,6 +304,19 @@ def test_template_that_was_put_back_in_mid_batch_waits_for_the_pod_that_was_evic
     world.write_strategy(on_delete=False)
     world.settle(300)
     assert world.revisions() == [good] * 4
+
+
+def test_pod_of_a_node_that_is_gone_does_not_hold_the_release() -> None:
+    """Its controller counts it no more, so nothing tells when it ends; the pods are read again by themselves."""
+    world = settled([{"setBatch": 1}], pods=6)
+    world.scale(4)
+    while len(world.pods) == 6 and not world.pods[5].going:
+        world.advance(world.now + 0.05)
+    for node in (4, 5):
+        world.pods[node].gone_at = world.now + 20
+    good = world.release("v2")
+    world.settle(200)
+    assert (stable_of(world), world.revisions()) == (good, [good] * 4)
 
 
 @pytest.mark.parametrize("moment", ["rest", "open", "paused", "rejected"])

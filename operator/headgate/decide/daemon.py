@@ -112,9 +112,9 @@ def _taken_back(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal
     mine = [p for p in new if p.mark == goal.canary]
     surplus = {p.uid for p in mine[: max(0, len(mine) - pods)]}
     gone = tuple(p for p in new if p.mark != goal.canary or p.uid in surplus)
-    move = in_place.evict_first(snapshot, workload, place, gone)
+    move = in_place.evict_first(snapshot, workload, place, goal, gone)
     if move is None and gone:
-        return Move(waiting=f"waiting for the pods that were taken back: {short(workload, place)}")
+        return in_place.still_out(workload, place, "waiting for the pods that were taken back", goal.canary)
     return move
 
 
@@ -159,7 +159,7 @@ def _unserved(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: 
     if known is None:
         return in_place.read_pods(workload, place)
     if any(p.going for p in known) or in_place.serving(snapshot) < workload.replicas:
-        return Move(waiting=f"waiting for the pod that was replaced: {short(workload, place)}", short_of=goal.canary)
+        return in_place.still_out(workload, place, "waiting for the pod that was replaced", goal.canary)
     return None
 
 
@@ -239,8 +239,10 @@ class ByTemplate:
         mine = place.held is not None and place.held.sure and place.next == pod_hash
         return mine and place.now != pod_hash and all_ready(workload, place) and not place.current
 
-    def home(self, snapshot: Snapshot, workload: WorkloadView, place: InPlace) -> bool:
+    def home(self, snapshot: Snapshot, workload: WorkloadView, place: InPlace, stable: str) -> bool:
         """All pods are stable and serve, and so does whatever comes."""
+        if snapshot.status.stable is not None and snapshot.status.stable.pod_hash != stable:
+            return self.completed(snapshot, stable)  # It has just been promoted.
         if not self.closed(place) or place.current < workload.pods or not all_ready(workload, place):
             return False
         known = in_place.known_pods(snapshot, workload) is not None and in_place.serving(snapshot) >= workload.replicas
@@ -302,7 +304,7 @@ def _ending(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Go
     if in_place.known_pods(snapshot, workload) is None:
         return in_place.read_pods(workload, place)
     if in_place.serving(snapshot) < workload.replicas:
-        return Move(waiting=f"waiting for all pods: {short(workload, place)}", short_of=goal.stable)
+        return in_place.still_out(workload, place, "waiting for all pods", goal.stable)
     return None
 
 

@@ -53,7 +53,7 @@ class Lever(Protocol):
         """No pod becomes new."""
         ...
 
-    def home(self, snapshot: Snapshot, workload: WorkloadView, place: InPlace) -> bool:
+    def home(self, snapshot: Snapshot, workload: WorkloadView, place: InPlace, stable: str) -> bool:
         """All pods are stable and serve."""
         ...
 
@@ -139,6 +139,16 @@ def read_pods(workload: WorkloadView, place: InPlace) -> Move:
     return Move(waiting=f"looking at the pods of {workload.name}", reads=(question,))
 
 
+def still_out(workload: WorkloadView, place: InPlace, why: str, short_of: str) -> Move:
+    """Wait for pods that do not serve, as they were read.
+
+    The counts of a DaemonSet may never tell: they leave out pods of nodes that are gone. So its pods are read again.
+    """
+    if place.held is None:
+        return Move(waiting=f"{why}: {short(workload, place)}")
+    return Move(waiting=f"{why}: {short(workload, place)}", short_of=short_of, reads=read_pods(workload, place).reads)
+
+
 def in_order(pods: tuple[PodView, ...], key: Callable[[PodView], Any], *, backwards: bool = False) -> list[PodView]:
     """Pods in the order in which they are replaced."""
     return sorted(pods, key=key, reverse=backwards)
@@ -168,7 +178,7 @@ def take_back(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: 
     new = strangers(snapshot, workload, place)
     if new is None:
         return read_pods(workload, place)
-    move = evict_first(snapshot, workload, place, new)
+    move = evict_first(snapshot, workload, place, goal, new)
     if move is not None:
         return move
     if goal.hold or (place.current >= workload.pods and all_ready(workload, place)):
@@ -176,14 +186,16 @@ def take_back(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: 
     return Move(waiting=f"waiting for all pods: {short(workload, place)}", short_of=goal.stable)
 
 
-def evict_first(snapshot: Snapshot, workload: WorkloadView, place: InPlace, pods: tuple[PodView, ...]) -> Move | None:
+def evict_first(
+    snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goal, pods: tuple[PodView, ...]
+) -> Move | None:
     """Evict the first of these that is not on its way out, or one that serves nobody; None if all are."""
     there = [p for p in pods if not p.going]
     if not there:
         return None
     first = next((p for p in there if not p.ready), there[0])
     if first.ready and serving(snapshot) < workload.replicas:
-        return Move(waiting=f"waiting for the pods that were taken back: {short(workload, place)}")
+        return still_out(workload, place, "waiting for the pods that were taken back", goal.stable)
     return Move(EvictPod(first.name, first.uid))
 
 

@@ -128,7 +128,7 @@ class ByPartition:
             and workload.updated == workload.replicas == workload.available == workload.pods
         )
 
-    def home(self, _snapshot: Snapshot, workload: WorkloadView, place: InPlace) -> bool:
+    def home(self, _snapshot: Snapshot, workload: WorkloadView, place: InPlace, _stable: str) -> bool:
         """All pods are old, and ready."""
         return place.current >= workload.pods and all_ready(workload, place)
 
@@ -293,13 +293,13 @@ class Replacing(Unrouted):
         """The workload is complete at its template."""
         return lever_of(snapshot.spec).completed(snapshot, pod_hash)
 
-    def at_home(self, snapshot: Snapshot, _stable: str) -> bool:
+    def at_home(self, snapshot: Snapshot, stable: str) -> bool:
         """No pod is new, and those that were are back. Once that was so, an old one may come and go."""
         workload = snapshot.workload
         place = workload.in_place if workload is not None else None
         if workload is None or place is None or not seen(workload):
             return False
-        if lever_of(snapshot.spec).home(snapshot, workload, place):
+        if lever_of(snapshot.spec).home(snapshot, workload, place, stable):
             return True
         known = snapshot.pods
         new = known is None or any(called(place, p) != place.now for p in known.pods)
