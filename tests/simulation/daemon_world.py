@@ -9,6 +9,7 @@ from headgate.api.rollout import RolloutSpec, RolloutStatus
 from headgate.decide import daemon, invariants
 from headgate.decide import types as t
 from headgate.decide.revision import pod_hash_of, revision_of
+from headgate.engine.reads import EVERY
 from tests.simulation.rolling_world import NAME, RollingWorld, SimPod
 from tests.simulation.world import Faults, World, template
 
@@ -43,8 +44,8 @@ class DaemonWorld(RollingWorld):
         """The server's count of the changes of the template."""
         self.noted: int | None = None
         self.on_delete = False
-        self.leaks = 0
-        """Pods that became new by themselves: died or joined while the template was in."""
+        self.asked = (float("-inf"), "")
+        """When the pods were asked for last, and for which version of the DaemonSet."""
         super().__init__(seed, spec, faults, pods=pods)
         self.allowed_kinds = ("DaemonSet",)
 
@@ -146,6 +147,15 @@ class DaemonWorld(RollingWorld):
     def _view(self, number: int, pod: SimPod) -> t.PodView:
         view = super()._view(number, pod)
         return replace(view, ordinal=0, mark=self._mark(pod), node=f"node-{number:03}")
+
+    def look_up(self, reads: tuple[t.ReadQuestion, ...]) -> None:
+        """The same is not read again at once."""
+        if self.known is None and self.reading is None:
+            self.asked = (float("-inf"), "")
+        fresh = tuple(r for r in reads if r.target != self.asked[1] or self.now >= self.asked[0] + EVERY)
+        if fresh:
+            self.asked = (self.now, fresh[0].target)
+        super().look_up(fresh)
 
     # -- writes -------------------------------------------------------------------------------------------------------
 
