@@ -181,6 +181,9 @@ def test_release_in_place_brings_its_rights(light_cluster: LightCluster, release
         "statefulsets.apps: get, list, patch, watch",
     ]
     assert rights(light_cluster, TEAM) == sorted([*golden("rights-cluster.txt"), *more])
+    install(light_cluster, release, "--set", "config.rollingKinds={DaemonSet}")
+    more[2] = "daemonsets.apps: get, list, patch, watch"
+    assert rights(light_cluster, TEAM) == sorted([*golden("rights-cluster.txt"), *more])
 
 
 def test_config_snapshots_bring_their_rights(light_cluster: LightCluster, release: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from headgate.decide.rolling import CLOSED
+from headgate.decide.in_place import CLOSED
 from tests.api.argo import Argo
 from tests.api.cluster import LightCluster
 from tests.api.conftest import operating

@@ -72,6 +72,10 @@ ROLLING["spec"] = {
     },
 }
 
+ON_NODES: dict[str, Any] = copy.deepcopy(ROLLING)
+ON_NODES["spec"]["workloadRef"]["kind"] = "DaemonSet"
+ON_NODES["spec"]["template"] = {"metadata": {"labels": {"app": "checkout"}}, "spec": {"containers": []}}
+
 BY_HEADER: dict[str, Any] = {
     "setHeaderRoute": {"name": "beta", "match": [{"headerName": "x-version", "headerValue": {"exact": "next"}}]}
 }
@@ -139,8 +143,8 @@ def test_definition_is_structural(light_cluster: LightCluster, resource: Any) ->
 
 @pytest.mark.parametrize(
     "manifest",
-    [GATE, ROLLOUT, BLUE_GREEN, POOLED, ROLLING],
-    ids=["QualityGate", "Rollout", "blue-green", "pooled", "rolling"],
+    [GATE, ROLLOUT, BLUE_GREEN, POOLED, ROLLING, ON_NODES],
+    ids=["QualityGate", "Rollout", "blue-green", "pooled", "rolling", "DaemonSet"],
 )
 def test_object_of_few_words_is_taken(kube: Kube, manifest: dict[str, Any]) -> None:
     """What has a default need not be written."""
@@ -170,7 +174,7 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.0.setWeight", 101, "at most trafficRouting.max", id="weight"),
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.0.pause", {}, "exactly one of", id="two steps in one"),
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.1.gate.duration", "2 minutes", "should match", id="duration"),
-        pytest.param(ROLLOUT, "spec.workloadRef.kind", "DaemonSet", "Unsupported value", id="constant"),
+        pytest.param(ROLLOUT, "spec.workloadRef.kind", "ReplicaSet", "Unsupported value", id="constant"),
         pytest.param(
             ROLLOUT, "spec.strategy.canary.steps.0.onTimeout", "Abort", "onTimeout needs a timeout", id="no timeout"
         ),
@@ -511,6 +515,8 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(ROLLING, "spec.replicas", 3, "scale the workload itself", id="replicas of rolling"),
         pytest.param(ROLLING, "spec.workloadRef.kind", "Deployment", "choose canary or blueGreen", id="rolling kind"),
         pytest.param(ROLLOUT, "spec.workloadRef.kind", "StatefulSet", "choose the strategy rolling", id="canary kind"),
+        pytest.param(ROLLING, "spec.workloadRef.kind", "DaemonSet", "set template to the pods", id="no template"),
+        pytest.param(ROLLING, "spec.template", {}, "exactly one of template and workloadRef", id="two templates"),
         pytest.param(ROLLING, "spec.minReadySeconds", 5, "set it there", id="minReadySeconds of rolling"),
         pytest.param(ROLLING, "spec.onNewRevision", "Queue", "remove onNewRevision", id="queue of rolling"),
         pytest.param(
@@ -807,5 +813,6 @@ def test_rolling_stays_so_for_its_workload(light_cluster: LightCluster) -> None:
 
     assert "delete it, which opens it again" in edit("spec.workloadRef.name", "other")
     assert "delete it, which opens it again" in edit("spec", ROLLOUT["spec"])
+    assert "delete it, which opens it again" in edit("spec", ON_NODES["spec"])
     assert edit("spec.strategy.rolling.steps", [{"setBatch": 2}]) == ""
     light_cluster.kubectl("delete", "rollout", "checkout", "--namespace", NAMESPACE)

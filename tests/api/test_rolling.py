@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from headgate.decide.in_place import CLOSED
 from headgate.decide.revision import pod_hash_of, revision_of
-from headgate.decide.rolling import CLOSED
 from tests.api.cluster import ROOT, LightCluster, until
 from tests.api.conftest import operating
 from tests.api.kube import Json, Kube

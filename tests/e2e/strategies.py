@@ -15,7 +15,7 @@ from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.traffic import Traffic
 from hack.lib.hgdemo.waiting import until
 from hack.lib.hgdemo.watching import Seen
-from headgate.decide.rolling import CLOSED
+from headgate.decide.in_place import CLOSED
 from tests.e2e.proxied import ProxiedShop
 from tests.e2e.shared_service import GATE, CountedShop, InPlaceShop
 from tests.e2e.town import Lab, Town, town

@@ -8,7 +8,7 @@ from typing import Any
 from headgate.api.rollout import RolloutSpec, RolloutStatus
 from headgate.decide import invariants
 from headgate.decide import types as t
-from headgate.decide.rolling import CLOSED
+from headgate.decide.in_place import CLOSED
 from tests.simulation.world import CONFIG, INFINITE, Faults, World
 
 NAME = "db"
@@ -211,12 +211,12 @@ class RollingWorld(World):
     def _read(self) -> None:
         if self.reading is None or self.reading[0] > self.now:
             return
-        pods = [
-            t.PodView(f"{NAME}-{o}", p.uid, o, p.revision, self.is_ready(p), p.going)
-            for o, p in sorted(self.pods.items())
-        ]
+        pods = [self._view(o, p) for o, p in sorted(self.pods.items())]
         self.random.shuffle(pods)
         self.known, self.reading = t.PodsView(self.reading[1], tuple(pods)), None
+
+    def _view(self, number: int, pod: SimPod) -> t.PodView:
+        return t.PodView(f"{NAME}-{number}", pod.uid, number, pod.revision, self.is_ready(pod), pod.going)
 
     def _crash(self) -> None:
         super()._crash()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headgate.decide.rolling import CLOSED
+from headgate.decide.in_place import CLOSED
 from tests.simulation.rolling_world import RollingWorld, rolling
 from tests.simulation.world import Faults
 
@@ -426,6 +426,7 @@ def test_deletion_in_mid_release_takes_the_pods_back_and_keeps_the_update_closed
     world.run_for(120)
     assert world.gone
     assert (world.partition, world.revisions()) == (CLOSED, [old] * 4)
+    assert not world.plans, "a record is left that nothing needs"
 
 
 @pytest.mark.parametrize("seed", range(100))

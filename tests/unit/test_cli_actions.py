@@ -105,7 +105,7 @@ def test_what_is_empty_is_not_sent() -> None:
 
 
 async def test_the_wanted_revision_is_that_of_the_template() -> None:
-    """Of the inline one, or of the Deployment that workloadRef names; unknown if that may not be read."""
+    """Of the inline one, also beside a DaemonSet, or of the workload that has it; unknown if that may not be read."""
 
     class Reader:
         async def get(self, path: str) -> Json:
@@ -115,6 +115,8 @@ async def test_the_wanted_revision_is_that_of_the_template() -> None:
 
     raw = objects.rollout()
     client = cast("Client", Reader())
+    assert await wanted_revision(client, raw) == revision_of(raw["spec"]["template"])
+    raw["spec"]["workloadRef"] = {"kind": "DaemonSet", "name": "checkout"}
     assert await wanted_revision(client, raw) == revision_of(raw["spec"]["template"])
     raw["spec"]["workloadRef"] = {"name": "checkout"}
     assert await wanted_revision(client, raw) == revision_of({"a": 1})

@@ -11,7 +11,8 @@ from hypothesis import strategies as some
 
 from headgate.api.rollout import CanaryScale, RolloutSpec, Step
 from headgate.decide import invariants, problems, strategies
-from headgate.decide.rolling import CLOSED, allowance, opened, partition_for, percent
+from headgate.decide.in_place import CLOSED, percent
+from headgate.decide.rolling import allowance, opened, partition_for
 from headgate.decide.types import EvictPod, SetPartition
 from headgate.observe import views
 from tests.simulation.rolling_world import RollingWorld, rolling

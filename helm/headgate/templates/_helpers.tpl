@@ -84,7 +84,7 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "headgate.serviceAccou
 {{/* What replaces pods in place, only for the kinds in `config.rollingKinds`. */}}
 {{- define "headgate.rollingRules" -}}
 {{- with .Values.config.rollingKinds }}
-# Workloads that are released in place: how far their update goes is written, pods that go back are evicted.
+# Workloads that are released in place: how far their update goes is written, of a DaemonSet its template; pods are evicted.
 - apiGroups: [apps]
   resources: [{{ range $i, $kind := . }}{{ if $i }}, {{ end }}{{ lower $kind }}s{{ end }}]
   verbs: [get, list, watch, patch]

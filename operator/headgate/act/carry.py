@@ -22,6 +22,7 @@ from headgate.act.kube import Kube, Object
 from headgate.act.resources import (
     CONFIG_KINDS,
     CONTROLLER_REVISIONS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     HANDED_BACK,
     PODS,
@@ -52,6 +53,8 @@ FAMILIES: Mapping[type[Action], tuple[Resource | None, Carrier]] = {
     types.SetSelector: (SERVICES, shifting.set_selector),
     types.SetWeight: (None, shifting.set_weight),
     types.SetPartition: (STATEFUL_SETS, in_place.set_partition),
+    types.HoldTemplate: (DAEMON_SETS, in_place.hold_template),
+    types.ReleaseTemplate: (DAEMON_SETS, in_place.release_template),
     types.EvictPod: (PODS, in_place.evict),
     types.ScaleWorkload: (DEPLOYMENTS, workload.scale),
     types.Disown: (None, leaving.disown),

@@ -11,6 +11,7 @@ ROLLOUT_ACTIONS = Resource(ROLLOUT_ACTION.group, ROLLOUT_ACTION.version, ROLLOUT
 ENVIRONMENTS = Resource(ENVIRONMENT.group, ENVIRONMENT.version, ENVIRONMENT.plural, ENVIRONMENT.kind)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet")
+DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet")
 BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet")
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
@@ -23,7 +24,7 @@ CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 CONFIG_KINDS = {r.kind: r for r in (CONFIG_MAPS, SECRETS)}
 """What a pod template may refer to, by kind."""
-HANDED_BACK = {r.kind: r for r in (SERVICES, DEPLOYMENTS, STATEFUL_SETS)}
+HANDED_BACK = {r.kind: r for r in (SERVICES, DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS)}
 """What is written to of others' objects, by kind, besides those of routers."""
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")

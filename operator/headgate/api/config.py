@@ -54,7 +54,7 @@ class OperatorConfig(Model):
     routers: Annotated[tuple[str, ...], Field(min_length=1)] = ("gatewayAPI",)
     """The routers whose objects are watched and written, by their names under `trafficRouting`; the operator needs the
     rights to their kinds, and no Rollout can use another one. `plugins.NAME` is one of another package."""
-    rolling_kinds: tuple[Literal["StatefulSet"], ...] = ()
+    rolling_kinds: tuple[Literal["StatefulSet", "DaemonSet"], ...] = ()
     """The kinds of workloads that the strategy rolling may release in place; the operator needs the rights to them, to
     evict pods, and to read PodDisruptionBudgets."""
     snapshot_kinds: tuple[Literal["ConfigMap", "Secret"], ...] = ()

@@ -56,11 +56,12 @@ Phase = Literal[
 class WorkloadRef(Model):
     """The workload whose pod template is released.
 
-    A Deployment is scaled to 0 once the operator's ReplicaSet serves; a StatefulSet is released in place.
+    A Deployment is scaled to 0 once the operator's ReplicaSet serves; a StatefulSet is released in place, and so is a
+    DaemonSet, whose pod template stands in the Rollout.
     """
 
     api_version: Literal["apps/v1"] = "apps/v1"
-    kind: Literal["Deployment", "StatefulSet"] = "Deployment"
+    kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = "Deployment"
     name: Name
 
 
@@ -972,7 +973,7 @@ class RolloutSpec(Model):
     template: (
         Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})] | None
     ) = None
-    """The pod template, where no workloadRef names a Deployment."""
+    """The pod template, where no workloadRef names a workload that has it; beside a DaemonSet, what it is to run."""
     strategy: Strategy
     gates: Annotated[
         list[BackgroundGate], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
@@ -1003,8 +1004,14 @@ class RolloutSpec(Model):
         "json_schema_extra": {
             "x-kubernetes-validations": [
                 {
-                    "rule": "has(self.template) != has(self.workloadRef)",
+                    "rule": "has(self.template) != has(self.workloadRef) || "
+                    "(has(self.workloadRef) && self.workloadRef.kind == 'DaemonSet')",
                     "message": "set exactly one of template and workloadRef",
+                },
+                {
+                    "rule": "!has(self.workloadRef) || self.workloadRef.kind != 'DaemonSet' || has(self.template)",
+                    "message": "set template to the pods that the DaemonSet is to run: it gives its own template to "
+                    "every pod that is made, so Headgate keeps the stable one there until the new one is proven",
                 },
                 {
                     "rule": "has(self.strategy.rolling) || has(self.replicas)",
@@ -1016,15 +1023,15 @@ class RolloutSpec(Model):
                 },
                 {
                     "rule": "!has(self.strategy.rolling) || "
-                    "(has(self.workloadRef) && self.workloadRef.kind == 'StatefulSet')",
-                    "message": "rolling replaces the pods of a StatefulSet in place: name it in workloadRef with kind: "
-                    "StatefulSet; for a Deployment or an inline template choose canary or blueGreen",
+                    "(has(self.workloadRef) && self.workloadRef.kind in ['StatefulSet', 'DaemonSet'])",
+                    "message": "rolling replaces the pods of a StatefulSet or a DaemonSet in place: name it in "
+                    "workloadRef with its kind; for a Deployment or an inline template choose canary or blueGreen",
                 },
                 {
                     "rule": "has(self.strategy.rolling) || !has(self.workloadRef) || "
                     "self.workloadRef.kind == 'Deployment'",
-                    "message": "the pods of a StatefulSet have an identity and cannot be doubled: choose the strategy "
-                    "rolling for it, or name a Deployment in workloadRef",
+                    "message": "the pods of a StatefulSet or a DaemonSet have their places and cannot be doubled: "
+                    "choose the strategy rolling for it, or name a Deployment in workloadRef",
                 },
                 {
                     "rule": "!has(self.strategy.rolling) || self.minReadySeconds == 0",
@@ -1066,8 +1073,10 @@ class RolloutSpec(Model):
         rolling = self.strategy.rolling is not None
         if rolling == ("replicas" in self.model_fields_set):
             raise ValueError("remove replicas" if rolling else "set replicas")
-        if rolling != (self.workload_ref is not None and self.workload_ref.kind == "StatefulSet"):
-            raise ValueError("rolling is for a StatefulSet in workloadRef, and a StatefulSet for rolling")
+        if rolling != (self.workload_ref is not None and self.workload_ref.kind != "Deployment"):
+            raise ValueError("rolling is for a StatefulSet or a DaemonSet in workloadRef, and these for rolling")
+        if self.template is None and self.workload_ref is not None and self.workload_ref.kind == "DaemonSet":
+            raise ValueError("set template, because what a DaemonSet is to run stands in its Rollout")
         if rolling and self.rollback_window is not None:
             raise ValueError("remove rollbackWindow, because rolling takes the steps on the way back, too")
         if rolling and self.restart_at is not None:
@@ -1122,7 +1131,8 @@ class Weights(Model):
 
     With maxTrafficWeight, parts of that.
 
-    For rolling, percent of the pods that may be new: what the steps allow, and what the workload's partition lets be.
+    For rolling, percent of the pods that may be new: what the steps allow, and what a StatefulSet's partition lets be,
+    or how many of a DaemonSet are.
     """
 
     desired: Weight = 0
@@ -1155,7 +1165,8 @@ class WorkloadStatus(Model):
 
     observed_generation: int = 0
     revision: Annotated[str, Field(max_length=253)] | None = None
-    """What a workload that is released in place calls the stable revision, as its pods' `controller-revision-hash`."""
+    """What a workload that is released in place calls the stable revision, as its pods' `controller-revision-hash`; of
+    a DaemonSet, as their `headgate.dev/revision`."""
     adopted: bool = False
     reasserted: Count = 0
     """How often it was scaled to 0 again after somebody else had scaled it up, in this attempt."""
@@ -1319,7 +1330,8 @@ ROLLOUT = Resource(
         ),
         Rule(
             "has(oldSelf.spec.strategy.rolling) == has(self.spec.strategy.rolling) && "
-            "(!has(self.spec.strategy.rolling) || oldSelf.spec.workloadRef.name == self.spec.workloadRef.name)",
+            "(!has(self.spec.strategy.rolling) || (oldSelf.spec.workloadRef.name == self.spec.workloadRef.name && "
+            "oldSelf.spec.workloadRef.kind == self.spec.workloadRef.kind))",
             "a Rollout that is rolling stays so, for the same workload, because it keeps that one's update closed; "
             "delete it, which opens it again, and create another",
         ),

@@ -148,7 +148,9 @@ async def wanted_revision(client: Client, raw: Json) -> str:
     """The full revision of the template that the Rollout wants; empty if it may not be read."""
     spec: Json = raw.get("spec") or {}
     template: Any = spec.get("template")
-    if reference := spec.get("workloadRef"):
+    reference = spec.get("workloadRef")
+    # What a DaemonSet is to run stands in its Rollout.
+    if reference and reference.get("kind") != "DaemonSet":
         namespace = raw["metadata"]["namespace"]
         plural = f"{reference.get('kind', 'Deployment').lower()}s"
         try:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from headgate.api.common import to_epoch, to_time
 from headgate.api.gate import GateRun
-from headgate.decide import journal, strategies
+from headgate.decide import journal, rolling, strategies
 from headgate.decide.cycle import Cycle
 from headgate.decide.managed import keys_of
 from headgate.decide.mover import in_step, place_of, selected, stored
-from headgate.decide.types import Action, OutcomeKind, SetPartition, SetSelector, SetWeight, Written
+from headgate.decide.types import Action, HoldTemplate, OutcomeKind, SetPartition, SetSelector, SetWeight, Written
 
 LIMIT = journal.REWRITES
 MEMORY = 3600.0
@@ -25,7 +25,7 @@ GRAIN = 0.001
 
 def remember(written: Mapping[str, Written], action: Action, kind: OutcomeKind, at: float) -> Mapping[str, Written]:
     """What this process has written, after one more write with this outcome."""
-    if not isinstance(action, (SetWeight, SetSelector, SetPartition)) or kind in (
+    if not isinstance(action, (SetWeight, SetSelector, SetPartition, HoldTemplate)) or kind in (
         OutcomeKind.CONFLICT,
         OutcomeKind.REFUSED,
     ):
@@ -36,9 +36,11 @@ def remember(written: Mapping[str, Written], action: Action, kind: OutcomeKind, 
     return {**others, action.key: Written(_value(action), at)}
 
 
-def _value(action: SetWeight | SetSelector | SetPartition) -> int | str:
+def _value(action: SetWeight | SetSelector | SetPartition | HoldTemplate) -> int | str:
     if isinstance(action, SetPartition):
         return action.partition
+    if isinstance(action, HoldTemplate):
+        return action.revision
     return stored(action.weight, keys_of(action.routes)) if isinstance(action, SetWeight) else action.pod_hash
 
 
@@ -55,8 +57,8 @@ def _weight_rewritten(cycle: Cycle, desired: int, keys: tuple[str, ...]) -> bool
     workload = cycle.snapshot.workload
     if workload is not None and workload.in_place is not None:
         observed = strategies.of(cycle.snapshot.spec).observed(cycle.snapshot, cycle.status)
-        key = SetPartition(workload.name, "", 0).key
-        return observed != desired and _overwritten(cycle, key, workload.in_place.partition)
+        lever = rolling.lever_of(cycle.snapshot.spec)
+        return lever.rewritten(workload, observed, desired) and _overwritten(cycle, *lever.written(workload))
     return any(
         _overwritten(cycle, place_of(route), stored(route.weight, route.managed))
         for route in cycle.snapshot.routes
@@ -71,7 +73,10 @@ def watch(cycle: Cycle, desired: int, keys: tuple[str, ...] = ()) -> bool:
     weights = cycle.snapshot.status.weights
     observed = strategies.of(cycle.snapshot.spec).observed(cycle.snapshot, cycle.status)
     same = (weights.desired, tuple(weights.routes or ())) == (desired, keys)
-    was_served = weights.applied and same and not (observed == desired and in_step(cycle.snapshot, keys))
+    workload, changed = cycle.snapshot.workload, observed != desired
+    if workload is not None and workload.in_place is not None:
+        changed = rolling.lever_of(cycle.snapshot.spec).rewritten(workload, observed, desired)
+    was_served = weights.applied and same and (changed or not in_step(cycle.snapshot, keys))
     if not was_served and not _weight_rewritten(cycle, desired, keys):
         return False
     if not count(cycle):
@@ -143,7 +148,8 @@ def contested(cycle: Cycle) -> str:
     what = f"the {things} of {names}, or a Service's selector," if names else "a Service's selector"
     owned = "weights and selectors"
     if strategies.of(cycle.snapshot.spec).in_place and cycle.snapshot.workload is not None:
-        what, owned = f"the partition of {cycle.snapshot.workload.name}", "the partition"
+        owned = rolling.lever_of(cycle.snapshot.spec).named
+        what = f"{owned} of {cycle.snapshot.workload.name}"
     message = (
         f"somebody else rewrote {what} {count} times; find who does "
         f"(kubectl get -o yaml --show-managed-fields), let the operator own {owned}, then resume"

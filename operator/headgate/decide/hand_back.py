@@ -8,7 +8,7 @@ does wherever the spec says `onDelete: Keep`.
 from __future__ import annotations
 
 from headgate.api.common import FINALIZER, LABEL_REVISION, to_epoch, to_time
-from headgate.decide import conditions, configuration, journal, problems, strategies
+from headgate.decide import conditions, configuration, in_place, journal, problems, rolling, strategies
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import (
     Goal,
@@ -31,7 +31,6 @@ from headgate.decide.types import (
     ScaleReplicaSet,
     ScaleWorkload,
     SetFinalizer,
-    SetPartition,
     SetSelector,
     SetWeight,
     Snapshot,
@@ -104,8 +103,8 @@ def _next(cycle: Cycle) -> tuple[Action | None, str]:
         return _let_go(cycle), ""
     if reading:
         return None, reading
-    in_place = strategies.of(snapshot.spec).in_place
-    for part in (_pods, _records) if in_place else (_ratio, _canaries, _workload, _selectors, _records):
+    replaced = strategies.of(snapshot.spec).in_place
+    for part in (_pods, _records) if replaced else (_ratio, _canaries, _workload, _selectors, _records):
         found = part(cycle)
         if found is not None:
             return found
@@ -122,20 +121,30 @@ def _reading(cycle: Cycle) -> str:
 
 
 def _pods(cycle: Cycle) -> tuple[Action | None, str] | None:
-    """A workload that was released in place: what was not promoted goes, or the update is opened again."""
-    snapshot, stable, workload = cycle.snapshot, cycle.status.stable, cycle.snapshot.workload
-    place = workload.in_place if workload is not None and workload.found else None
-    if workload is None or place is None:
+    """A workload that was released in place: what was not promoted goes, then it updates its pods itself again."""
+    snapshot, stable, found = cycle.snapshot, cycle.status.stable, in_place.place_of(cycle.snapshot)
+    if found is None:
         return None
-    if stable is None or snapshot.revision == stable.revision:
-        # Of the pods that are not of the template its own controller takes care, in order.
-        closed = place.partition and not _kept(snapshot)
-        return (SetPartition(workload.name, workload.resource_version, 0), "") if closed else None
-    rest = Goal(stable.pod_hash, stable.pod_hash, 0, {}, proven=True)
-    cycle.move = strategies.of(snapshot.spec).next_move(snapshot, rest, cycle.now)
-    if cycle.move.reached or not (cycle.move.action or _patient(cycle)):
-        return None
-    return cycle.move.action, cycle.move.waiting
+    workload, lever = found[0], rolling.lever_of(snapshot.spec)
+    # Where its own controller would go on, it stays held for the Rollout that may be made again.
+    stays = _kept(snapshot) and lever.ends_by_itself
+    action = None if stays else lever.give_back(workload, judged=_judged(snapshot))
+    if action is None and not lever.ends_by_itself:
+        return None  # It was given back.
+    # Of pods that are not of a template which may go to all of them such a controller takes care, in order.
+    if stable is not None and not (lever.ends_by_itself and _judged(snapshot)):
+        rest = Goal(stable.pod_hash, stable.pod_hash, 0, {}, proven=True)
+        cycle.move = strategies.of(snapshot.spec).next_move(snapshot, rest, cycle.now)
+        if not cycle.move.reached and (cycle.move.action or _patient(cycle)):
+            return cycle.move.action, cycle.move.waiting
+        if not lever.closed(found[1]):
+            return None
+    return (action, "") if action is not None else None
+
+
+def _judged(snapshot: Snapshot) -> bool:
+    """The template that is wanted is what is stable, or nothing was ever released."""
+    return snapshot.status.stable is None or snapshot.revision == snapshot.status.stable.revision
 
 
 def _forbidden(snapshot: Snapshot, action: Action | None) -> bool:
@@ -337,7 +346,8 @@ def _records(cycle: Cycle) -> tuple[Action | None, str] | None:
     snapshot, stable = cycle.snapshot, cycle.status.stable
     if stable is None and (_orphaned(snapshot) or _kept(snapshot)):
         return None  # The first revision may serve already, although the journal does not say so yet.
-    kept = stable.revision if stable is not None and _stays(snapshot) else ""
+    replaced = strategies.of(snapshot.spec).in_place  # No ReplicaSet is left that would need a record.
+    kept = stable.revision if stable is not None and not replaced and _stays(snapshot) else ""
     users = [user for user in configuration.users_of(snapshot) if user.revision == kept]
     for plan in sorted(snapshot.plans, key=lambda p: p.name):
         if plan in users or configuration.holds(plan, snapshot.plans, users):
@@ -395,14 +405,11 @@ def _goes_on(snapshot: Snapshot, pod_hash: str) -> str:
 
 def _tell_closed(cycle: Cycle) -> None:
     """Say that the template is held back still, where it was not promoted or all is to stay as it is."""
-    workload = cycle.snapshot.workload
-    place = workload.in_place if workload is not None and workload.found else None
-    if workload is None or place is None or not place.partition or cycle.snapshot.namespace_terminating:
+    found = in_place.place_of(cycle.snapshot)
+    if found is None or cycle.snapshot.namespace_terminating:
         return
-    kept = _kept(cycle.snapshot)
-    why = (
-        f"{workload.kind} {workload.name} keeps its stable pods, because "
-        f"{'spec.onDelete was Keep' if kept else 'its template was not promoted'}; when it is "
-        "what you want, set spec.updateStrategy.rollingUpdate.partition to 0"
+    why = rolling.lever_of(cycle.snapshot.spec).kept_back(
+        found[0], judged=_judged(cycle.snapshot), kept=_kept(cycle.snapshot)
     )
-    cycle.events.append(EventNote("Warning", "UpdateClosed", why))
+    if why:
+        cycle.events.append(EventNote("Warning", "UpdateClosed", why))

@@ -16,17 +16,19 @@ from headgate.api.gate import GateRun
 from headgate.api.rollout import RolloutStatus
 from headgate.api.values import dataclass
 from headgate.decide.canary import allowance, staying
+from headgate.decide.in_place import CLOSED
 from headgate.decide.journal import GATES_LIMIT, is_rejected, number_after, running
 from headgate.decide.managed import keys_of, leading, names_of
 from headgate.decide.mover import floor_of, led, need, observed_weight, pods_for, selected
 from headgate.decide.pool import Bounds, bounds, split
-from headgate.decide.rolling import CLOSED, opened
 from headgate.decide.rolling import allowance as batches
+from headgate.decide.rolling import opened
 from headgate.decide.types import (
     Action,
     CreateReplicaSet,
     DeleteReplicaSet,
     EvictPod,
+    HoldTemplate,
     Plan,
     PlanView,
     ScaleReplicaSet,
@@ -106,6 +108,11 @@ class Truth:
     """`spec.paused`."""
     partition: int | None = None
     """Of a workload that is released in place, whose pods of a lower ordinal stay old; None for any other."""
+    held: str | None = None
+    """Of a DaemonSet, what pods that are made now are called, or nothing where anybody may have written the template;
+    None for any other."""
+    stable_mark: str = ""
+    """What the pods of its stable revision are called."""
     all_ready: bool = True
     """All its pods are ready."""
     new: int = 0
@@ -125,6 +132,16 @@ class Truth:
     """The least of the weights, if there are several routes."""
     excused: bool = False
     """It may go without handing back: route and Services are another Rollout's, or the whole namespace goes."""
+
+    @property
+    def in_place(self) -> bool:
+        """Its pods are replaced in place."""
+        return self.partition is not None or self.held is not None
+
+    @property
+    def closed(self) -> bool:
+        """No pod of a workload that is released in place becomes new."""
+        return self.held == self.stable_mark if self.held is not None else (self.partition or 0) >= CLOSED
 
     def share(self, pod_hash: str) -> int:
         """The part of the requests that can reach a revision; of those of a route by header nobody knows how many."""
@@ -157,7 +174,9 @@ def seen(snapshot: Snapshot) -> Truth:
             selects=("", ""),
             routed=False,
             paused=snapshot.spec.paused,
-            partition=place.partition,
+            partition=place.partition if place.held is None else None,
+            held=None if place.held is None else (place.next if place.held.sure else ""),
+            stable_mark=place.now,
             all_ready=place.ready == workload.available == workload.pods == workload.replicas,
             new=max(0, workload.pods - place.current),
             budget=all(b.allowed for b in snapshot.budgets),
@@ -236,7 +255,7 @@ def _broken_by(
                 yield from _take_back(truth, action.weight, journal)
         case SetSelector():
             yield from _select(truth, action, journal, plan, stands=stands)
-        case SetPartition() | EvictPod():
+        case SetPartition() | HoldTemplate() | EvictPod():
             yield from _in_place(truth, action, journal, plan, stands=stands)
         case ScaleReplicaSet():
             pod_hash = next((h for h in truth.wanted if action.name.endswith(f"-{h}")), "")
@@ -325,16 +344,26 @@ def _take_back(truth: Truth, weight: int, journal: RolloutStatus) -> Iterator[Br
 
 
 def _in_place(
-    truth: Truth, action: SetPartition | EvictPod, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+    truth: Truth,
+    action: SetPartition | HoldTemplate | EvictPod,
+    journal: RolloutStatus,
+    plan: Plan | None,
+    *,
+    stands: bool,
 ) -> Iterator[Breach]:
-    if truth.partition is None:
+    if not truth.in_place:
         if isinstance(action, EvictPod):
             yield from _restart(truth, action, journal)
         return
     if isinstance(action, SetPartition):
-        yield from _open(truth, action, truth.partition, journal, plan, stands=stands)
-    elif truth.partition < CLOSED:
-        yield Breach(Rule.STEPS_IN_ORDER, f"{action.name} is evicted under a partition of {truth.partition}")
+        yield from _open(truth, action, truth.partition or 0, journal, plan, stands=stands)
+    elif isinstance(action, HoldTemplate):
+        yield from _hold(truth, action, journal, plan, stands=stands)
+    elif action.exposure == "raise":
+        yield from _replace(truth, action, journal, plan, stands=stands)
+    elif not truth.closed:
+        how = f"under a partition of {truth.partition}" if truth.held is None else "while its template is not stable"
+        yield Breach(Rule.STEPS_IN_ORDER, f"{action.name} is evicted {how}")
 
 
 def _open(
@@ -342,7 +371,33 @@ def _open(
 ) -> Iterator[Breach]:
     if action.partition >= partition or truth.deleting:
         return
-    pods, run = opened(action.partition, truth.replicas), running(journal)
+    yield from _more(truth, opened(action.partition, truth.replicas), journal, plan, stands=stands)
+
+
+def _hold(
+    truth: Truth, action: HoldTemplate, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+) -> Iterator[Breach]:
+    """What opens a DaemonSet for pods that are new."""
+    if journal.stable is None or action.revision in (truth.stable_mark, truth.held) or truth.deleting:
+        return
+    run = running(journal)
+    if run is not None and action.revision != run.pod_hash:
+        yield Breach(Rule.NOT_THE_OTHERS, f"pods become {action.revision} while {run.pod_hash} is released")
+    yield from _more(truth, min(truth.new + 1, truth.replicas), journal, plan, stands=stands)
+
+
+def _replace(
+    truth: Truth, action: EvictPod, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+) -> Iterator[Breach]:
+    run = running(journal)
+    if run is None or truth.held != run.pod_hash:
+        yield Breach(Rule.STEPS_IN_ORDER, f"{action.name} is evicted to become new, and would not")
+    yield from _more(truth, truth.new + 1, journal, plan, stands=stands)
+
+
+def _more(truth: Truth, pods: int, journal: RolloutStatus, plan: Plan | None, *, stands: bool) -> Iterator[Breach]:
+    """So many pods may be new from now on."""
+    run = running(journal)
     if not stands:
         yield Breach(Rule.STEPS_IN_ORDER, f"{pods} pods may be new before the journal stands")
     if truth.paused or journal.paused is not None:
@@ -443,7 +498,9 @@ def _let_go(truth: Truth, journal: RolloutStatus) -> Iterator[Breach]:
         return
     if truth.partition and truth.partition < CLOSED:
         yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes with a partition of {truth.partition}")
-    if truth.partition is not None:
+    if truth.held and not truth.closed:
+        yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes while pods become {truth.held}")
+    if truth.in_place:
         return
     if truth.routed and truth.weight:
         yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes with {truth.said(truth.weight)} on the canary")
@@ -533,10 +590,10 @@ def _unrest(truth: Truth, journal: RolloutStatus, generation: int, *, swept: boo
     if stable is None:
         yield Breach(Rule.STABLE_FLOOR, "nothing is stable")
         return
-    if truth.partition is not None:
-        if truth.partition < CLOSED or truth.new:
-            how = f"at rest with {truth.new} pods that are not stable, under a partition of {truth.partition}"
-            yield Breach(Rule.NOTHING_REFERS, how)
+    if truth.in_place:
+        if not truth.closed or truth.new:
+            how = f"partition of {truth.partition}" if truth.held is None else f"template of {truth.held or 'anybody'}"
+            yield Breach(Rule.NOTHING_REFERS, f"at rest with {truth.new} pods that are not stable, under a {how}")
         if not truth.all_ready:
             yield Breach(Rule.STABLE_FLOOR, "at rest with pods that are not ready")
         if journal.observed_generation != generation:

@@ -149,9 +149,10 @@ def _in_place(snapshot: Snapshot) -> list[Problem]:
     if workload.in_place.unfit:
         return [Problem("InvalidSpec", f"spec.workloadRef.name: {ref.kind} {ref.name} {workload.in_place.unfit}")]
     if workload.replicas == 1:
+        more = "scale it to 2 at least" if workload.in_place.held is None else "let it run on 2 nodes at least"
         text = (
             f"spec.workloadRef.name: {ref.kind} {ref.name} has one pod, of which no batch could be tried with a way "
-            "back; scale it to 2 at least"
+            f"back; {more}"
         )
         return [Problem("InvalidSpec", text, blocks_running=False)]
     return []

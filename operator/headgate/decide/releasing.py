@@ -19,7 +19,7 @@ from headgate.decide.planning import find_plan, next_attempt, plan_of_spec
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
 from headgate.decide.strategies import Strategy
-from headgate.decide.types import Action, Plan, ScaleReplicaSet, SetPartition, SetSelector, SetWeight
+from headgate.decide.types import Action, HoldTemplate, Plan, ScaleReplicaSet, SetPartition, SetSelector, SetWeight
 
 
 def release(cycle: Cycle) -> Action | None:
@@ -568,7 +568,7 @@ def _fail(cycle: Cycle, gate: GateRun) -> None:
 def tell_verdict(cycle: Cycle, action: Action | None) -> Action | None:
     """Let a write that takes an attempt back say so itself: it waits for no journal, and that may never be written."""
     run = journal.running(cycle.snapshot.status)
-    telling = (SetWeight, SetSelector, ScaleReplicaSet, SetPartition)
+    telling = (SetWeight, SetSelector, ScaleReplicaSet, SetPartition, HoldTemplate)
     if run is None or not isinstance(action, telling) or action.exposure != "lower":
         return action
     record = journal.is_rejected(cycle.status, run.revision)

@@ -1,47 +1,45 @@
 """The rolling strategy: a workload's pods are replaced in place, batch by batch, and evicted singly on the way back.
 
-Its gate is the StatefulSet's partition, which stays closed at rest: a new template in Git then changes no pod. The pods
-that may be new stand for the weight, the partition for the route. A StatefulSet forgets the old revision once all its
-pods are new and ready; so at least one pod stays old until the promotion, and a pod that is evicted comes back old.
+By what they are replaced is a matter of the workload's kind: one module with a class of the shape of `in_place.Lever`,
+and one line in `LEVERS`. The one of a StatefulSet is here: its partition, which stays closed at rest, so that a new
+template in Git changes no pod. The pods that may be new stand for the weight, the partition for the route. A
+StatefulSet forgets the old revision once all its pods are new and ready; so at least one pod stays old until the
+promotion, and a pod that is evicted comes back old.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from headgate.api.rollout import CanaryScale, Rolling, RolloutStatus, Step, Weights, WorkloadStatus
+from headgate.api.rollout import CanaryScale, Rolling, RolloutSpec, RolloutStatus, Step, Weights, WorkloadStatus
 from headgate.api.values import dataclass
 from headgate.decide import canary
 from headgate.decide.canary import Allowance, StepState, Unrouted
+from headgate.decide.daemon import ByTemplate
+from headgate.decide.in_place import (
+    ALL,
+    CLOSED,
+    Lever,
+    all_ready,
+    called,
+    percent,
+    place_of,
+    seen,
+    short,
+    take_back,
+    waits_to_raise,
+    wanted,
+)
 from headgate.decide.journal import REWRITES
 from headgate.decide.mover import Goal, Move
-from headgate.decide.types import (
-    EvictPod,
-    InPlace,
-    Plan,
-    PodView,
-    ReadKind,
-    ReadQuestion,
-    SetPartition,
-    Snapshot,
-    WorkloadView,
-)
+from headgate.decide.types import Action, InPlace, Plan, SetPartition, Snapshot, WorkloadView
 
 if TYPE_CHECKING:
     from headgate.decide.cycle import Cycle
 
-ALL = 100
 FIELD = "spec.strategy.rolling"
-CLOSED = 1_000_000
-"""The partition at rest: greater than any number of pods, so that those of a scale-up are stable ones, too."""
-
-
-def percent(pods: int, of: int) -> int:
-    """A part of the pods, rounded up, and 100 only for all of them."""
-    if pods >= of:
-        return ALL if pods else 0
-    return min(ALL - 1, math.ceil(ALL * pods / of))
 
 
 def allowance(steps: tuple[Step, ...], index: int, replicas: int) -> Allowance:
@@ -70,69 +68,118 @@ def opened(partition: int, replicas: int) -> int:
     return max(0, replicas - partition)
 
 
-def completed(snapshot: Snapshot) -> bool:
-    """All pods are of the template, and the workload has forgotten what was before: nothing leads back."""
-    workload = snapshot.workload
-    place = workload.in_place if workload is not None else None
-    return (
-        workload is not None
-        and place is not None
-        and _seen(workload)
-        and bool(place.next)
-        and place.now == place.next
-        and workload.updated == workload.replicas == workload.available == workload.pods
-    )
+class ByPartition:
+    """The lever of a StatefulSet."""
 
+    ends_by_itself = True
+    named = "the partition"
 
-def _seen(workload: WorkloadView) -> bool:
-    return workload.observed_generation >= workload.generation
+    def closed(self, place: InPlace) -> bool:
+        """Its partition is greater than any number of pods."""
+        return place.partition >= CLOSED
 
+    def observed(self, snapshot: Snapshot, _status: RolloutStatus) -> int:
+        """The part of the pods that the partition lets be new."""
+        workload = snapshot.workload
+        if workload is None or workload.in_place is None:
+            return 0
+        return percent(opened(workload.in_place.partition, workload.replicas), workload.replicas)
 
-def _all_ready(workload: WorkloadView, place: InPlace) -> bool:
-    return _seen(workload) and workload.replicas == workload.pods == place.ready == workload.available
+    def next_move(self, snapshot: Snapshot, goal: Goal) -> Move:
+        """The next safe write towards the goal: close first, then what is new goes, then the next batch."""
+        found = place_of(snapshot)
+        if found is None:
+            return Move(waiting="waiting for the workload")
+        workload, place = found
+        full = workload.replicas
+        pods, promoting, resting = wanted(snapshot, goal, full)
+        partition = partition_for(pods, full)
+        if place.partition < partition:
+            if snapshot.status.weights.reasserted > REWRITES:
+                return Move(waiting=goal.hold_reason)
+            return Move(SetPartition(workload.name, workload.resource_version, partition, exposure="lower"))
+        if not seen(workload):
+            return Move(waiting=f"waiting for {workload.name} to be looked at by its controller")
+        if promoting and self.completed(snapshot, goal.canary):
+            return Move(reached=True, served=True)
+        if place.partition >= CLOSED:
+            back = take_back(snapshot, workload, place, goal)
+            if back is not None:
+                return back
+        unready = _unready(workload, place, pods, goal.canary)
+        if goal.hold:
+            return Move(waiting=goal.hold_reason, served=not unready)
+        if place.partition > partition:
+            return _open(snapshot, workload, place, goal, partition)
+        if unready:
+            return Move(waiting=unready, short_of=goal.canary)
+        return Move(reached=True, served=True, trouble=_bypassed(snapshot, workload, place) if resting else "")
 
+    def completed(self, snapshot: Snapshot, _pod_hash: str) -> bool:
+        """All pods are of the template, and the workload has forgotten what was before: nothing leads back."""
+        workload = snapshot.workload
+        place = workload.in_place if workload is not None else None
+        return (
+            workload is not None
+            and place is not None
+            and seen(workload)
+            and bool(place.next)
+            and place.now == place.next
+            and workload.updated == workload.replicas == workload.available == workload.pods
+        )
 
-def _strangers(snapshot: Snapshot, workload: WorkloadView, place: InPlace) -> tuple[PodView, ...] | None:
-    """Pods of another revision than the old one, lowest ordinal first, so the last replaced; None if not known yet."""
-    if _seen(workload) and place.current >= workload.pods:
-        return ()
-    known = snapshot.pods
-    if known is None or known.version != workload.resource_version:
-        return None
-    return tuple(sorted((p for p in known.pods if p.revision != place.now), key=lambda p: (p.ordinal, p.name)))
+    def home(self, _snapshot: Snapshot, workload: WorkloadView, place: InPlace, _stable: str) -> bool:
+        """All pods are old, and ready."""
+        return place.current >= workload.pods and all_ready(workload, place)
 
+    def serves(self, snapshot: Snapshot, pod_hash: str, weights: Weights) -> bool:
+        """The batches so far are ready."""
+        workload = snapshot.workload
+        place = workload.in_place if workload is not None else None
+        if workload is None or place is None or self.observed(snapshot, snapshot.status) != weights.desired:
+            return False
+        return not _unready(workload, place, opened(place.partition, workload.replicas), pod_hash)
 
-def next_move(snapshot: Snapshot, goal: Goal) -> Move:
-    """The next safe write towards the goal: close first, then what is new goes, then the next batch."""
-    workload = snapshot.workload
-    place = workload.in_place if workload is not None and workload.found else None
-    if workload is None or place is None:
-        return Move(waiting="waiting for the workload")
-    full = workload.replicas
-    promoting = goal.stable == goal.canary and not goal.proven and snapshot.status.stable is not None
-    resting = goal.stable == goal.canary and not promoting
-    pods = full if promoting else 0 if resting else goal.replicas.get(goal.canary, 0)
-    wanted = partition_for(pods, full)
-    if place.partition < wanted:
-        if snapshot.status.weights.reasserted > REWRITES:
-            return Move(waiting=goal.hold_reason)
-        return Move(SetPartition(workload.name, workload.resource_version, wanted, exposure="lower"))
-    if not _seen(workload):
-        return Move(waiting=f"waiting for {workload.name} to be looked at by its controller")
-    if promoting and completed(snapshot):
-        return Move(reached=True, served=True)
-    if place.partition >= CLOSED:
-        back = _take_back(snapshot, workload, place, goal)
-        if back is not None:
-            return back
-    short = _unready(workload, place, pods, goal)
-    if goal.hold:
-        return Move(waiting=goal.hold_reason, served=not short)
-    if place.partition > wanted:
-        return _open(snapshot, workload, place, goal, wanted)
-    if short:
-        return Move(waiting=short, short_of=goal.canary)
-    return Move(reached=True, served=True, trouble=_bypassed(snapshot, workload, place) if resting else "")
+    def revisions(self, place: InPlace, _stable: str, _new: str) -> tuple[str, str]:
+        """What the pods call them, in their label `controller-revision-hash`."""
+        return place.now, place.next
+
+    def named_stable(self, place: InPlace) -> str:
+        """What the StatefulSet calls the revision that all its pods have."""
+        return place.now
+
+    def rewritten(self, workload: WorkloadView, observed: int, desired: int) -> bool:
+        """The partition lets more or fewer pods be new than was written."""
+        del workload
+        return observed != desired
+
+    def written(self, workload: WorkloadView) -> tuple[str, int | str]:
+        """The partition."""
+        partition = workload.in_place.partition if workload.in_place is not None else CLOSED
+        return SetPartition(workload.name, "", 0).key, partition
+
+    def give_back(self, workload: WorkloadView, *, judged: bool) -> Action | None:
+        """Its update is opened again, unless that would release what nobody has judged."""
+        place = workload.in_place
+        open_ = place is None or not place.partition or not judged
+        return None if open_ else SetPartition(workload.name, workload.resource_version, 0)
+
+    def kept_back(self, workload: WorkloadView, *, judged: bool, kept: bool) -> str:
+        """The update, where the template was not promoted or all is to stay as it is."""
+        del judged
+        if workload.in_place is None or not workload.in_place.partition:
+            return ""
+        why = "spec.onDelete was Keep" if kept else "its template was not promoted"
+        return (
+            f"{workload.kind} {workload.name} keeps its stable pods, because {why}; when it is "
+            "what you want, set spec.updateStrategy.rollingUpdate.partition to 0"
+        )
+
+    def traffic(self, name: str, weights: Weights) -> str:
+        """How far the update is open."""
+        if not weights.observed:
+            return f"the update of {name} is closed"
+        return f"the update of {name} is open for {weights.observed}% of its pods"
 
 
 def _bypassed(snapshot: Snapshot, workload: WorkloadView, place: InPlace) -> str:
@@ -146,59 +193,33 @@ def _bypassed(snapshot: Snapshot, workload: WorkloadView, place: InPlace) -> str
     )
 
 
-def _take_back(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goal) -> Move | None:
-    """Evict what is new, the last replaced first. One that serves waits until those before it are back."""
-    strangers = _strangers(snapshot, workload, place)
-    if strangers is None:
-        return Move(waiting=f"looking at the pods of {workload.name}", reads=(_pods_of(workload, place),))
-    there = [p for p in strangers if not p.going]
-    if there:
-        first = next((p for p in there if not p.ready), there[0])
-        # The counts are its controller's, and older than what was read.
-        serving = sum(p.ready and not p.going for p in (snapshot.pods.pods if snapshot.pods else ()))
-        if first.ready and serving < workload.replicas:
-            return Move(waiting=f"waiting for the pods that were taken back: {_short(workload, place)}")
-        return Move(EvictPod(first.name, first.uid))
-    if goal.hold or (place.current >= workload.pods and _all_ready(workload, place)):
-        return None
-    return Move(waiting=f"waiting for all pods: {_short(workload, place)}", short_of=goal.stable)
-
-
-def _pods_of(workload: WorkloadView, place: InPlace) -> ReadQuestion:
-    return ReadQuestion(ReadKind.WORKLOAD_PODS, workload.resource_version, place.labels)
-
-
-def _short(workload: WorkloadView, place: InPlace) -> str:
-    there = min(place.ready, workload.available)
-    return f"{there} of {workload.replicas} pods of {workload.name} are available"
-
-
-def _unready(workload: WorkloadView, place: InPlace, pods: int, goal: Goal) -> str:
+def _unready(workload: WorkloadView, place: InPlace, pods: int, pod_hash: str) -> str:
     """Why the batches so far are not ready; empty if they are."""
     if not pods:
         return ""
     if workload.updated < pods:
-        return f"waiting for the pods of {goal.canary}: {workload.updated} of {pods} are replaced"
-    if not _all_ready(workload, place):
-        return f"waiting for the batch to be ready: {_short(workload, place)}"
+        return f"waiting for the pods of {pod_hash}: {workload.updated} of {pods} are replaced"
+    if not all_ready(workload, place):
+        return f"waiting for the batch to be ready: {short(workload, place)}"
     if pods >= workload.replicas and place.now != place.next:
         return f"waiting for {workload.name} to be complete"
     return ""
 
 
-def _open(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goal, wanted: int) -> Move:
+def _open(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goal, partition: int) -> Move:
     """Open the partition for the next batch, if all that is there is ready and may be disturbed."""
-    run = snapshot.status.current
-    if run is None or run.revision != snapshot.revision:
-        return Move(waiting=f"waiting for the template of {goal.canary}")
-    if not _all_ready(workload, place):
-        return Move(
-            waiting=f"waiting for the batch before to be ready: {_short(workload, place)}", short_of=goal.canary
-        )
-    empty = next((b.name for b in snapshot.budgets if not b.allowed), "")
-    if empty:
-        return Move(waiting=f"waiting for PodDisruptionBudget {empty}, which allows no disruption now")
-    return Move(SetPartition(workload.name, workload.resource_version, wanted, exposure="raise"))
+    return waits_to_raise(snapshot, workload, place, goal) or Move(
+        SetPartition(workload.name, workload.resource_version, partition, exposure="raise")
+    )
+
+
+LEVERS: Mapping[str, Lever] = {"StatefulSet": ByPartition(), "DaemonSet": ByTemplate()}
+"""By the kind of the workload. A new kind is one module and one line here."""
+
+
+def lever_of(spec: RolloutSpec) -> Lever:
+    """The lever of the workload that a rolling Rollout names."""
+    return LEVERS[spec.workload_ref.kind if spec.workload_ref is not None else "StatefulSet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,12 +274,9 @@ class Replacing(Unrouted):
         """The new pods that the steps allow."""
         return allowance(steps, index, replicas)
 
-    def observed(self, snapshot: Snapshot, _status: RolloutStatus) -> int:
-        """The part of the pods that the partition lets be new."""
-        workload = snapshot.workload
-        if workload is None or workload.in_place is None:
-            return 0
-        return percent(opened(workload.in_place.partition, workload.replicas), workload.replicas)
+    def observed(self, snapshot: Snapshot, status: RolloutStatus) -> int:
+        """The part of the pods that may be new."""
+        return lever_of(snapshot.spec).observed(snapshot, status)
 
     def aim(self, goal: Goal, _weight: int) -> Goal:
         """The pods say it all."""
@@ -270,22 +288,22 @@ class Replacing(Unrouted):
 
     def next_move(self, snapshot: Snapshot, goal: Goal, _now: float) -> Move:
         """The next safe write."""
-        return next_move(snapshot, goal)
+        return lever_of(snapshot.spec).next_move(snapshot, goal)
 
-    def switched(self, snapshot: Snapshot, _pod_hash: str) -> bool:
+    def switched(self, snapshot: Snapshot, pod_hash: str) -> bool:
         """The workload is complete at its template."""
-        return completed(snapshot)
+        return lever_of(snapshot.spec).completed(snapshot, pod_hash)
 
-    def at_home(self, snapshot: Snapshot, _stable: str) -> bool:
+    def at_home(self, snapshot: Snapshot, stable: str) -> bool:
         """No pod is new, and those that were are back. Once that was so, an old one may come and go."""
         workload = snapshot.workload
         place = workload.in_place if workload is not None else None
-        if workload is None or place is None or not _seen(workload):
+        if workload is None or place is None or not seen(workload):
             return False
-        if place.current >= workload.pods and _all_ready(workload, place):
+        if lever_of(snapshot.spec).home(snapshot, workload, place, stable):
             return True
         known = snapshot.pods
-        new = known is None or any(p.revision != place.now for p in known.pods)
+        new = known is None or any(called(place, p) != place.now for p in known.pods)
         return snapshot.status.phase in ("Healthy", "Degraded") and not new
 
     def relieves(self, _snapshot: Snapshot, _stable: str) -> bool:
@@ -294,13 +312,7 @@ class Replacing(Unrouted):
 
     def serves(self, snapshot: Snapshot, pod_hash: str, weights: Weights, _now: float) -> bool:
         """The batches so far are ready."""
-        weight = weights.desired
-        workload = snapshot.workload
-        place = workload.in_place if workload is not None else None
-        if workload is None or place is None or self.observed(snapshot, snapshot.status) != weight:
-            return False
-        goal = Goal("", pod_hash, weight, {}, proven=False)
-        return not _unready(workload, place, opened(place.partition, workload.replicas), goal)
+        return lever_of(snapshot.spec).serves(snapshot, pod_hash, weights)
 
     def step_state(self, cycle: Cycle, plan: Plan) -> StepState:
         """A batch is done when it is ready; the rest is as in a canary."""
@@ -318,9 +330,9 @@ class Replacing(Unrouted):
         return service, service
 
     def revisions(self, snapshot: Snapshot, stable: str, new: str) -> tuple[str, str]:
-        """What the pods call the revisions, in their label `controller-revision-hash`."""
+        """What the pods are called, by a label of theirs."""
         place = snapshot.workload.in_place if snapshot.workload is not None else None
-        return (place.now, place.next) if place is not None else (stable, new)
+        return lever_of(snapshot.spec).revisions(place, stable, new) if place is not None else (stable, new)
 
     def describe(self, step: Step) -> str:
         """A step for people."""
@@ -332,13 +344,10 @@ class Replacing(Unrouted):
     def traffic(self, snapshot: Snapshot, weights: Weights) -> str:
         """How far the update is open, as a sentence."""
         name = snapshot.workload.name if snapshot.workload is not None else ""
-        return (
-            f"the update of {name} is open for {weights.observed}% of its pods"
-            if weights.observed
-            else (f"the update of {name} is closed")
-        )
+        return lever_of(snapshot.spec).traffic(name, weights)
 
     def remembered(self, snapshot: Snapshot, workload: WorkloadStatus | None) -> WorkloadStatus | None:
-        """What is noted of the workload when a revision becomes stable: what its pods call it."""
+        """What is noted of the workload when a revision becomes stable: what its pods are called."""
         place = snapshot.workload.in_place if snapshot.workload is not None else None
-        return (workload or WorkloadStatus()).model_copy(update={"revision": place.now if place is not None else None})
+        name = lever_of(snapshot.spec).named_stable(place) if place is not None else None
+        return (workload or WorkloadStatus()).model_copy(update={"revision": name})

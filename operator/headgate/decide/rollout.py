@@ -225,7 +225,10 @@ def _free_hash(snapshot: Snapshot, revision: str) -> tuple[str, int]:
             if (r.pod_hash == pod_hash and r.revision != revision)
             or (r.name == name and not r.owned and not r.deleting)
         ]
-        if not taken:
+        # An earlier Rollout of the same DaemonSet may have called other pods so.
+        noted, stable = snapshot.status.workload, snapshot.status.stable
+        called = noted is not None and noted.revision == pod_hash
+        if not taken and not (called and (stable is None or stable.revision != revision)):
             return pod_hash, collision
     return pod_hash_of(revision), 0
 

@@ -125,13 +125,41 @@ class RouteView:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldTemplate:
+    """Whether the template of a DaemonSet is the one that was meant, and which pods get it."""
+
+    on_delete: bool
+    """Pods get it only when they are made anew."""
+    generation: int = 0
+    """The server's count of the changes of the template."""
+    noted: int | None = None
+    """What that count was to be after the operator's last write; None if the operator does not hold the template."""
+
+    @property
+    def ours(self) -> bool:
+        """Nobody else has changed the template since."""
+        return self.noted == self.generation
+
+    @property
+    def sure(self) -> bool:
+        """And no pod gets it by itself."""
+        return self.ours and self.on_delete
+
+    @property
+    def unchanged(self) -> bool:
+        """What was written last was there already, so the server did not count it; nothing came after it either."""
+        return self.noted == self.generation + 1
+
+
+@dataclass(frozen=True, slots=True)
 class InPlace:
     """What is special about a workload whose pods are replaced in place."""
 
     partition: int
     """Pods of a lower ordinal keep the revision `now`; a great number closes the update."""
     now: str = ""
-    """What the workload calls the revision that all pods had when it was last complete: `status.currentRevision`."""
+    """What the workload calls the revision that all pods had when it was last complete: `status.currentRevision`. Of a
+    DaemonSet, what the pods of the stable revision are called."""
     next: str = ""
     """And the one of its present template: `status.updateRevision`."""
     current: int = 0
@@ -145,6 +173,8 @@ class InPlace:
     """Why its update cannot be held by a partition, naming the field; empty if it can."""
     taken_back: str = ""
     """`SetPartition.takes_back` of the write that the partition is from; empty if another write was the last one."""
+    held: HeldTemplate | None = None
+    """Of a DaemonSet, whose template stands for the partition: 0, or closed while it is the stable one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +189,9 @@ class PodView:
     ready: bool
     going: bool
     created_at: float = 0.0
+    mark: str = ""
+    """What it is called as a pod of a DaemonSet: its label `headgate.dev/revision`, or `daemon.UNMARKED`."""
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +229,7 @@ class WorkloadView:
     pods: int = 0
     template: Mapping[str, Any] = field(default_factory=dict)
     in_place: InPlace | None = None
-    """For a StatefulSet."""
+    """For a workload whose pods are replaced in place."""
     signed: bool = False
     """The server has the operator down as the owner of a field of it."""
 
@@ -645,6 +678,28 @@ class SetPartition(Action):
     partition: int
     takes_back: str = ""
     """As in `SetSelector`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldTemplate(Action):
+    """Give a DaemonSet the template that pods which are made from now on are to have, and let it end none by itself."""
+
+    name: str
+    resource_version: str
+    revision: str
+    """What pods of it are called."""
+    template: Mapping[str, Any] | None = None
+    """None leaves the one that is there."""
+    takes_back: str = ""
+    """As in `SetSelector`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTemplate(Action):
+    """Let a DaemonSet update its pods as it did before its template was held."""
+
+    name: str
+    resource_version: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from headgate.telemetry.logs import logger
 log = logger(__name__)
 Object = dict[str, Any]
 EventType = Literal["ADDED", "MODIFIED", "DELETED"] | None
-CHATTY = frozenset({"ReplicaSet", "EndpointSlice", "Deployment", "StatefulSet", "PodDisruptionBudget"})
+CHATTY = frozenset({"ReplicaSet", "EndpointSlice", "Deployment", "StatefulSet", "DaemonSet", "PodDisruptionBudget"})
 """Kinds whose changes come in bursts while pods come and go."""
 BURST_SECONDS = 0.1
 """A burst is looked at once, this long after it began."""

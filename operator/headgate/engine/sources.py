@@ -41,7 +41,7 @@ ALWAYS = (
 )
 
 
-IN_PLACE = {"StatefulSet": Source(resources.STATEFUL_SETS)}
+IN_PLACE = {"StatefulSet": Source(resources.STATEFUL_SETS), "DaemonSet": Source(resources.DAEMON_SETS)}
 """The workloads that can be released in place, by kind."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from headgate.api.common import MANAGER, MANAGER_TAKES_BACK
+from headgate.api.common import DAEMON_ANNOTATIONS, MANAGER, MANAGER_TAKES_BACK
 
 Object = dict[str, Any]
 METADATA = (
@@ -102,6 +102,20 @@ def _stateful_set(obj: Object) -> Object:
     }
 
 
+def _daemon_set(obj: Object) -> Object:
+    spec = obj.get("spec") or {}
+    scheduled = ("desiredNumberScheduled", "currentNumberScheduled", "updatedNumberScheduled")
+    metadata, annotations = _shifted(obj), (obj.get("metadata") or {}).get("annotations")
+    if isinstance(annotations, Mapping):
+        metadata["annotations"] = _pick(annotations, DAEMON_ANNOTATIONS)
+    return {
+        "metadata": metadata,
+        "spec": _pick(spec, ("updateStrategy", "selector")),
+        "status": _pick(obj.get("status"), ("observedGeneration", *scheduled, "numberReady", "numberAvailable")),
+        PACKED: _packed(spec.get("template") or {}),
+    }
+
+
 def _budget(obj: Object) -> Object:
     status = _pick(obj.get("status"), ("observedGeneration", "disruptionsAllowed"))
     return _spec_only(obj) | {"status": status}
@@ -182,6 +196,7 @@ TRIMMERS: Mapping[str, Callable[[Object], Object]] = {
     "RolloutAction": _action,
     "Deployment": _deployment,
     "StatefulSet": _stateful_set,
+    "DaemonSet": _daemon_set,
     "PodDisruptionBudget": _budget,
     "ReplicaSet": _replica_set,
     "ControllerRevision": _controller_revision,

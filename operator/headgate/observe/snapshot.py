@@ -11,7 +11,7 @@ from headgate.api.common import LABEL_REVISION, to_epoch
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus
-from headgate.decide import configuration, managed, strategies
+from headgate.decide import configuration, daemon, managed, strategies
 from headgate.decide.mover import stored
 from headgate.decide.revision import revision_of, with_contents
 from headgate.decide.types import (
@@ -92,7 +92,8 @@ class Observer:
         belonging = owner(namespace, name)
         sets = tuple(self._replica_set(o, meta) for o in self._store.by("ReplicaSet", BY_ROLLOUT, belonging))
         hashes = {s.name: s.pod_hash for s in sets}
-        workload, template, revision = self._template(obj, namespace, spec)
+        status = self.models.status(obj)
+        workload, template, revision = self._template(obj, namespace, spec, status)
         held, unread = configuration.contents(template, spec, known.configuration)
         revision = "" if unread else with_contents(revision, held)
         if workload is not None and workload.in_place is not None:
@@ -101,7 +102,6 @@ class Observer:
         services = [self._service(meta, service, hashes, now) for _, service in strategy.services]
         stable_service, canary_service = (*services, *[ServiceView("", found=False)] * 2)[:2]
         gates, broken = self._gates(namespace, spec)
-        status = self.models.status(obj)
         plans = self._plans_of(meta.uid, belonging)
         return Snapshot(
             meta=meta,
@@ -121,7 +121,7 @@ class Observer:
             workload=workload,
             gates=gates,
             broken_gates=broken,
-            problems=(problem,) if problem else (),
+            problems=(problem,) if problem else self._unselected(namespace, spec),
             contenders=self._references.contenders(self._store, obj, spec),
             missing_kinds=self._missing(spec),
             actions=self._actions(belonging),
@@ -149,14 +149,10 @@ class Observer:
             del self._held[held]
 
     def _template(
-        self, rollout: Object, namespace: str, spec: RolloutSpec
+        self, rollout: Object, namespace: str, spec: RolloutSpec, status: RolloutStatus
     ) -> tuple[WorkloadView | None, Mapping[str, Any] | None, str]:
         if spec.workload_ref is None:
-            template = spec.template
-            if template is None:
-                return None, None, ""
-            meta = rollout["metadata"]
-            return None, template, self._templates.get(meta["uid"], meta["generation"], lambda: revision_of(template))
+            return None, *self._inline(rollout, spec)
         name, kind = spec.workload_ref.name, spec.workload_ref.kind
         obj = self._store.get(kind, namespace, name)
         if obj is None:
@@ -166,10 +162,35 @@ class Observer:
         view, revision = self._workloads.get(
             obj["metadata"]["uid"], version, lambda: self._workload(kind, name, obj, owner_uid)
         )
-        return view, view.template if view.found else None, revision
+        if view.in_place is None or view.in_place.held is None:
+            return view, view.template if view.found else None, revision
+        # What it runs when it is adopted is what is stable; from then on its template is the operator's to write.
+        wanted = (view.template, revision) if status.stable is None else self._inline(rollout, spec)
+        return daemon.placed(view, status), *wanted
+
+    def _inline(self, rollout: Object, spec: RolloutSpec) -> tuple[Mapping[str, Any] | None, str]:
+        """The template that stands in the Rollout, and its revision."""
+        template, meta = spec.template, rollout["metadata"]
+        if template is None:
+            return None, ""
+        return template, self._templates.get(meta["uid"], meta["generation"], lambda: revision_of(template))
+
+    def _unselected(self, namespace: str, spec: RolloutSpec) -> tuple[str, ...]:
+        """That a DaemonSet would not know the pods of the template in its Rollout, which the server refuses."""
+        ref, template = spec.workload_ref, spec.template
+        obj = self._store.get(ref.kind, namespace, ref.name) if ref is not None else None
+        if ref is None or ref.kind != "DaemonSet" or template is None or obj is None:
+            return ()
+        selector = obj["spec"].get("selector")
+        if views.selects(selector, views.labels_of(template)):
+            return ()
+        text = (
+            f"spec.template.metadata.labels: DaemonSet {ref.name} selects its pods by {views.selector_text(selector)}"
+        )
+        return (f"{text}, which the template does not carry; give it these labels",)
 
     def _workload(self, kind: str, name: str, obj: Object, rollout_uid: str) -> tuple[WorkloadView, str]:
-        view = views.stateful_set(name, obj) if kind == "StatefulSet" else views.workload(name, obj)
+        view = views.WORKLOADS[kind](name, obj)
         view = replace(view, signed=view.found and views.signed(obj, rollout_uid))
         if not view.found:
             return view, ""

@@ -11,20 +11,24 @@ import orjson
 from headgate.api.common import (
     ANNOTATION_COPIES,
     ANNOTATION_COPY_OF,
+    ANNOTATION_HELD,
     ANNOTATION_MARK,
     ANNOTATION_REVISION,
+    ANNOTATION_TEMPLATE_GENERATION,
     LABEL_REVISION,
     to_epoch,
 )
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import Step
 from headgate.api.routes import SessionAffinity
+from headgate.decide import daemon
 from headgate.decide.configuration import digest_of, from_text
 from headgate.decide.types import (
     ActionView,
     BudgetView,
     ConfigCopy,
     ConfigView,
+    HeldTemplate,
     InPlace,
     Plan,
     PlanView,
@@ -167,19 +171,57 @@ def stateful_set(name: str, obj: Object) -> WorkloadView:
     return replace(view, kind="StatefulSet", in_place=place)
 
 
+def daemon_set(name: str, obj: Object) -> WorkloadView:
+    """A DaemonSet, which is released in place. What its pods are depends on the journal: `daemon.placed` adds that."""
+    view = workload(name, obj)
+    if not view.found:
+        return replace(view, kind="DaemonSet")
+    spec, status, annotations = obj.get("spec") or {}, obj.get("status") or {}, obj["metadata"].get("annotations") or {}
+    noted = str(annotations.get(ANNOTATION_HELD) or "")
+    held = HeldTemplate(
+        on_delete=(spec.get("updateStrategy") or {}).get("type") == "OnDelete",
+        generation=int(annotations.get(ANNOTATION_TEMPLATE_GENERATION) or 0),
+        # Somebody's hand may have made something else of it.
+        noted=int(noted) if noted.isdecimal() else (-1 if noted else None),
+    )
+    place = InPlace(
+        partition=0,
+        next=daemon.mark_of(labels_of(view.template)),
+        ready=int(status.get("numberReady") or 0),
+        labels=selector_text(spec.get("selector")),
+        taken_back=str(obj["metadata"].get("takenBack") or ""),
+        held=held,
+    )
+    return replace(
+        view,
+        kind="DaemonSet",
+        replicas=int(status.get("desiredNumberScheduled") or 0),
+        updated=int(status.get("updatedNumberScheduled") or 0),
+        available=int(status.get("numberAvailable") or 0),
+        pods=int(status.get("currentNumberScheduled") or 0),
+        in_place=place,
+    )
+
+
+WORKLOADS = {"Deployment": workload, "StatefulSet": stateful_set, "DaemonSet": daemon_set}
+"""What makes a view of a workload, by its kind."""
+
+
 def pod(obj: Object) -> PodView:
-    """A pod of a StatefulSet or ReplicaSet."""
-    meta, status = obj["metadata"], obj.get("status") or {}
+    """A pod of a workload that is released in place, or of a ReplicaSet."""
+    meta, status, labels = obj["metadata"], obj.get("status") or {}, obj["metadata"].get("labels") or {}
     ordinal = meta["name"].rpartition("-")[2]
     conditions = status.get("conditions") or ()
     return PodView(
         name=meta["name"],
         uid=meta["uid"],
         ordinal=int(ordinal) if ordinal.isdecimal() else 0,
-        revision=str((meta.get("labels") or {}).get("controller-revision-hash") or ""),
+        revision=str(labels.get("controller-revision-hash") or ""),
         ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
         going=bool(meta.get("deletionTimestamp")),
         created_at=to_epoch(meta["creationTimestamp"]) if meta.get("creationTimestamp") else 0.0,
+        mark=daemon.mark_of(labels),
+        node=str((obj.get("spec") or {}).get("nodeName") or ""),
     )
 
 

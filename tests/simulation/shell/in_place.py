@@ -13,10 +13,12 @@ import structlog
 
 from headgate.act.resources import path
 from headgate.act.transport import Request, Response
+from headgate.api.common import LABEL_REVISION
 from headgate.api.rollout import RolloutStatus
 from headgate.decide import strategies
+from headgate.decide.in_place import CLOSED
 from headgate.decide.journal import running
-from headgate.decide.rolling import CLOSED, allowance, opened
+from headgate.decide.rolling import allowance, opened
 from headgate.observe.reading import Models
 from headgate.traffic.protocol import Resource
 from tests.simulation.shell import process
@@ -33,7 +35,7 @@ from tests.simulation.shell.stateful_sets import HASH, Budgets, StatefulSets
 from tests.simulation.shell.traffic import QUALITY, Gateway, Prometheus, Traffic
 
 Object = dict[str, Any]
-WRITTEN = frozenset({"Rollout", "RolloutAction", "ControllerRevision", "StatefulSet", "Pod", "Event", "Lease"})
+WRITTEN = frozenset({"Rollout", "RolloutAction", "ControllerRevision", "Pod", "Event", "Lease"})
 GOOD_ENDS = ("Healthy", "Degraded")
 
 
@@ -57,11 +59,13 @@ class PodQuality(Prometheus):
 
 def _of(cluster: Cluster, revision: str) -> list[Object]:
     pods = cluster.store.all("Pod", NAMESPACE)
-    return [p for p in pods if p["metadata"]["labels"].get(HASH) == revision]
+    return [p for p in pods if revision in (p["metadata"]["labels"].get(label) for label in (HASH, LABEL_REVISION))]
 
 
 class InPlace:
     """The cluster, the operators in it, and what must hold at each of their writes."""
+
+    kind = "StatefulSet"
 
     def __init__(self, seed: int, steps: list[Object], *, pods: int = 3, strength: float = 0.0) -> None:
         self.loop = VirtualLoop()
@@ -70,15 +74,15 @@ class InPlace:
         self.store = self.cluster.store
         self.faults = Faults(seed, strength)
         self.chance = random.Random(f"{seed}/in place")
-        self.sets = StatefulSets(self.cluster)
+        self.steps, self.pods = steps, pods
+        self.work_on()
         for controller in (Budgets, Collector):
             controller(self.cluster)
         traffic = PodTraffic(self.cluster, Gateway(self.cluster), (NAMESPACE, NAME))
-        config = CONFIG.model_copy(update={"rolling_kinds": ("StatefulSet",)})
+        config = CONFIG.model_copy(update={"rolling_kinds": (self.kind,)})
         self._around = Surroundings(
             self.cluster, self.faults, traffic, seed, self._sent, self._ended, config, prometheus=PodQuality
         )
-        self.steps, self.pods = steps, pods
         self.alive: Process | None = None
         self.lives = 0
         self.story: list[str] = []
@@ -89,6 +93,28 @@ class InPlace:
         """Requests, whatever came of them."""
         self.failure: Violation | None = None
         self._acts = 0
+
+    def work_on(self) -> None:
+        """Start the controller of the workload."""
+        StatefulSets(self.cluster)
+
+    def objects(self) -> list[tuple[str, Object]]:
+        """The specs of the workload and of its Rollout."""
+        spec = {
+            "replicas": self.pods,
+            "selector": {"matchLabels": {"app": NAME}},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+            "template": template("v1"),
+        }
+        return [("StatefulSet", spec), ("Rollout", self.rollout())]
+
+    def rollout(self) -> Object:
+        """The spec of the Rollout."""
+        return {
+            "workloadRef": {"kind": self.kind, "name": NAME},
+            "strategy": {"rolling": {"steps": self.steps}},
+            "progressDeadlineSeconds": 60,
+        }
 
     # ---------------------------------------------------------------------------------------------- running
 
@@ -119,19 +145,8 @@ class InPlace:
         check = {"name": "success", "prometheus": {"query": {"template": "success"}}, "pass": {"min": 99}}
         gate = {"interval": "5s", "consecutiveErrorLimit": 4, "checks": [check]}
         self.request("POST", "QualityGate", body={"metadata": {"name": GATE}, "spec": gate})
-        spec = {
-            "replicas": self.pods,
-            "selector": {"matchLabels": {"app": NAME}},
-            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
-            "template": template("v1"),
-        }
-        self.request("POST", "StatefulSet", body={"metadata": {"name": NAME}, "spec": spec})
-        rollout = {
-            "workloadRef": {"kind": "StatefulSet", "name": NAME},
-            "strategy": {"rolling": {"steps": self.steps}},
-            "progressDeadlineSeconds": 60,
-        }
-        self.request("POST", "Rollout", body={"metadata": {"name": NAME}, "spec": rollout})
+        for kind, spec in self.objects():
+            self.request("POST", kind, body={"metadata": {"name": NAME}, "spec": spec})
         self._start()
         await happen(self)
 
@@ -175,7 +190,7 @@ class InPlace:
 
     def _rests(self) -> bool:
         status, pods = self.status(), self.images()
-        home = self.partition() == CLOSED and len(set(pods)) == 1 and len(pods) == self.pods
+        home = self.closed() and len(set(pods)) == 1 and len(pods) == self.pods
         return status.phase in GOOD_ENDS and home and all(map(is_ready, self.store.all("Pod", NAMESPACE)))
 
     # ---------------------------------------------------------------------------------------------- people
@@ -220,6 +235,10 @@ class InPlace:
     def stateful_set(self) -> Object:
         """The StatefulSet."""
         return self.store.get("StatefulSet", NAMESPACE, NAME) or {}
+
+    def closed(self) -> bool:
+        """No pod becomes new."""
+        return self.partition() == CLOSED
 
     def partition(self) -> int:
         """How far its update may go."""
@@ -272,14 +291,15 @@ class InPlace:
                 continue
             self.writes += 1
             self.tell(f"{actor} {request.method} {request.path} {response.code}")
-            if kind not in WRITTEN:
+            if kind not in WRITTEN and kind != self.kind:
                 self.fail(f"16: {actor} writes a {kind}")
-            elif kind == "StatefulSet":
-                self._partition_set(change)
+            elif kind == self.kind:
+                self.written(change)
             elif kind == "Pod":
-                self._evicted(change)
+                self.evicted(change)
 
-    def _partition_set(self, change: Change) -> None:
+    def written(self, change: Change) -> None:
+        """What must hold when the workload is written."""
         before, after = change.before or {}, change.after
         old, new = (int(o["spec"]["updateStrategy"]["rollingUpdate"]["partition"]) for o in (before, after))
         if {**before["spec"], "updateStrategy": 0} != {**after["spec"], "updateStrategy": 0}:
@@ -302,7 +322,8 @@ class InPlace:
         if opened(new, replicas) > allowed and status.current_step_index < len(steps):
             self.fail(f"2: partition {new} at step {status.current_step_index + 1}, which allows {allowed} pods")
 
-    def _evicted(self, change: Change) -> None:
+    def evicted(self, change: Change) -> None:
+        """What must hold when a pod is evicted."""
         pod, pods = change.before or {}, self.store.all("Pod", NAMESPACE)
         self.moves.append(str(pod["metadata"]["name"]))
         stable = self.stateful_set()["status"]["currentRevision"]

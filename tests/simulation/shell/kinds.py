@@ -54,6 +54,7 @@ KINDS = (
 IN_PLACE = (
     Kind("apps", "v1", "statefulsets", "StatefulSet", status=True, generation=True),
     Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", status=True, generation=True),
+    Kind("apps", "v1", "daemonsets", "DaemonSet", status=True, generation=True),
 )
 """What a release in place needs: apart, because the order of the others is a part of what each known seed tells."""
 BY_NAME = {k.kind: k for k in (*KINDS, *IN_PLACE)}

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import orjson
 
+from headgate.api.common import ANNOTATION_TEMPLATE_GENERATION
 from headgate.api.values import dataclass
 from tests.simulation.shell.kinds import BY_NAME, Kind
 
@@ -123,6 +124,8 @@ class Store:
             meta["generation"] = 1
         obj.setdefault("apiVersion", of.api_version)
         obj.setdefault("kind", of.kind)
+        if of.kind == "DaemonSet":
+            _count_templates(None, obj)
         self._commit("ADDED", of, None, obj, actor)
         return obj
 
@@ -132,7 +135,9 @@ class Store:
         before = self._objects[of][key_of(obj)]
         if obj == before:
             return before
-        if of.kind in ("HTTPRoute", "Service", "StatefulSet") and obj["spec"] != before["spec"]:
+        if of.kind == "DaemonSet":
+            _count_templates(before, obj)
+        if of.kind in ("HTTPRoute", "Service", "StatefulSet", "DaemonSet") and obj["spec"] != before["spec"]:
             # The rules are one field, which is its last writer's; of a Service nothing but one key is ever written.
             obj["metadata"]["managedFields"] = [{"manager": manager or actor, "operation": "Update"}]
         elif of.kind == "Deployment" and obj["spec"].get("replicas") != before["spec"].get("replicas"):
@@ -172,6 +177,16 @@ class Store:
         self.log.append(change)
         for listener in self._listeners[kind]:
             listener(change)
+
+
+def _count_templates(before: Object | None, obj: Object) -> None:
+    """The server's own count of the changes of a DaemonSet's template, which nobody else can write."""
+    count = 1
+    if before is not None:
+        count = int(before["metadata"]["annotations"][ANNOTATION_TEMPLATE_GENERATION])
+        count += obj["spec"]["template"] != before["spec"]["template"]
+    meta = obj["metadata"]
+    meta["annotations"] = {**(meta.get("annotations") or {}), ANNOTATION_TEMPLATE_GENERATION: str(count)}
 
 
 def _kind(kind: Kind | str) -> Kind:
