@@ -172,6 +172,7 @@ def test_guard_refuses_what_no_step_allows() -> None:
     new = world.release("v2")
     action = HoldTemplate("db", "1", new, {}, exposure="raise")
     while world.content() != new:
+        world.advance(world.now + 0.1)
         world.turn()
     assert 10 in refused(world, back), "its template is not the stable one"
     world.settle(60, until=("Paused",))
