@@ -140,7 +140,7 @@ def deletion_in_mid_release(lab: Lab) -> None:
 
 
 def blue_green(lab: Lab) -> None:
-    """Under load one version is switched to and promoted, the next one taken back; no request is lost to that."""
+    """Under load one version is switched to and promoted, the next one taken back, and all is left; nothing is lost."""
     strategy = Shop(lab.cluster, "switched").objects("blue-green.yaml")[0]["spec"]["strategy"]
     with town(lab, "switched", rollout={"strategy": strategy, "gates": []}, strategy="blue-green") as here:
         end = here.release("v2")
@@ -156,6 +156,8 @@ def blue_green(lab: Lab) -> None:
         here.expect_only("v2", within=ENDPOINTS)
         here.expect_home()
         _until_gone(here, bad)
+        here.leave("v2")
+        assert set(here.shop.selected().values()) == {""}
         here.expect_no_failure()
 
 

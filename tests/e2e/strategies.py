@@ -30,7 +30,7 @@ COPIED = 20
 
 
 def in_place(lab: Lab) -> None:
-    """A StatefulSet is released in batches, judged between them, and a bad version goes back pod by pod, in order."""
+    """A StatefulSet is released in judged batches, a bad version goes back pod by pod in order, and all is left."""
     with town(lab, "in-place", replicas=3, kind=InPlaceShop, strategy="rolling, StatefulSet") as here:
         shop = here.shop
         assert isinstance(shop, InPlaceShop)
@@ -49,6 +49,9 @@ def in_place(lab: Lab) -> None:
         assert made[1] < made[2], "the last replaced went back first"
         assert shop.partition() == CLOSED
         here.expect_only("v2")
+        here.leave("v2")
+        assert shop.partition() == 0
+        assert [pod["metadata"]["uid"] for pod in shop.pods()] == [pod["metadata"]["uid"] for pod in after]
 
 
 def by_pods(lab: Lab) -> None:

@@ -99,6 +99,12 @@ class Town:
         self.account.ended(end.status.history[-1].outcome, end.at - since)
         return end
 
+    def leave(self, version: str) -> None:
+        """Want the stable version again and delete the Rollout: all is handed back, and no request is lost to that."""
+        self.watch.at_rest(self.shop.release(version), timeout=60)
+        self.cluster.delete(ROLLOUT, self.shop.name, self.shop.namespace, timeout=120)
+        self.expect_only(version)
+
     def outcome(self) -> tuple[str, str]:
         """How the last attempt ended, and the phase."""
         last = self.watch.last
