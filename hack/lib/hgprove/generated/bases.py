@@ -107,7 +107,6 @@ def led(name: str, version: int) -> Json:
         "stableMetadata": {"labels": {"role": "stable"}, "annotations": {"example.com/role": "stable"}},
         "antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 1}},
     }
-    made["spec"]["strategy"]["canary"]["trafficRouting"]["maxTrafficWeight"] = 200
     return made
 
 
@@ -208,6 +207,13 @@ def pooled(name: str, version: int) -> Json:
     made["spec"]["strategy"] = {
         "canary": {"stableService": name, "maxSurge": 1, "maxUnavailable": "50%", "steps": [{"setWeight": 50}]}
     }
+    return made
+
+
+def finer(name: str, version: int) -> Json:
+    """A Rollout whose weights are parts of more than 100."""
+    made = _rollout(name, [{"setWeight": 100}], {"template": template(name, version)})
+    made["spec"]["strategy"]["canary"]["trafficRouting"]["maxTrafficWeight"] = 200
     return made
 
 
@@ -388,6 +394,7 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
         "copying": copying,
         "diverting": diverting,
         "pooled": pooled,
+        "finer": finer,
         "grouped": grouped,
         "replacing": replacing,
         "journal": journal,
@@ -397,5 +404,5 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
     "RolloutAction": {"action": action},
 }
 """By kind and name; a property is taken from the first one that has it."""
-APART = frozenset({"pooled", "replacing"})
+APART = frozenset({"pooled", "finer", "replacing"})
 """Bases that no Rollout of another base may become while it lives."""
