@@ -56,7 +56,7 @@ def run_of(app: App, points: list[Point], seconds: float) -> Run:
     return Run(points, _end(app), changes, weights, seconds, breaches)
 
 
-def differences(clean: Run, run: Run, *, home_allowed: bool = False) -> list[str]:
+def differences(clean: Run, run: Run, *, home_allowed: bool = False, loss_allowed: bool = False) -> list[str]:
     """In what a run is not as the clean one, in sentences.
 
     Args:
@@ -64,10 +64,14 @@ def differences(clean: Run, run: Run, *, home_allowed: bool = False) -> list[str
         run: the run with one.
         home_allowed: the fault took a kind away. Whoever sees no route or no Service takes the traffic home, which is
             always allowed, and brings it back when the kind is there again.
+        loss_allowed: the operator may have ended between taking traffic back and writing down why. The next one
+            takes the version back all the same, and says that the verdict is lost.
     """
     found = [f"rule {breach}" for breach in run.breaches]
     for key in sorted(clean.end.keys() | run.end.keys()):
         mine, theirs = run.end.get(key), clean.end.get(key)
+        if loss_allowed and mine is not None and theirs is not None and _verdict_is_lost(mine):
+            mine, theirs = _less_why(mine), _less_why(theirs)
         if mine != theirs:
             found.append(f"{key} ends otherwise: {_first_difference(theirs, mine)}")
     found += [
@@ -78,6 +82,21 @@ def differences(clean: Run, run: Run, *, home_allowed: bool = False) -> list[str
     if clean.weights != run.weights and not (home_allowed and _with_ways_home(clean.weights, run.weights)):
         found.append(f"the weights were {run.weights} instead of {clean.weights}")
     return found
+
+
+def _verdict_is_lost(end: Json) -> bool:
+    conditions = (end.get("status") or {}).get("conditions") or ()
+    return any((c.get("type"), c.get("reason")) == ("Rejected", "VerdictLost") for c in conditions)
+
+
+def _less_why(end: Json) -> Json:
+    """A Rollout that has taken a version back, less all that says why."""
+    told = {k: v for k, v in end["status"].items() if k not in ("message", "gates")}
+    for listed in ("conditions", "rejected", "history"):
+        told[listed] = [
+            {k: v for k, v in one.items() if k not in ("reason", "message")} for one in told.get(listed) or ()
+        ]
+    return end | {"status": told}
 
 
 def _with_ways_home(clean: list[int], found: list[int]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hack.lib.hgprove.faults.calls import Call
 from hack.lib.hgprove.faults.scenarios import App
-from hack.lib.hgprove.faults.streams import SILENCE, STREAMS, WHOLE
+from hack.lib.hgprove.faults.streams import GONE, SILENCE, STREAMS, WHOLE
 from hack.lib.hgprove.faults.writes import CRASHES, SLOW_SECONDS, THROTTLE_SECONDS
 
 OPERATOR_TIMEOUT = 10.0
@@ -101,6 +101,11 @@ class Plan:
         """Whether kopf has no answer to it but to end: a list that is not found or gone, an ERROR, a broken line."""
         named = ("watch-error", "watch-truncated", "unserved")
         return self.fault in named or self.fault.startswith(("list-not-found", "list-gone"))
+
+    @property
+    def ends_operator(self) -> bool:
+        """Whether the process may end in it: it is killed, or has no API server for as long as its Lease lasts."""
+        return self.fault in CRASHES or (self.stream == EVERYTHING and self.fault == GONE)
 
     @property
     def kind(self) -> str:

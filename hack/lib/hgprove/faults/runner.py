@@ -135,7 +135,7 @@ class Prover:
         clean, ends = self.clean[plan.scenario], time.monotonic() + GRACE + SETTLE
         while True:
             run = run_of(app, points_of(app, calls.since()), seconds)
-            found = differences(clean, run, home_allowed=plan.takes_kind_away)
+            found = differences(clean, run, home_allowed=plan.takes_kind_away, loss_allowed=plan.ends_operator)
             if run.end == clean.end or time.monotonic() >= ends:
                 return found
             await asyncio.sleep(1)

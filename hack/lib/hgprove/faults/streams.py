@@ -301,5 +301,6 @@ STREAMS: Mapping[str, StreamFault] = {
 SILENCE = "watch-silenced"
 LONG: Mapping[str, StreamFault] = {SILENCE: silenced}
 """What takes too long to be planned at every stream."""
-WHOLE: Mapping[str, StreamFault] = {"server-silent": silent, "server-gone": partitioned}
+GONE = "server-gone"
+WHOLE: Mapping[str, StreamFault] = {"server-silent": silent, GONE: partitioned}
 """What all requests meet."""
