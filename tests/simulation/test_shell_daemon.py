@@ -36,7 +36,8 @@ def test_good_version_is_released_node_by_node() -> None:
 
     world.run(happen)
     batches = ["v2-good", "node-0", "v1", "v2-good", "node-1", "v1", "v2-good", "node-2"]
-    assert world.moves == ["v1", *batches, "v2-good"]
+    left = ["v2-good", "v2-good"]  # Its own way of updating comes back, then the operator's name goes from its fields.
+    assert world.moves == ["v1", *batches, *left]
     assert world.images() == ["v2-good"] * 3
     found = world.daemon_set()
     assert found["spec"]["updateStrategy"] == {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from headgate.decide import types as t
-from headgate.decide.mover import needs
+from headgate.decide.mover import needs, place_of
+from headgate.decide.rollout import decide
 from tests.simulation.world import INFINITE, START, World, comes_to_rest, spec, stays_at_rest
 
 pytestmark = pytest.mark.simulation
@@ -344,3 +346,21 @@ def test_an_abort_ends_at_weight_0_whatever_the_options_are(part: int) -> None:
         assert (world.weight, world.pods(old)) == (0, replicas)
         assert sum(s.replicas for s in world.sets.values()) == replicas
         stays_at_rest(world)
+
+
+@pytest.mark.parametrize(("kind", "goes_back"), [(t.OutcomeKind.DONE, True), (t.OutcomeKind.UNKNOWN, False)])
+def test_an_abort_trusts_no_weight_that_may_be_gone(kind: t.OutcomeKind, *, goes_back: bool) -> None:
+    """The answer to the last write of a promotion is lost: a part of the stable pods could get all requests."""
+    world, old, new = released(80)
+    world.person("promote")
+    while world.selectors["shop"] != new:
+        if not world.turn():
+            world.advance()
+    world.person("abort")
+    seen = world.snapshot()
+    assert [route.weight for route in seen.routes] == [80], "the weight that was stored when it was last looked at"
+    seen = replace(seen, outcome=t.Outcome(place_of(seen.routes[0]), kind, at=world.now, first_at=world.now))
+    for _ in range(2):  # The action is accepted before it is acted upon.
+        seen = replace(seen, status=decide(seen, world.now).status)
+    back = t.SetSelector("shop", seen.stable_service.resource_version, old, exposure="lower")
+    assert (decide(seen, world.now).action == back) is goes_back

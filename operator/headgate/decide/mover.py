@@ -193,7 +193,7 @@ def relieves(snapshot: Snapshot, stable: str) -> bool:
 def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
     stable, canary = snapshot.stable_service, snapshot.canary_service
     if goal.proven and _strays(stable, goal.stable) and available(snapshot, goal.stable):
-        share = snapshot.spec.total - min((r.weight for r in snapshot.routes if r.found), default=0)
+        share = snapshot.spec.total - min((_surely(snapshot, r) for r in snapshot.routes if r.found), default=0)
         if goal.careful and available(snapshot, goal.stable) < needs(snapshot.spec, share):
             return _returning(snapshot, goal)
         return Move(SetSelector(stable.name, stable.resource_version, goal.stable, exposure="lower"))
@@ -207,6 +207,13 @@ def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
             return move
         short = short or move
     return short
+
+
+def _surely(snapshot: Snapshot, route: RouteView) -> int:
+    """The weight that a place has at least: where nobody knows whether the last write took it away, none."""
+    last = snapshot.outcome
+    doubtful = last is not None and last.kind is OutcomeKind.UNKNOWN and last.action == place_of(route)
+    return 0 if doubtful else route.weight
 
 
 def _lower_one(snapshot: Snapshot, goal: Goal, route: RouteView, bearable: int) -> Move | None:
