@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hack.lib.hgprove.faults.calls import Call
 from hack.lib.hgprove.faults.scenarios import App
-from hack.lib.hgprove.faults.streams import GONE, SILENCE, STREAMS, WHOLE
+from hack.lib.hgprove.faults.streams import SILENCE, STREAMS, WHOLE
 from hack.lib.hgprove.faults.writes import CRASHES, SLOW_SECONDS, THROTTLE_SECONDS
 
 OPERATOR_TIMEOUT = 10.0
@@ -105,7 +105,7 @@ class Plan:
     @property
     def ends_operator(self) -> bool:
         """Whether the process may end in it: it is killed, or has no API server for as long as its Lease lasts."""
-        return self.fault in CRASHES or (self.stream == EVERYTHING and self.fault == GONE)
+        return self.fault in CRASHES or self.stream == EVERYTHING
 
     @property
     def kind(self) -> str:

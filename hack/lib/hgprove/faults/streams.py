@@ -301,6 +301,5 @@ STREAMS: Mapping[str, StreamFault] = {
 SILENCE = "watch-silenced"
 LONG: Mapping[str, StreamFault] = {SILENCE: silenced}
 """What takes too long to be planned at every stream."""
-GONE = "server-gone"
-WHOLE: Mapping[str, StreamFault] = {"server-silent": silent, GONE: partitioned}
+WHOLE: Mapping[str, StreamFault] = {"server-silent": silent, "server-gone": partitioned}
 """What all requests meet."""
