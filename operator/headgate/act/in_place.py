@@ -10,6 +10,7 @@ from headgate.act.kube import Object
 from headgate.act.resources import DAEMON_SETS, PODS, STATEFUL_SETS
 from headgate.api.common import ANNOTATION_HELD, ANNOTATION_TEMPLATE_GENERATION, ANNOTATION_UPDATE_STRATEGY
 from headgate.decide.types import EvictPod, HoldTemplate, ReleaseTemplate, SetPartition
+from headgate.traffic.parts import pointer
 
 STRATEGY = "/spec/updateStrategy"
 
@@ -99,7 +100,7 @@ def _set(path: str, value: Any) -> Object:
 
 
 def _annotation(name: str) -> str:
-    return f"/metadata/annotations/{name.replace('/', '~1')}"
+    return pointer(("metadata", "annotations", name))
 
 
 def _strategy(noted: Any) -> Object:

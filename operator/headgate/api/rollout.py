@@ -1246,7 +1246,10 @@ class RolloutStatus(Model):
     """When this status was decided; evidence alone renews it at most every 30 s."""
 
 
-AT_REST = "oldSelf.status.phase in ['Pending', 'Healthy', 'Degraded']"
+AT_REST = (
+    "!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase in ['Pending', 'Healthy', 'Degraded']"
+)
+"""Nothing is being released."""
 NOWHERE = (
     "((!has(oldSelf.status.weights) || "
     "(oldSelf.status.weights.observed == 0 && !has(oldSelf.status.weights.routes))) && "
@@ -1264,8 +1267,7 @@ def _stays_in_place(strategy: str, *fields: str) -> Rule:
     )
     names = ", ".join(fields[:-1]) + f" and {fields[-1]}"
     return Rule(
-        f"!has({old}) || !has({new}) || !has(oldSelf.status) || !has(oldSelf.status.phase) || {AT_REST} || "
-        f"{NOWHERE} || ({same})",
+        f"!has({old}) || !has({new}) || {AT_REST} || {NOWHERE} || ({same})",
         f"{names} can be changed only while nothing is being released, because the old ones may lead to the new "
         "version; wait for the end of the release, or abort it",
     )
@@ -1300,15 +1302,14 @@ ROLLOUT = Resource(
         Rule(*SELF_RULE),
         Rule(
             # The other way round nothing is left behind that the new spec does not name.
-            "!has(oldSelf.spec.strategy.canary) || has(self.spec.strategy.canary) || !has(oldSelf.status) || "
-            f"!has(oldSelf.status.phase) || {AT_REST}",
+            f"!has(oldSelf.spec.strategy.canary) || has(self.spec.strategy.canary) || {AT_REST}",
             "a canary can be changed to another strategy only while nothing is being released, because its routes may "
             "lead to the new version; wait for the end of the release, or abort it",
         ),
         Rule(
             "!has(oldSelf.spec.strategy.blueGreen) || !has(oldSelf.spec.strategy.blueGreen.trafficRouting) || "
             "has(self.spec.strategy.blueGreen) || "
-            f"!has(oldSelf.status) || !has(oldSelf.status.phase) || {AT_REST}",
+            f"{AT_REST}",
             "a blueGreen with trafficRouting can be changed to another strategy only while nothing is being released, "
             "because its routes may lead to the new version; wait for the end of the release, or abort it",
         ),

@@ -67,7 +67,7 @@ def _ready(cycle: Cycle) -> Row:
 
 
 def _busy(cycle: Cycle) -> bool:
-    return cycle.status.phase not in ("Healthy", "Degraded")
+    return cycle.status.phase not in journal.AT_REST
 
 
 def _progressing(cycle: Cycle) -> Row:

@@ -20,7 +20,7 @@ from headgate.api.common import LABEL_REVISION
 from headgate.api.rollout import RolloutStatus, Weights
 from headgate.decide import in_place
 from headgate.decide.in_place import ALL, CLOSED, all_ready, percent, place_of, seen, short
-from headgate.decide.journal import REWRITES, running
+from headgate.decide.journal import AT_REST, REWRITES, running
 from headgate.decide.mover import Goal, Move, anchor
 from headgate.decide.types import (
     Action,
@@ -33,7 +33,6 @@ from headgate.decide.types import (
     WorkloadView,
 )
 
-AT_REST = ("Healthy", "Degraded")
 UNMARKED = "unmarked"
 """How the pods are called of a DaemonSet that was adopted as it was: they carry no label of the operator's."""
 

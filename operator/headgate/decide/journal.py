@@ -10,6 +10,8 @@ from headgate.api.gate import GateRun
 from headgate.api.group import GroupProgress, GroupVerdict
 from headgate.api.rollout import HistoryEntry, RejectedRevision, RevisionRef, RolloutStatus, Weights, WorkloadStatus
 
+AT_REST = ("Healthy", "Degraded")
+"""The phases in which nothing is under way."""
 EVIDENCE_INTERVAL = 30.0
 """Seconds between two status writes that only evidence (counts, measurements, messages) causes."""
 HISTORY_LIMIT = 10

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT, to_epoch
 from headgate.api.rollout import RevisionRef
+from headgate.decide import in_place
 from headgate.decide.journal import EVIDENCE_INTERVAL
 from headgate.decide.mover import replica_set
 from headgate.decide.pool import bounds
-from headgate.decide.types import EvictPod, PodsView, ReadKind, ReadQuestion, Snapshot
+from headgate.decide.types import EvictPod, ReadKind, ReadQuestion, Snapshot
 
 if TYPE_CHECKING:
     from headgate.decide.cycle import Cycle
@@ -41,7 +42,7 @@ def next_pod(cycle: Cycle, stable: RevisionRef) -> EvictPod | None:
         cycle.wake(cycle.now + EVIDENCE_INTERVAL)
         return None
     # The counts are the ReplicaSet's controller's, and older than what was read.
-    serving = min(_serving(known), found.available if found.settled else 0)
+    serving = min(in_place.serving(snapshot), found.available if found.settled else 0)
     old = sorted((p for p in known.pods if not p.going and p.created_at < since), key=lambda p: (p.ready, p.name))
     if not old and serving >= snapshot.spec.replicas:
         cycle.change(restarted_at=wanted)
@@ -55,10 +56,6 @@ def next_pod(cycle: Cycle, stable: RevisionRef) -> EvictPod | None:
     if not old or (old[0].ready and serving <= _least(snapshot)):
         return None
     return EvictPod(old[0].name, old[0].uid)
-
-
-def _serving(known: PodsView) -> int:
-    return sum(p.ready and not p.going for p in known.pods)
 
 
 def _least(snapshot: Snapshot) -> int:

@@ -96,7 +96,7 @@ def rest(cycle: Cycle) -> Action | None:
         cycle.change(weights=cycle.status.weights.model_copy(update={"stable_follows": None}))
     if cycle.move.trouble:
         cycle.stall("NoWayBack", cycle.move.trouble)
-    at_rest = snapshot.status.weights.applied and snapshot.status.phase in ("Healthy", "Degraded")
+    at_rest = snapshot.status.weights.applied and snapshot.status.phase in journal.AT_REST
     if snapshot.routes or not counted:
         contest.watch_selectors(cycle, served=at_rest)
     _phase(cycle)
@@ -106,7 +106,7 @@ def rest(cycle: Cycle) -> Action | None:
         action = copying.pin(cycle, stable) if anchor(snapshot, stable.revision) is None else None
     if action is None and not goal.hold:
         action = shrink_workload(cycle)
-    if action is None and cycle.status.phase in ("Healthy", "Degraded") and not goal.hold:
+    if action is None and cycle.status.phase in journal.AT_REST and not goal.hold:
         action = restarting.next_pod(cycle, stable)
     if action is None and cycle.move.reached and not cycle.problems:
         action = sweep(cycle)

@@ -65,7 +65,7 @@ def dressed(cycle: Cycle, action: Action | None) -> Action | None:
         dress = _dress(cycle, found) if found is not None and action.replicas > found.replicas else None
         return replace(action, dress=dress) if dress is not None else action
     stable, status = cycle.status.stable, cycle.status
-    resting = journal.running(status) is None and status.phase in ("Healthy", "Degraded") and cycle.move.reached
+    resting = journal.running(status) is None and status.phase in journal.AT_REST and cycle.move.reached
     if action is not None or stable is None or not resting or cycle.problems:
         return action
     found = replica_set(cycle.snapshot, stable.pod_hash)

@@ -32,7 +32,7 @@ from headgate.decide.in_place import (
     waits_to_raise,
     wanted,
 )
-from headgate.decide.journal import REWRITES
+from headgate.decide.journal import AT_REST, REWRITES
 from headgate.decide.mover import Goal, Move
 from headgate.decide.types import Action, InPlace, Plan, SetPartition, Snapshot, WorkloadView
 
@@ -80,10 +80,11 @@ class ByPartition:
 
     def observed(self, snapshot: Snapshot, _status: RolloutStatus) -> int:
         """The part of the pods that the partition lets be new."""
-        workload = snapshot.workload
-        if workload is None or workload.in_place is None:
+        found = place_of(snapshot)
+        if found is None:
             return 0
-        return percent(opened(workload.in_place.partition, workload.replicas), workload.replicas)
+        workload, place = found
+        return percent(opened(place.partition, workload.replicas), workload.replicas)
 
     def next_move(self, snapshot: Snapshot, goal: Goal) -> Move:
         """The next safe write towards the goal: close first, then what is new goes, then the next batch."""
@@ -117,12 +118,12 @@ class ByPartition:
 
     def completed(self, snapshot: Snapshot, _pod_hash: str) -> bool:
         """All pods are of the template, and the workload has forgotten what was before: nothing leads back."""
-        workload = snapshot.workload
-        place = workload.in_place if workload is not None else None
+        found = place_of(snapshot)
+        if found is None:
+            return False
+        workload, place = found
         return (
-            workload is not None
-            and place is not None
-            and seen(workload)
+            seen(workload)
             and bool(place.next)
             and place.now == place.next
             and workload.updated == workload.replicas == workload.available == workload.pods
@@ -134,10 +135,10 @@ class ByPartition:
 
     def serves(self, snapshot: Snapshot, pod_hash: str, weights: Weights) -> bool:
         """The batches so far are ready."""
-        workload = snapshot.workload
-        place = workload.in_place if workload is not None else None
-        if workload is None or place is None or self.observed(snapshot, snapshot.status) != weights.desired:
+        found = place_of(snapshot)
+        if found is None or self.observed(snapshot, snapshot.status) != weights.desired:
             return False
+        workload, place = found
         return not _unready(workload, place, opened(place.partition, workload.replicas), pod_hash)
 
     def revisions(self, place: InPlace, _stable: str, _new: str) -> tuple[str, str]:
@@ -296,15 +297,15 @@ class Replacing(Unrouted):
 
     def at_home(self, snapshot: Snapshot, stable: str) -> bool:
         """No pod is new, and those that were are back. Once that was so, an old one may come and go."""
-        workload = snapshot.workload
-        place = workload.in_place if workload is not None else None
-        if workload is None or place is None or not seen(workload):
+        found = place_of(snapshot)
+        if found is None or not seen(found[0]):
             return False
+        workload, place = found
         if lever_of(snapshot.spec).home(snapshot, workload, place, stable):
             return True
         known = snapshot.pods
         new = known is None or any(called(place, p) != place.now for p in known.pods)
-        return snapshot.status.phase in ("Healthy", "Degraded") and not new
+        return snapshot.status.phase in AT_REST and not new
 
     def relieves(self, _snapshot: Snapshot, _stable: str) -> bool:
         """Its pods are all that there are."""

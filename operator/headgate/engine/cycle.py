@@ -19,6 +19,7 @@ from headgate.api.rollout import Canary, RolloutStatus
 from headgate.api.values import dataclass
 from headgate.decide import managed, strategies, undecidable
 from headgate.decide.invariants import Breach
+from headgate.decide.journal import AT_REST
 from headgate.decide.types import (
     Action,
     CreateConfigCopy,
@@ -47,7 +48,6 @@ from headgate.traffic.protocol import Resource, Router
 CONFLICT_PAUSE = 0.05
 """Seconds until the next try after a conflict: whoever wrote is often not done yet."""
 
-AT_REST = frozenset({"Healthy", "Degraded"})
 
 log = logger(__name__)
 Decide = Callable[[Snapshot, float], Decision]

@@ -223,7 +223,7 @@ class RuledRouter(WeightedRouter):
                     f"needs a cookie on the answers of the canary alone, which a {self.resource.kind} cannot add; use "
                     "an HTTPRoute or a VirtualService, or remove it"
                 )
-            served = [entry for role, entry in self._entries(place, rule) if role == route.to]
+            served = [entry for role, entry in _of_both(self.backends(place), rule) if role == route.to]
             why = next(filter(None, (_why(self.cookied(entry, route.cookie)) for entry in served)), "")
             if why:
                 return why
@@ -244,18 +244,10 @@ class RuledRouter(WeightedRouter):
         named = there.get("name") is not None
         return equal({k: v for k, v in made.items() if named or k != "name"}, there, self.defaults)
 
-    def _entries(self, place: Place, rule: Rule) -> list[tuple[str, Rule]]:
-        """Those of the two Services in a claimed rule, with the role of each."""
-        found = self.backends(place)
-        if isinstance(found, str) or not found.entries:
-            return []
-        listed = _at(rule, found.path[3:])
-        return [(one.role, listed[one.index]) for one in found.entries if one.role in ROLES]
-
     def _cookies(self, place: Place) -> list[tuple[str, str]]:
         """Those of ours that the claimed rule sets, with the role of the Service, whatever else is wrong with it."""
-        found = self.backends(place)
-        listed = [] if isinstance(found, str) else self._entries(place, _at(place.obj, found.path[:3]))
+        found = self.backends(place) if self.sessions else ""
+        listed = [] if isinstance(found, str) else _of_both(found, _at(place.obj, found.path[:3]))
         return [(role, cookie) for role, entry in listed for cookie in self.cookies(entry)]
 
     def _with_cookies(self, place: Place, rule: Rule, cookies: Mapping[str, str]) -> Rule:
@@ -300,6 +292,14 @@ class RuledRouter(WeightedRouter):
         patch += [{"op": "remove", "path": f"{where}/{here}"} for here in reversed(ours)]
         first = index - sum(here < index for here in ours)
         return patch + [{"op": "add", "path": f"{where}/{first + i}", "value": rule} for i, rule in enumerate(made)]
+
+
+def _of_both(found: Backends | str, rule: Rule) -> list[tuple[str, Rule]]:
+    """The entries of the two Services in a claimed rule, with the role of each."""
+    if isinstance(found, str) or not found.entries:
+        return []
+    listed = _at(rule, found.path[3:])
+    return [(one.role, listed[one.index]) for one in found.entries if one.role in ROLES]
 
 
 def _tests_first(patch: JSONPatch) -> JSONPatch:
