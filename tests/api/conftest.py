@@ -53,10 +53,21 @@ def prometheus() -> Iterator[Prometheus]:
 
 @pytest.fixture(scope="module")
 def operator(
-    light_cluster: LightCluster, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    light_cluster: LightCluster,
+    prometheus: Prometheus,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[OperatorProcess]:
-    """Yield a running operator that manages all namespaces, with the chart's rights and no others."""
-    with operating(light_cluster, prometheus, tmp_path_factory.mktemp("operator")) as process:
+    """Yield a running operator that manages all namespaces, with the chart's rights and no others.
+
+    A module says in ROLLING_KINDS and SNAPSHOT_KINDS what it may release in place and what it may copy.
+    """
+    rolling_kinds: Sequence[str] = getattr(request.module, "ROLLING_KINDS", ())
+    snapshot_kinds: Sequence[str] = getattr(request.module, "SNAPSHOT_KINDS", ())
+    folder = tmp_path_factory.mktemp("operator")
+    with operating(
+        light_cluster, prometheus, folder, rolling_kinds=rolling_kinds, snapshot_kinds=snapshot_kinds
+    ) as process:
         yield process
 
 

@@ -21,12 +21,12 @@ import pytest
 from headgate.decide.in_place import CLOSED
 from tests.api.argo import Argo
 from tests.api.cluster import LightCluster
-from tests.api.conftest import operating
 from tests.api.kube import Json, Kube
 from tests.api.operator_process import OperatorProcess
-from tests.api.prometheus import Prometheus
 from tests.api.shop import Shop
 
+ROLLING_KINDS = ("StatefulSet",)
+"""For the operator of `conftest.py`."""
 REPLICAS = 2
 PAUSED: list[Json] = [{"setWeight": 50}, {"pause": {}}]
 ARGO = "argocd-controller"
@@ -216,16 +216,6 @@ def paths(fields: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple
         if key != ".":
             yield (*at, key)
             yield from paths(inner, (*at, key))
-
-
-@pytest.fixture(scope="module")
-def operator(
-    light_cluster: LightCluster, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    """Yield a running operator that may release StatefulSets, too."""
-    folder = tmp_path_factory.mktemp("operator")
-    with operating(light_cluster, prometheus, folder, rolling_kinds=("StatefulSet",)) as process:
-        yield process
 
 
 @pytest.fixture(scope="module")

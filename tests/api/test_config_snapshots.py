@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import yaml
 
-from tests.api.cluster import ROOT, LightCluster
-from tests.api.conftest import operating
+from tests.api.cluster import ROOT
 from tests.api.kube import Json, Kube
-from tests.api.operator_process import OperatorProcess
-from tests.api.prometheus import Prometheus
 from tests.api.shop import Shop, replica_sets, rollouts, services
 
+SNAPSHOT_KINDS = ("ConfigMap",)
+"""For the operator of `conftest.py`."""
 EXAMPLE = ROOT / "examples/config-snapshots/config-snapshots.yaml"
-
-
-@pytest.fixture(scope="module")
-def operator(
-    light_cluster: LightCluster, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    """Yield a running operator that may copy ConfigMaps."""
-    folder = tmp_path_factory.mktemp("operator")
-    with operating(light_cluster, prometheus, folder, snapshot_kinds=("ConfigMap",)) as process:
-        yield process
 
 
 def reads(kube: Kube, namespace: str, pod_hash: str) -> tuple[str, Json]:

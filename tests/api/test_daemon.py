@@ -10,27 +10,18 @@ import yaml
 
 from headgate.api.common import ANNOTATION_HELD, ANNOTATION_TEMPLATE_GENERATION, ANNOTATION_UPDATE_STRATEGY
 from headgate.decide.revision import pod_hash_of, revision_of
-from tests.api.cluster import ROOT, LightCluster
-from tests.api.conftest import operating
+from tests.api.cluster import ROOT
 from tests.api.kube import Json, Kube
 from tests.api.operator_process import OperatorProcess
 from tests.api.prometheus import Prometheus
 from tests.api.shop import Shop, gate, gates, rollouts
 
+ROLLING_KINDS = ("DaemonSet",)
+"""For the operator of `conftest.py`."""
 JUDGED: Json = {"gate": {"ref": {"name": "golden"}, "count": 1}}
 FOR_LONG: Json = {"gate": {"ref": {"name": "golden"}, "duration": "10m"}}
 HERE = {"headgate-test": "daemon"}
 """The label of the nodes that run its pods."""
-
-
-@pytest.fixture(scope="module")
-def operator(
-    light_cluster: LightCluster, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    """Yield a running operator that may release DaemonSets, with the chart's rights for that and no others."""
-    folder = tmp_path_factory.mktemp("operator")
-    with operating(light_cluster, prometheus, folder, rolling_kinds=("DaemonSet",)) as process:
-        yield process
 
 
 @pytest.fixture(scope="module")

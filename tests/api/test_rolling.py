@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,25 +9,16 @@ import yaml
 
 from headgate.decide.in_place import CLOSED
 from headgate.decide.revision import pod_hash_of, revision_of
-from tests.api.cluster import ROOT, LightCluster, until
-from tests.api.conftest import operating
+from tests.api.cluster import ROOT, until
 from tests.api.kube import Json, Kube
 from tests.api.operator_process import OperatorProcess
 from tests.api.prometheus import Prometheus
 from tests.api.shop import Shop, gate, gates, rollouts
 
+ROLLING_KINDS = ("StatefulSet",)
+"""For the operator of `conftest.py`."""
 JUDGED: Json = {"gate": {"ref": {"name": "golden"}, "count": 1}}
 FOR_LONG: Json = {"gate": {"ref": {"name": "golden"}, "duration": "10m"}}
-
-
-@pytest.fixture(scope="module")
-def operator(
-    light_cluster: LightCluster, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    """Yield a running operator that may release StatefulSets, with the chart's rights for that and no others."""
-    folder = tmp_path_factory.mktemp("operator")
-    with operating(light_cluster, prometheus, folder, rolling_kinds=("StatefulSet",)) as process:
-        yield process
 
 
 class Database(Shop):

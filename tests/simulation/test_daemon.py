@@ -9,7 +9,7 @@ import pytest
 
 from headgate.decide import daemon
 from tests.simulation.daemon_world import DaemonWorld, daemon_spec
-from tests.simulation.test_rolling import JUDGED, STEPS, stable_of, until
+from tests.simulation.test_rolling import JUDGED, STEPS, comes_to_its_end, some_faults, stable_of, until
 from tests.simulation.world import Faults
 
 pytestmark = pytest.mark.simulation
@@ -410,36 +410,6 @@ def test_whatever_people_and_nodes_do_the_rules_hold_and_it_ends(seed: int) -> N
 def test_any_faults_end_where_a_clean_run_ends(seed: int) -> None:
     """Conflicts, lost answers, crashes, providers that fail: the rules hold at each write, and the end is right."""
     chance = random.Random(f"daemon faults/{seed}")
-    faults = Faults(
-        conflict=chance.choice((0.0, 0.1)),
-        lost_applied=chance.choice((0.0, 0.1)),
-        lost_unapplied=chance.choice((0.0, 0.1)),
-        crash=chance.choice((0.0, 0.05)),
-        status_fails=chance.choice((0.0, 0.1)),
-        provider_error=chance.choice((0.0, 0.05)),
-    )
+    faults = some_faults(chance)
     spec = daemon_spec(STEPS, gates=chance.random() < 0.5, progressDeadlineSeconds=60)
-    world = DaemonWorld(seed, spec, faults, pods=5)
-    world.kept = chance.choice((None, 4))
-    world.run_for(20)
-    kind = chance.choice(("good", "bad", "broken", "aborted", "newer"))
-    first = stable_of(world) if world.status.stable else ""
-    new = world.release("v2", quality=60.0 if kind == "bad" else 100.0, broken=kind == "broken")
-    world.run_for(chance.uniform(0.0, 40.0))
-    if kind == "aborted":
-        world.person("abort")
-    elif kind == "newer":
-        new = world.release("v3")
-    world.run_for(60)
-    world.faults = Faults()
-    world.settle(1800)
-    world.check_rest()
-    world.run_for(90)
-    world.writes.clear()
-    world.run_for(600)
-    assert not world.writes, "nothing changes and it writes"
-    assert len(set(world.revisions())) == 1
-    if kind in ("good", "newer"):
-        assert world.revisions()[0] == new or world.status.rejected, world.story[-20:]
-    elif kind in ("bad", "broken") and first:
-        assert world.revisions()[0] == first, world.story[-20:]
+    comes_to_its_end(DaemonWorld(seed, spec, faults, pods=5), chance)

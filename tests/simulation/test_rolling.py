@@ -472,11 +472,9 @@ def test_whatever_people_do_the_rules_hold_and_it_ends(seed: int) -> None:
 STEPS = [{"setBatch": 1}, JUDGED, {"setBatch": "50%"}, {"pause": {"duration": "3s"}}, {"setBatch": 4}, JUDGED]
 
 
-@pytest.mark.parametrize("seed", range(150))
-def test_any_faults_end_where_a_clean_run_ends(seed: int) -> None:
-    """Conflicts, lost answers, crashes, providers that fail: the rules hold at each write, and the end is right."""
-    chance = random.Random(seed)
-    faults = Faults(
+def some_faults(chance: random.Random) -> Faults:
+    """Conflicts, lost answers, crashes, providers that fail: none of some of them."""
+    return Faults(
         conflict=chance.choice((0.0, 0.1)),
         lost_applied=chance.choice((0.0, 0.1)),
         lost_unapplied=chance.choice((0.0, 0.1)),
@@ -484,7 +482,10 @@ def test_any_faults_end_where_a_clean_run_ends(seed: int) -> None:
         status_fails=chance.choice((0.0, 0.1)),
         provider_error=chance.choice((0.0, 0.05)),
     )
-    world = RollingWorld(seed, rolling(STEPS, gates=chance.random() < 0.5, progressDeadlineSeconds=60), faults, pods=5)
+
+
+def comes_to_its_end(world: RollingWorld, chance: random.Random) -> None:
+    """A release of some kind under the faults of the world, and what must hold when they are over."""
     world.kept = chance.choice((None, 4))
     world.run_for(20)
     kind = chance.choice(("good", "bad", "broken", "aborted", "newer"))
@@ -508,3 +509,12 @@ def test_any_faults_end_where_a_clean_run_ends(seed: int) -> None:
         assert world.revisions()[0] == new or world.status.rejected, world.story[-20:]
     elif kind in ("bad", "broken") and first:
         assert world.revisions()[0] == first, world.story[-20:]
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_any_faults_end_where_a_clean_run_ends(seed: int) -> None:
+    """Conflicts, lost answers, crashes, providers that fail: the rules hold at each write, and the end is right."""
+    chance = random.Random(seed)
+    faults = some_faults(chance)
+    world = RollingWorld(seed, rolling(STEPS, gates=chance.random() < 0.5, progressDeadlineSeconds=60), faults, pods=5)
+    comes_to_its_end(world, chance)

@@ -10,7 +10,7 @@ from headgate.api.common import ANNOTATION_HELD, ANNOTATION_UPDATE_STRATEGY
 from tests.simulation.shell.in_place import InPlace
 from tests.simulation.shell.on_nodes import OnNodes
 from tests.simulation.shell.scenario import NAME, NAMESPACE
-from tests.simulation.test_shell_rolling import STEPS
+from tests.simulation.test_shell_rolling import KINDS, STEPS, ended, stable_version
 
 pytestmark = pytest.mark.simulation
 
@@ -106,32 +106,8 @@ def test_template_that_its_daemon_set_would_not_know_is_refused_by_name() -> Non
 def test_any_faults_end_where_a_clean_run_ends(seed: int) -> None:
     """Crashes, conflicts, lost answers, watches that stall: each write keeps the rules, and the end is right."""
     chance = random.Random(f"{seed}/daemon")
-    kind = chance.choice(["good", "bad", "broken", "aborted", "newer", "retried"])
+    kind = chance.choice(KINDS)
     world = OnNodes(seed, STEPS, pods=chance.choice([2, 3, 5]), strength=chance.choice([0.02, 0.06, 0.15]))
-
-    async def happen(world: InPlace) -> None:
-        await world.until("adopted", lambda: world.status().phase == "Healthy")
-        world.release({"bad": "v2-bad", "broken": "v2-broken"}.get(kind, "v2-good"))
-        await world.wait(chance.uniform(0.0, 40.0))
-        if kind in ("aborted", "retried"):
-            world.act("abort")
-            await world.wait(chance.uniform(0.0, 40.0))
-        if kind == "newer":
-            world.release("v3-good")
-        await world.wait(60.0)
-        world.faults.on = False
-        await world.settle()
-        if kind == "retried" and world.status().rejected:
-            world.act("retry")
-            await world.until("tried again", lambda: not world.status().rejected)
-            await world.settle()
-
-    world.run(happen)
-    ended = set(world.images())
-    assert len(ended) == 1
-    expected = {"good": {"v2-good"}, "newer": {"v3-good"}, "retried": {"v2-good"}}
-    if kind in expected and not world.status().rejected:
-        assert ended == expected[kind]
+    found = ended(world, chance, kind)
     if world.status().phase == "Degraded":
-        promoted = sum(h.outcome == "Promoted" for h in world.status().history)
-        assert ended == {("v1", "v2-good")[promoted]}
+        assert found == {stable_version(world)}

@@ -28,10 +28,11 @@ from tests.simulation.shell.controllers import Collector
 from tests.simulation.shell.faults import Faults
 from tests.simulation.shell.kinds import BY_NAME
 from tests.simulation.shell.oracle import Violation
+from tests.simulation.shell.owned_pods import HASH
 from tests.simulation.shell.pods import is_ready
 from tests.simulation.shell.process import CONFIG, LEASE, Process, Surroundings
 from tests.simulation.shell.scenario import GATE, NAME, NAMESPACE, template
-from tests.simulation.shell.stateful_sets import HASH, Budgets, StatefulSets
+from tests.simulation.shell.stateful_sets import Budgets, StatefulSets
 from tests.simulation.shell.traffic import QUALITY, Gateway, Prometheus, Traffic
 
 Object = dict[str, Any]
