@@ -241,8 +241,13 @@ def replacing(name: str, **_: Any) -> Json:
 
 
 def waiting(name: str, version: int) -> Json:
-    """A Rollout whose release waits for a person, and whose pods are to be replaced in a time to come."""
-    made = _rollout(name, [{"setWeight": 50}, {"pause": {}}], {"template": template(name, version)})
+    """A Rollout whose release waits for a person."""
+    return _rollout(name, [{"setWeight": 50}, {"pause": {}}], {"template": template(name, version)})
+
+
+def restarting(name: str, version: int) -> Json:
+    """A Rollout whose pods are to be replaced in a time to come, which the operator of the trials is not set up for."""
+    made = waiting(name, version)
     made["spec"]["restartAt"] = "2099-01-01T00:00:00Z"
     return made
 
@@ -386,6 +391,7 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
     "Rollout": {
         "good": good,
         "waiting": waiting,
+        "restarting": restarting,
         "referring": referring,
         "led": led,
         "routed": routed,
