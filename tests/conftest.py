@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.e2e.account import PROPERTY, table
@@ -34,8 +35,12 @@ _BEGUN = pytest.StashKey[bool]()
 
 
 def pytest_sessionstart() -> None:
-    """Say that there is no event loop: where none is known, pytest-asyncio makes one that it never closes."""
+    """Say that there is no event loop: where none is known, pytest-asyncio makes one that it never closes.
+
+    Errors are logged plainly, too: drawn with every local variable, as structlog does by itself, one takes seconds.
+    """
     asyncio.set_event_loop(None)
+    structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -308,8 +308,8 @@ class Flawed(PluginRouter):
 
     def _say(self, what: str) -> Any:
         answer = self._answers.get(what)
-        if isinstance(answer, BaseException):
-            raise answer
+        if isinstance(answer, type):
+            raise answer("s3cr3t of somebody")
         return answer
 
     def targets(self, canary: Canary) -> Sequence[Target]:
@@ -342,7 +342,8 @@ class Flawed(PluginRouter):
         return self._say("set_weight") or [{"op": "add", "path": f"/spec/{target.name}", "value": [weight, *routes]}]
 
 
-SECRET = KeyError("s3cr3t of somebody")
+SECRET = KeyError
+"""Raised anew each time: an error that is raised again carries all its earlier ways with it."""
 STRATEGY = EXAMPLE.strategy()
 OBJECT = EXAMPLE.after()
 
@@ -351,7 +352,7 @@ OBJECT = EXAMPLE.after()
     "flaw",
     [
         {"read": SECRET},
-        {"read": RecursionError()},
+        {"read": RecursionError},
         {"read": "no view"},
         {"targets": SECRET},
         {"targets": (Target("somebody-elses"),)},
