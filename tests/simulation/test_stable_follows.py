@@ -364,3 +364,8 @@ def test_an_abort_trusts_no_weight_that_may_be_gone(kind: t.OutcomeKind, *, goes
         seen = replace(seen, status=decide(seen, world.now).status)
     back = t.SetSelector("shop", seen.stable_service.resource_version, old, exposure="lower")
     assert (decide(seen, world.now).action == back) is goes_back
+    # Other writes may have gone well since; what could not be read stays in doubt.
+    done = t.Outcome("ScaleReplicaSet/another", t.OutcomeKind.DONE, at=world.now, first_at=world.now)
+    place = (seen.routes[0].kind, seen.routes[0].name)
+    later = replace(seen, outcome=done, doubtful=frozenset() if goes_back else frozenset({place}))
+    assert (decide(later, world.now).action == back) is goes_back

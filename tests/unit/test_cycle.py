@@ -186,7 +186,9 @@ async def test_what_may_have_changed_is_read_before_anything_else_is_written(wor
     for _ in range(4):
         await world.pass_over()
     assert world.api.log == [SELECTOR, *[("GET", STABLE)] * 4]
+    assert world.snapshots[-1].doubtful == {("Service", "checkout")}, "whoever decides is not told of it"
     await world.pass_over()
+    assert world.snapshots[-1].doubtful == frozenset()
     assert world.snapshots[-1].stable_service.selector.get("headgate.dev/revision", "") == ("abc" if applied else "")
     assert world.api.log[-1][1].endswith("replicasets/checkout-abc")
 

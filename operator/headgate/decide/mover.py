@@ -210,10 +210,10 @@ def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
 
 
 def _surely(snapshot: Snapshot, route: RouteView) -> int:
-    """The weight that a place has at least: where nobody knows whether the last write took it away, none."""
+    """The weight that a place has at least: where nobody knows whether a write took it away, none."""
     last = snapshot.outcome
-    doubtful = last is not None and last.kind is OutcomeKind.UNKNOWN and last.action == place_of(route)
-    return 0 if doubtful else route.weight
+    lost = last is not None and last.kind is OutcomeKind.UNKNOWN and last.action == place_of(route)
+    return 0 if lost or (route.kind, route.name) in snapshot.doubtful else route.weight
 
 
 def _lower_one(snapshot: Snapshot, goal: Goal, route: RouteView, bearable: int) -> Move | None:

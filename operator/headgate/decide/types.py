@@ -480,6 +480,9 @@ class Snapshot:
     outcome: Outcome | None = None
     barred: frozenset[str] = frozenset()
     """Keys of actions that failed lately and are not tried again yet."""
+    doubtful: frozenset[tuple[str, str]] = frozenset()
+    """Kind and name of objects that may be others than is seen here: nobody knows how a write of them ended, and they
+    could not be read since."""
     written: Mapping[str, Written] = field(default_factory=dict)
     """By the key of the action, where this process has written and knows how that ended."""
     namespace_terminating: bool = False

@@ -397,6 +397,7 @@ class Cycle:
         return Known(
             outcome=entry.outcome,
             barred=frozenset(barred),
+            doubtful=frozenset(entry.doubts),
             written=entry.written,
             answers=self._parts.checks.answers(key),
             autoscalers=found.autoscalers,

@@ -46,6 +46,7 @@ class Known:
 
     outcome: Outcome | None = None
     barred: frozenset[str] = frozenset()
+    doubtful: frozenset[tuple[str, str]] = frozenset()
     written: Mapping[str, Written] = field(default_factory=dict)
     answers: Sequence[Answer] = ()
     autoscalers: tuple[AutoscalerView, ...] | None = None
@@ -132,6 +133,7 @@ class Observer:
             pods=known.pods,
             outcome=known.outcome,
             barred=known.barred,
+            doubtful=known.doubtful,
             written=known.written,
             namespace_terminating=known.namespace_terminating,
             group=groups.view(self._store, self.models, obj, spec),

@@ -163,7 +163,8 @@ class Surroundings:
                 yield f"the operator sees the {group}", state._replace(seen=state.seen._replace(**{group: None})), 0
         row = state.row
         if row is not None and row.barred:
-            kept = row._replace(barred=False) if state.route.refuses else None
+            # How the last write ended is remembered for longer than it is not tried again.
+            kept = row._replace(barred=False) if state.route.refuses or row.last else None
             yield "the back-off is over", state._replace(row=kept), 0
 
     def _time(self, state: State) -> Iterator[Event]:

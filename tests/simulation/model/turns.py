@@ -180,7 +180,7 @@ class Operator:
         if row is not None and row.key == key:
             row = None
         elif row is not None and row.last:
-            row = row._replace(last=False)
+            row = row._replace(last=False) if row.barred or state.route.refuses else None
         return self._objects.learned(after, action)._replace(row=row)
 
 

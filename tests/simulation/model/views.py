@@ -49,6 +49,8 @@ class Sight(NamedTuple):
     acts: tuple[Act, ...]
     answers: tuple[tuple[str, int, str], ...]
     row: Row | None
+    doubtful: bool
+    """The route may be another one."""
 
 
 def sight(state: State) -> Sight:
@@ -67,6 +69,7 @@ def sight(state: State) -> Sight:
         acts=state.acts if seen.acts is None else seen.acts,
         answers=state.answers,
         row=state.row,
+        doubtful="route" in state.doubt,
     )
 
 
@@ -147,6 +150,9 @@ class Views:
             answers=get(self._answers, seen.answers),
             outcome=get(self._outcome, seen.row) if seen.row is not None and seen.row.last else None,
             barred=frozenset((seen.row.key,)) if seen.row is not None and seen.row.barred else frozenset(),
+            doubtful=frozenset((r.kind, r.name) for r in get(self._routes, seen.route))
+            if seen.doubtful
+            else frozenset(),
         )
 
     def shuffled(self, snapshot: t.Snapshot) -> t.Snapshot:

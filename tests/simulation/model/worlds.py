@@ -430,6 +430,15 @@ WORLDS: tuple[World, ...] = (
         verbs=("abort",),
     ),
     World(
+        name="follow-lost",
+        tells="the same with an abort after a write whose answer was lost: what is doubtful stays so over other writes",
+        budget={"release": 1, "bad": 1, "lost": 1, "person": 1},
+        slice={"release": 1, "lost": 1},
+        specs=(spec([{"setWeight": 40}, FEW[1], {"setWeight": 70}], pods=FOLLOWS),),
+        versions=("v1", "v2", "v3"),
+        verbs=("abort",),
+    ),
+    World(
         name="contract",
         tells="three steps, three pods of each revision, crashes, stale reads, a change of the spec, all verdicts",
         budget={"release": 1, "crash": 2, "stale": 2, "change": 1, "bad": 1},
