@@ -360,11 +360,17 @@ class Oracle:
             if self._ready(pod_hash) < need and not self._disturbed():
                 self.fail(f"3: {share}% for {pod_hash}, which has {self._ready(pod_hash)} ready pods of {need}")
 
-    def _exposed(self) -> None:
-        """6: after a verdict the next write of the data plane takes the share away, and none gives it back."""
+    def _exposed(self, *, prepares: bool = False) -> None:
+        """6: after a verdict the next write of the data plane takes the share away, and none gives it back.
+
+        One may go before it: the stable Service, if somebody pointed it elsewhere, has to be put right before what is
+        taken away can go to it.
+        """
         for pod_hash, share in list(self._must_leave.items()):
             now = self._stored_share(pod_hash)
             if now >= share and not self._runs(pod_hash):
+                if prepares:
+                    continue
                 self.fail(f"6: {pod_hash} was taken back and has {now}% after the next write")
             del self._must_leave[pod_hash]
         for pod_hash, share in self.journal.shares_of_rejected.items():
@@ -386,7 +392,7 @@ class Oracle:
         was, is_ = old.pop(LABEL_REVISION, ""), new.pop(LABEL_REVISION, "")
         if old != new or {**(before.get("spec") or {}), "selector": 0} != {**after["spec"], "selector": 0}:
             self.fail(f"16: more of the Service {change.key[1]} was changed than the revision")
-        self._exposed()
+        self._exposed(prepares=change.key[1] == NAME and was != is_ == self._stable())
         if self._deleting() or was == is_:
             return
         stable, replicas = self._stable(), self._replicas()
