@@ -28,11 +28,18 @@ WATCH = "/apis/headgate.dev/v1alpha1/rollouts"
 @contextlib.contextmanager
 def busy_server(folder: Path) -> Iterator[Path]:
     """Yield the kubeconfig of a server that answers a watch with one event, and then reads nothing more."""
+    with serving(folder, _answer) as kubeconfig:
+        yield kubeconfig
+
+
+@contextlib.contextmanager
+def serving(folder: Path, answer: Callable[[socket.socket, ssl.SSLContext, threading.Event], None]) -> Iterator[Path]:
+    """Yield the kubeconfig of a server that answers so."""
     certificate = self_signed(folder)
     trust = served_with(certificate)
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = threading.Thread(target=_answer, args=(listening, trust, over), daemon=True)
+        server = threading.Thread(target=answer, args=(listening, trust, over), daemon=True)
         server.start()
         shown = base64.b64encode(certificate.read_bytes()).decode()
         port = listening.getsockname()[1]
@@ -57,6 +64,15 @@ def _answer(listening: socket.socket, trust: ssl.SSLContext, over: threading.Eve
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head + f"{len(line):x}\r\n".encode() + line + b"\r\n")
         over.wait(10)
+
+
+def _break_the_first(listening: socket.socket, trust: ssl.SSLContext, _over: threading.Event) -> None:
+    # The library itself sends a read a second time, so two are broken.
+    for answer in (b"", b"", b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n{}\n"):
+        raw, _ = listening.accept()
+        with trust.wrap_socket(raw, server_side=True) as connection:
+            connection.recv(65536)
+            connection.sendall(answer)
 
 
 async def _leave_a_watch(kubeconfig: Path) -> None:
@@ -107,3 +123,30 @@ def test_no_connection_outlives_its_loop(tmp_path: Path, use: Callable[[Path], A
         loop.close()
         gc.collect()
     assert [str(warning.message) for warning in warned] == []
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda client: client.get(WATCH),
+        lambda client: client.patch(WATCH, {}),
+        lambda client: client.try_patch(WATCH, {}),
+        lambda client: client.delete(WATCH),
+    ],
+    ids=["get", "patch", "patch what may be gone", "delete"],
+)
+async def test_a_request_whose_connection_breaks_is_sent_again(
+    tmp_path: Path, use: Callable[[Client], Awaitable[object]]
+) -> None:
+    """A campaign of an hour does not end over one closed connection."""
+    with serving(tmp_path, _break_the_first) as kubeconfig:
+        async with Client(kubeconfig) as client, asyncio.timeout(10):
+            await use(client)
+
+
+async def test_a_watch_that_breaks_ends_and_is_begun_anew(tmp_path: Path) -> None:
+    """Whoever watches goes on from the last version."""
+    with serving(tmp_path, _break_the_first) as kubeconfig:
+        async with Client(kubeconfig) as client, asyncio.timeout(10):
+            assert [event async for event in client.watch(WATCH, "1")] == []
+            assert [event async for event in client.watch(WATCH, "1")] == [{}]

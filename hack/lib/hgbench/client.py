@@ -61,45 +61,39 @@ class Client:
 
     async def try_patch(self, path: str, patch: Mapping[str, Any]) -> None:
         """Change an object by a merge patch, if it is still there."""
-        headers = {"Content-Type": "application/merge-patch+json"}
-        async with self._session.patch(path, data=orjson.dumps(patch), headers=headers) as answer:
-            await answer.read()
+        await self._send("PATCH", path, patch, {"Content-Type": "application/merge-patch+json"})
 
     async def delete(self, path: str) -> None:
         """Delete an object, if it is there."""
-        async with self._session.delete(path) as answer:
-            await answer.read()
+        await self._send("DELETE", path, None, {})
 
     async def watch(self, path: str, version: str) -> AsyncIterator[Json]:
-        """The events of a list from a version on, until the server ends the stream."""
+        """The events of a list from a version on, until the stream ends: by the server's time, or because it broke.
+
+        Nothing is missed by who begins anew from the version of the last event.
+        """
         query = f"?watch=true&resourceVersion={version}&timeoutSeconds=3600"
-        async with self._session.get(path + query) as answer:
-            if answer.status == TOO_MANY_REQUESTS:
-                # As below: nothing was missed, and who watches begins anew.
-                await asyncio.sleep(1)
-                return
-            if answer.status >= ERRORS:
-                text = await answer.text()
-                raise Trouble(f"the watch on {path} was answered with {answer.status}: {text[:500]}")
-            rest = b""
-            async for chunk, _ in answer.content.iter_chunks():
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    if line:
-                        yield orjson.loads(line)
+        try:
+            async with self._session.get(path + query) as answer:
+                if answer.status == TOO_MANY_REQUESTS:
+                    # As below.
+                    await asyncio.sleep(1)
+                    return
+                if answer.status >= ERRORS:
+                    text = await answer.text()
+                    raise Trouble(f"the watch on {path} was answered with {answer.status}: {text[:500]}")
+                rest = b""
+                async for chunk, _ in answer.content.iter_chunks():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        if line:
+                            yield orjson.loads(line)
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
+            await asyncio.sleep(1)
 
     async def _answer(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Json:
-        data = orjson.dumps(body) if body is not None else None
-        for left in reversed(range(TRIES)):
-            try:
-                async with self._session.request(method, path, data=data, headers=dict(headers)) as answer:
-                    status, found = answer.status, await answer.read()
-            except aiohttp.ClientConnectionError:
-                # A connection that the server had just closed. All that is sent here may be sent again.
-                if not left:
-                    raise
-                await asyncio.sleep(1)
-                continue
+        for _ in range(TRIES):
+            status, found = await self._send(method, path, body, headers)
             if status < ERRORS:
                 loaded: Json = orjson.loads(found)
                 return loaded
@@ -110,3 +104,18 @@ class Client:
         raise Trouble(
             f"{method} {path} was answered with {TOO_MANY_REQUESTS} for {TRIES} s; the API server is too busy"
         )
+
+    async def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        data = orjson.dumps(body) if body is not None else None
+        for left in reversed(range(TRIES)):
+            try:
+                async with self._session.request(method, path, data=data, headers=dict(headers)) as answer:
+                    return answer.status, await answer.read()
+            except aiohttp.ClientConnectionError:
+                # A connection that the server had just closed. All that is sent here may be sent again.
+                if not left:
+                    raise
+                await asyncio.sleep(1)
+        raise AssertionError("the last try gives an answer or raises")
