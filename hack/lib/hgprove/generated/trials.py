@@ -18,6 +18,8 @@ ANSWER = 180.0
 """Seconds until every changed object has its answer: some, but the machine may have other things to do."""
 SETTLE = 12.0
 """Seconds after which a release that still goes on has shown enough."""
+UNDER_WAY = "wait for the end of the release, or abort it"
+"""What the API server says where a strategy is not to change under a release."""
 BACK = 240.0
 """Seconds until all is as it was before: most of it is a release, or several that wait for the machine."""
 LOOK = 0.8
@@ -345,7 +347,7 @@ class Trials:
         for trial in trials:
             plot = trial.plot
             self.world.restore(f"{gates(plot.shop.namespace)}/{plot.name}-{bases.GATE}", bases.gate(plot.name))
-            self.world.restore(plot.shop.path, bases.good(plot.name, plot.version))
+            self._restore(plot)
             self.world.remove(actions(plot.shop.namespace, f"{plot.name}-act"))
         end = time.monotonic() + BACK
         # Whoever forges what the operator remembers is owed no way back, but traffic that is answered.
@@ -361,6 +363,20 @@ class Trials:
                 differing = {k: (v, now[k]) for k, v in trial.before.items() if now[k] != v}
                 trial.alarm(f"back at the last good object it does not end as before: {differing}")
                 trial.story.append(f"in the end: {sight.status(trial.plot).get('message')}")
+
+    def _restore(self, plot: Plot) -> None:
+        """Put the good Rollout back; where a release keeps its strategy until its end, abort it as its author would."""
+        good, end, asked = bases.good(plot.name, plot.version), time.monotonic() + BACK, False
+        while True:
+            try:
+                return self.world.restore(plot.shop.path, good)
+            except Refused as refused:
+                if UNDER_WAY not in str(refused) or time.monotonic() > end:
+                    raise
+            if not asked:
+                plot.shop.act("abort")
+                asked = True
+            time.sleep(LOOK)
 
     def note_complaints(self, trials: Sequence[Trial]) -> list[str]:
         """Charge what the operator complained of to the cases; gives what belongs to none of them."""
