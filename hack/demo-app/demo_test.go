@@ -156,12 +156,10 @@ func mustURL(t *testing.T, text string) *url.URL {
 func TestLoadRecordsEveryRequest(t *testing.T) {
 	server := httptest.NewServer(newService(serveOptions{version: "v1", pod: "p", failRatio: 0.1}))
 	defer server.Close()
-	began := time.Now()
 	end, log := runLoad(t, loadOptions{url: mustURL(t, server.URL), rate: 200, duration: time.Second, timeout: 5 * time.Second, phase: "start"})
-	// A busy machine may cut the last ones off, or notice the end late: more than were due by then it never makes.
-	took := time.Since(began)
-	if most := 1 + int(200*took.Seconds()); end.Total.Requests < 100 || end.Total.Requests > most {
-		t.Errorf("%d requests in %s at rate 200", end.Total.Requests, took)
+	// A busy machine may cut the last ones off; it never makes more.
+	if end.Total.Requests < 150 || end.Total.Requests > 201 {
+		t.Errorf("%d requests in one second at rate 200", end.Total.Requests)
 	}
 	ok, failed := end.Total.Versions["v1"]["200"], end.Total.Versions["v1"]["500"]
 	if ok+failed != end.Total.Requests || failed != end.Total.Requests/10 {

@@ -173,6 +173,9 @@ func sendAll(ctx context.Context, options loadOptions, client *http.Client, star
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for n := int64(0); ; n++ {
+		if time.Duration(n)*interval >= options.duration {
+			return // A busy machine notices the end late; what was due after it is not sent.
+		}
 		due := started.Add(time.Duration(n) * interval)
 		timer.Reset(time.Until(due))
 		for waiting := true; waiting; {
