@@ -76,7 +76,7 @@ class Client:
         try:
             async with self._session.get(path + query) as answer:
                 if answer.status == TOO_MANY_REQUESTS:
-                    # As below.
+                    # As below; who watches begins anew.
                     await asyncio.sleep(1)
                     return
                 if answer.status >= ERRORS:
@@ -92,18 +92,13 @@ class Client:
             await asyncio.sleep(1)
 
     async def _answer(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Json:
-        for _ in range(TRIES):
-            status, found = await self._send(method, path, body, headers)
-            if status < ERRORS:
-                loaded: Json = orjson.loads(found)
-                return loaded
-            if status != TOO_MANY_REQUESTS:
-                raise Trouble(f"{method} {path} was answered with {status}: {found.decode()[:500]}")
-            # A server whose kinds are new answers "storage is (re)initializing" for a moment.
-            await asyncio.sleep(1)
-        raise Trouble(
-            f"{method} {path} was answered with {TOO_MANY_REQUESTS} for {TRIES} s; the API server is too busy"
-        )
+        status, found = await self._send(method, path, body, headers)
+        if status == TOO_MANY_REQUESTS:
+            raise Trouble(f"{method} {path} was answered with {status} for {TRIES} s; the API server is too busy")
+        if status >= ERRORS:
+            raise Trouble(f"{method} {path} was answered with {status}: {found.decode()[:500]}")
+        loaded: Json = orjson.loads(found)
+        return loaded
 
     async def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
@@ -112,10 +107,14 @@ class Client:
         for left in reversed(range(TRIES)):
             try:
                 async with self._session.request(method, path, data=data, headers=dict(headers)) as answer:
-                    return answer.status, await answer.read()
+                    status, found = answer.status, await answer.read()
             except aiohttp.ClientConnectionError:
                 # A connection that the server had just closed. All that is sent here may be sent again.
                 if not left:
                     raise
-                await asyncio.sleep(1)
+            else:
+                # A server whose kinds are new answers "storage is (re)initializing" for a moment.
+                if status != TOO_MANY_REQUESTS or not left:
+                    return status, found
+            await asyncio.sleep(1)
         raise AssertionError("the last try gives an answer or raises")
