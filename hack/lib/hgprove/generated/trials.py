@@ -11,6 +11,7 @@ from hack.lib.hgprove.generated import bases
 from hack.lib.hgprove.generated.cases import Case
 from hack.lib.hgprove.generated.schema import Json
 from hack.lib.hgprove.generated.world import LAX, REFUSED, STRICT, Plot, Sight, World
+from headgate.decide.journal import AT_REST
 from tests.api.kube import Refused
 from tests.api.shop import Shop, actions, gates, rollouts
 
@@ -366,17 +367,15 @@ class Trials:
 
     def _restore(self, plot: Plot) -> None:
         """Put the good Rollout back; where a release keeps its strategy until its end, abort it as its author would."""
-        good, end, asked = bases.good(plot.name, plot.version), time.monotonic() + BACK, False
-        while True:
-            try:
-                return self.world.restore(plot.shop.path, good)
-            except Refused as refused:
-                if UNDER_WAY not in str(refused) or time.monotonic() > end:
-                    raise
-            if not asked:
-                plot.shop.act("abort")
-                asked = True
-            time.sleep(LOOK)
+        good = bases.good(plot.name, plot.version)
+        try:
+            self.world.restore(plot.shop.path, good)
+        except Refused as refused:
+            if UNDER_WAY not in str(refused):
+                raise
+            plot.shop.act("abort")
+            self._until([plot], BACK, "an aborted release is over", lambda s: s.status(plot).get("phase") in AT_REST)
+            self.world.restore(plot.shop.path, good)
 
     def note_complaints(self, trials: Sequence[Trial]) -> list[str]:
         """Charge what the operator complained of to the cases; gives what belongs to none of them."""
