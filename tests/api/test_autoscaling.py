@@ -20,6 +20,8 @@ LEAST, MOST = 2, 12
 GROWTH = 1.25
 """By so much the users may grow until the autoscaler has looked."""
 LOOK = 0.05
+LOOKS = 11
+"""So often is looked before the users go on, however long a look takes."""
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +61,11 @@ class Observer:
 
 @dataclass
 class Growth:
-    """The users come and go, never by more than `GROWTH` until the autoscaler has followed."""
+    """The users come and go, never by more than `GROWTH` until the autoscaler has followed and it was looked at."""
 
     shop: Shop
     load: Load
+    seen: Observer
 
     def to(self, requests: int) -> None:
         """Go there in steps, and wait each time until there are pods for them."""
@@ -71,6 +74,7 @@ class Growth:
             up = min(requests, int(now * GROWTH))
             now = up if requests > now else max(requests, math.ceil(now / GROWTH))
             self.load.requests[self.shop.namespace] = now
+            looks = self.seen.looks + LOOKS
             wanted = min(MOST, max(LEAST, math.ceil(now / EACH)))
             self.shop.expect(
                 f"{wanted} pods are wanted for {now} requests",
@@ -78,6 +82,7 @@ class Growth:
                 lambda w=wanted, n=now: abs(self.pods() - w) <= 0.1 * n / EACH,  # type: ignore[misc]
             )
             self.shop.expect("they are there", self.settled)
+            self.shop.expect("it was looked at", lambda n=looks: self.seen.looks >= n)  # type: ignore[misc]
 
     def pods(self) -> int:
         """What the autoscaler wants."""
@@ -129,7 +134,8 @@ def test_autoscaler_and_steps_leave_each_version_the_pods_for_its_users(kube: Ku
     load.requests[namespace] = 4 * EACH
     first = shop.deploy_healthy()
     autoscaler(shop)
-    growth, seen, over = Growth(shop, load), Observer(shop, load), threading.Event()
+    seen, over = Observer(shop, load), threading.Event()
+    growth = Growth(shop, load, seen)
 
     def watch() -> None:
         while not over.wait(LOOK):
