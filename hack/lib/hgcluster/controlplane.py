@@ -33,8 +33,8 @@ _LIGHT_API = {
     "max-mutating-requests-inflight": "600",
 }
 
-# A sixth of the API server's time was its garbage, with Go's own 100; the limit keeps it from growing for that. It follows
-# the machine: a thousand Rollouts with their pods need more than 1 GiB, and one that is too small collects without end.
+# A sixth of the API server's time was its garbage, with Go's own 100; the limit keeps it from growing for that. It
+# follows the machine: a thousand Rollouts with their pods need gigabytes, and too small a one collects without end.
 _MEMORY = max(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 6)
 _SMALL = {"GOMAXPROCS": "2", "GOGC": "300", "GOMEMLIMIT": str(_MEMORY)}
 

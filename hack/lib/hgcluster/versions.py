@@ -54,7 +54,7 @@ COMMANDS: dict[str, Command] = {
     "pause": Command("pause", "./pause", "", "", 0.1),
     "scrapetargets": Command("scrapetargets", "./scrapetargets", "", "", 0.1),
     "argodiff": Command("argodiff", "./.", "argodiff", ARGO_CD, 2),
-    "coredns": Command("coredns", ".", "coredns", COREDNS, 1.5),
+    "coredns": Command("coredns", ".", "coredns", COREDNS, 0.3),
     "kwok": Command("kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok", KWOK, 2.5),
 }
 

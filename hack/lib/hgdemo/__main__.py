@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def _set_up(arguments: argparse.Namespace, progress: Progress) -> tuple[Cluster, Path]:
-    with progress.step("Starting Kubernetes, a gateway and Prometheus", "15 s; the first time 12 min"):
+    with progress.step("Starting Kubernetes, a gateway and Prometheus", "15 s; the first time 11 min"):
         cluster = Cluster.up(arguments.name, context=arguments.context)
     with progress.step("Building the demo application", "2 s; the first time 15 s"):
         program = images.application_program() if arguments.app_image else images.ensure_application(cluster)

@@ -7,6 +7,9 @@ import gc
 import sys
 from collections.abc import Mapping
 
+from headgate.engine import sparing as _sparing  # noqa: F401  before those that it spares
+
+# isort: split
 import click
 import uvloop
 from kubernetes.aio.config import ConfigException
