@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from hgcluster import paths, run, ui, versions
+from hgcluster import gomemory, paths, run, ui, versions
 
 _ASSETS = ("kube-apiserver", "etcd", "kubectl")
 
@@ -68,7 +68,12 @@ def _build(command: versions.Command) -> None:
             ["nice", "-n", "10", "go", "build", "-trimpath", "-ldflags", _flags(command), "-o", fresh, command.package],
             what=f"building {command.name}",
             log=paths.folder("logs") / f"build-{command.name}.log",
-            env={"CGO_ENABLED": "0", "GOFLAGS": os.environ.get("GOFLAGS", "") or "-mod=readonly", "GOWORK": "off"},
+            env={
+                "CGO_ENABLED": "0",
+                "GOFLAGS": os.environ.get("GOFLAGS", "") or "-mod=readonly",
+                "GOWORK": "off",
+                **gomemory.BUILDING,
+            },
             cwd=paths.TOOLS / command.module,
             timeout=3600,
         )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 
-from hgcluster import access, binaries, run, ui
+from hgcluster import access, binaries, gomemory, run, ui
 from hgcluster.kube import Kube
 from hgcluster.layout import Cluster
 from hgcluster.processes import Processes
@@ -32,11 +31,6 @@ _LIGHT_API = {
     "max-requests-inflight": "1200",
     "max-mutating-requests-inflight": "600",
 }
-
-# A sixth of the API server's time was its garbage, with Go's own 100; the limit keeps it from growing for that. It
-# follows the machine: a thousand Rollouts with their pods need gigabytes, and too small a one collects without end.
-_MEMORY = max(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 6)
-_SMALL = {"GOMAXPROCS": "2", "GOGC": "300", "GOMEMLIMIT": str(_MEMORY)}
 
 
 def start(cluster: Cluster, processes: Processes) -> Kube:
@@ -96,7 +90,7 @@ def _etcd(cluster: Cluster, processes: Processes) -> None:
             "--auto-compaction-retention=10m",
             "--log-level=warn",
         ],
-        env=_SMALL,
+        env=gomemory.RUNNING,
     )
 
 
@@ -149,7 +143,7 @@ def _api_server(cluster: Cluster, processes: Processes) -> None:
     processes.ensure(
         "kube-apiserver",
         [binaries.path("kube-apiserver"), *(f"--{key}={value}" for key, value in flags.items())],
-        env=_SMALL,
+        env=gomemory.RUNNING,
     )
 
 
@@ -174,7 +168,7 @@ def _controllers(cluster: Cluster, processes: Processes) -> None:
     processes.ensure(
         "kube-controller-manager",
         [binaries.path("kube-controller-manager"), *(f"--{key}={value}" for key, value in flags.items())],
-        env=_SMALL,
+        env=gomemory.RUNNING,
     )
 
 
@@ -192,5 +186,5 @@ def _scheduler(cluster: Cluster, processes: Processes) -> None:
     processes.ensure(
         "kube-scheduler",
         [binaries.path("kube-scheduler"), *(f"--{key}={value}" for key, value in flags.items())],
-        env=_SMALL,
+        env=gomemory.RUNNING,
     )
