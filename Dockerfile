@@ -3,13 +3,13 @@
 #   docker build -t headgate:dev .
 #   buildah bud --isolation chroot --build-arg BASE=localhost/debian-python -t headgate:dev .
 #
-# BASE may be any Debian with python3 (3.11 or later), python3-venv and ca-certificates. Both stages use it, because a
+# BASE may be any Debian with python3 (3.11 or later), python3-venv and ca-certificates. All stages use it, because a
 # virtual environment points at the interpreter that made it.
 
 ARG BASE=python:3.11-slim-bookworm
 
 # ---------------------------------------------------------------------------------------------------------------------
-FROM ${BASE} AS builder
+FROM ${BASE} AS dependencies
 
 # pip lives in an environment of its own, so that the one that is shipped never holds it. `--copies` is not used: the
 # interpreter is the base's.
@@ -17,9 +17,17 @@ RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/headgate
 
 WORKDIR /src
 COPY requirements.lock ./
-# Hashes are required and nothing is compiled: what is installed is exactly what the lock names.
+# Hashes are required and nothing is compiled from source: what is installed is exactly what the lock names. Tests and
+# commands of dependencies are not shipped. Bytecode is made here, because a read-only root file system would pay for it
+# at every start, and unchecked, because nothing can change under it.
 RUN /opt/pip/bin/pip --python /opt/headgate/bin/python install \
-        --no-cache-dir --no-compile --no-deps --only-binary :all: --require-hashes --requirement requirements.lock
+        --no-cache-dir --no-compile --no-deps --only-binary :all: --require-hashes --requirement requirements.lock \
+    && find /opt/headgate -type d \( -name tests -o -name __pycache__ \) -path '*/site-packages/*' -prune -exec rm -rf {} + \
+    && find /opt/headgate/bin ! -type d ! -name 'python*' -delete \
+    && PYTHONHASHSEED=0 /opt/headgate/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/headgate/lib
+
+# ---------------------------------------------------------------------------------------------------------------------
+FROM dependencies AS package
 
 COPY pyproject.toml LICENSE ./
 COPY operator/headgate operator/headgate
@@ -30,7 +38,7 @@ import pathlib, shutil, sysconfig, tomllib; \
 project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]; \
 name, version, scripts = project["name"], project["version"], project["scripts"]; \
 paths = {key: pathlib.Path(value) for key, value in sysconfig.get_paths().items()}; \
-shutil.copytree("operator/headgate", paths["purelib"] / "headgate"); \
+shutil.copytree("operator/headgate", paths["purelib"] / "headgate", ignore=shutil.ignore_patterns("__pycache__")); \
 info = paths["purelib"] / f"{name}-{version}.dist-info"; \
 info.mkdir(); \
 (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n"); \
@@ -39,13 +47,12 @@ info.mkdir(); \
 line = "#!{}\nimport sys\n\nfrom {} import {}\n\nsys.exit({}())\n"; \
 python = paths["scripts"] / "python"; \
 files = {paths["scripts"] / k: line.format(python, *v.split(":"), v.split(":")[1]) for k, v in scripts.items()}; \
-[(file.write_text(text), file.chmod(0o755)) for file, text in files.items()]'
-# Tests and commands of dependencies are not shipped. Bytecode is compiled here, because a read-only root file system would pay for it at
-# every start, and unchecked, because nothing can change under it.
-RUN find /opt/headgate -type d \( -name tests -o -name __pycache__ \) -path '*/site-packages/*' -prune -exec rm -rf {} + \
-    && find /opt/headgate/bin ! -type d ! -name 'python*' ! -name 'headgate*' ! -name kubectl-headgate -delete \
-    && PYTHONHASHSEED=0 /opt/headgate/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/headgate/lib \
-    && /opt/headgate/bin/python -c 'import headgate, kopf, kubernetes.aio'
+[(file.write_text(text), file.chmod(0o755)) for file, text in files.items()]' \
+    && PYTHONHASHSEED=0 /opt/headgate/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+        /opt/headgate/lib/python3*/site-packages/headgate \
+    && /opt/headgate/bin/python -c 'import headgate, kopf, kubernetes.aio' \
+    && mkdir /package && cd / && cp -a --parents \
+        opt/headgate/bin/*headgate* opt/headgate/lib/python3*/site-packages/headgate* /package/
 
 # ---------------------------------------------------------------------------------------------------------------------
 FROM ${BASE} AS runtime
@@ -55,7 +62,9 @@ RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/si
         /usr/local/lib/python3*/site-packages/wheel* /usr/local/lib/python3*/ensurepip /usr/lib/python3*/ensurepip \
         /usr/share/python-wheels /usr/local/bin/pip* /usr/local/bin/wheel*
 
-COPY --from=builder /opt/headgate /opt/headgate
+# Two layers: a new version of Headgate is a small one, while the dependencies stay.
+COPY --from=dependencies /opt/headgate /opt/headgate
+COPY --from=package /package/ /
 COPY LICENSE /usr/share/doc/headgate/LICENSE
 
 # A user with a name, because libraries ask for it (kopf does at its start) and fail where the number has none. USER answers

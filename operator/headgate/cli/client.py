@@ -20,6 +20,7 @@ from urllib.parse import quote
 import aiohttp
 import yaml
 
+from headgate import sparing
 from headgate.api.resource import Resource
 from headgate.cli.errors import ApiError, CliError, Exit
 from headgate.cli.explain import api_error
@@ -172,7 +173,8 @@ class Client:
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Client]:
     """A client for the cluster that the settings, KUBECONFIG or the pod name."""
-    # Imported here: it takes most of a second, which `--help` and completion need not wait for.
+    # Imported here: it takes a while, which `--help` and completion need not wait for.
+    sparing.without_synchronous_client()
     from kubernetes.aio.client import ApiClient, Configuration  # noqa: PLC0415
 
     configuration: Any = Configuration()  # type: ignore[no-untyped-call,unused-ignore]

@@ -7,7 +7,7 @@ import gc
 import sys
 from collections.abc import Mapping
 
-from headgate.engine import sparing as _sparing  # noqa: F401  before those that it spares
+from headgate.engine import spared as _spared  # noqa: F401  before the libraries
 
 # isort: split
 import click
