@@ -10,6 +10,8 @@ from hgcluster import foreign, images, packages, paths, run, ui, versions
 
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 _BASE = f"localhost/headgate-base:{versions.DEBIAN}"
+_HUB = "docker.io/library/"
+_OURS = f"{_HUB}headgate"
 _MOST_LAYERS = 80
 _BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -61,7 +63,7 @@ def build(tag: str, folder: Path, dockerfile: Path | None, output: Path) -> None
                     f"BASE={_BASE}",
                     *_surroundings(),
                     "--tag",
-                    f"docker.io/library/{tag}",
+                    f"{_HUB}{tag}",
                     "--file",
                     str(dockerfile),
                     str(folder),
@@ -71,11 +73,18 @@ def build(tag: str, folder: Path, dockerfile: Path | None, output: Path) -> None
                 timeout=1800,
             )
             run.run(
-                [*buildah, "push", f"docker.io/library/{tag}", f"docker-archive:{output}:{tag}"],
+                [*buildah, "push", f"{_HUB}{tag}", f"docker-archive:{output}:{tag}"],
                 what=f"saving {tag}",
                 timeout=300,
             )
-            # Layers of older builds make the next one fast; when they have become many, all go.
+            # Layers of older builds make the next one fast; their names go, which would keep those that nothing shares,
+            # and when they have become many, all go.
+            names = run.run(
+                [*buildah, "images", "--noheading", "--format={{.Name}}:{{.Tag}}"], what="listing images"
+            ).split()
+            older = [name for name in names if name.startswith(f"{_OURS}:") and name != f"{_HUB}{tag}"]
+            if older:
+                run.run([*buildah, "rmi", *older], what="forgetting older images", timeout=120)
             layers = run.run([*buildah, "images", "--all", "--quiet"], what="counting layers").split()
             if len(layers) > _MOST_LAYERS:
                 run.run([*buildah, "rmi", "--prune", "--force"], what="removing old layers", timeout=120)
