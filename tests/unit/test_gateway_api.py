@@ -219,6 +219,44 @@ def test_route_that_is_not_served_yet(change: dict[str, Any], message: str) -> N
     assert message in view.message
 
 
+def partially(**more: Any) -> dict[str, Any]:
+    """A route whose gateway has accepted it, and dropped a part."""
+    condition = {"type": "PartiallyInvalid", "status": "True", "reason": "UnsupportedValue", "observedGeneration": 7}
+    obj = route()
+    obj["status"]["parents"][0]["conditions"].append(condition | {"message": "Dropped Rule(s) 1"} | more)
+    return obj
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({}, "UnsupportedValue"),
+        ({"reason": "Dropped\x1b[31m Rule"}, "Dropped31mRule"),
+        ({"reason": ""}, "NoReason"),
+    ],
+)
+def test_weight_of_a_route_that_is_partly_dropped_is_not_served(more: dict[str, Any], reason: str) -> None:
+    """Accepted tells nothing of a rule that the gateway left out or kept as it was; the message has its reason only."""
+    view = read(partially(**more))
+    assert not view.settled
+    told = f"Gateway infra/edge section https: PartiallyInvalid is True ({reason}), so the weights may not be served"
+    assert view.message.startswith(told)
+    assert "Rule(s)" not in view.message
+
+
+@pytest.mark.parametrize("more", [{"status": "False"}, {"status": "Unknown"}, {"observedGeneration": 6}])
+def test_route_that_is_whole_again_is_served(more: dict[str, Any]) -> None:
+    """What a gateway said of an earlier generation is over once it accepts this one without saying it again."""
+    assert read(partially(**more)).settled
+
+
+def test_route_that_is_not_accepted_says_that_first() -> None:
+    """What is dropped of a route matters only where the rest is taken."""
+    obj = partially()
+    obj["status"]["parents"][0]["conditions"][0]["status"] = "False"
+    assert "Accepted is not True" in read(obj).message
+
+
 def test_every_parent_must_answer() -> None:
     """A gateway that says nothing may still serve the old version."""
     obj = route()

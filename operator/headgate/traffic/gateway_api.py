@@ -14,7 +14,7 @@ from headgate.api.routes import RouteMatch, StringMatch
 from headgate.decide.managed import ManagedRoute, is_session
 from headgate.traffic.backends import Backends, backend
 from headgate.traffic.matching import cookie_regex, inner_path, regex_of
-from headgate.traffic.parts import conditions_of, entries, mapping, rule_claim, untrue
+from headgate.traffic.parts import conditions_of, entries, mapping, reason_of, rule_claim, untrue
 from headgate.traffic.protocol import Resource, Target
 from headgate.traffic.ruled import SET_COOKIE, Rule, RuledRouter, taken
 from headgate.traffic.weighted import Place, Served, one, service_role
@@ -36,6 +36,8 @@ MOST_MATCHES = 64
 """What the API takes in one rule."""
 CONDITIONS = ("Accepted", "ResolvedRefs")
 """What every parent has to say of the stored generation."""
+PARTIAL = "PartiallyInvalid"
+"""What a parent says that has taken a part of the route only: it drops rules, or goes on with those that it had."""
 
 
 class GatewayAPIRouter(RuledRouter):
@@ -174,6 +176,7 @@ class GatewayAPIRouter(RuledRouter):
                 # Linkerd answers for a Service without ever saying for which generation.
                 mute = _of_mesh(parent) and not any("observedGeneration" in c for c in conditions.values())
                 why = next(filter(None, (untrue(conditions, n, None if mute else generation) for n in CONDITIONS)), "")
+                why = why or _partial(conditions, generation)
                 if why:
                     return Served(f"{_parent_text(parent)}: {why}")
                 blind = blind or mute
@@ -288,6 +291,17 @@ def _identity(ref: Mapping[str, Any], namespace: Any) -> tuple[Any, ...]:
         ref.get("sectionName"),
         ref.get("port"),
     )
+
+
+def _partial(conditions: Mapping[str, Mapping[str, Any]], generation: Any) -> str:
+    """Why a parent that accepts the route may not serve all of it, or nothing.
+
+    What it said of an earlier generation is over: by now it accepts this one, and would have said it again.
+    """
+    condition = conditions.get(PARTIAL, {})
+    if condition.get("status") != "True" or condition.get("observedGeneration", generation) != generation:
+        return ""
+    return f"{PARTIAL} is True ({reason_of(condition)}), so the weights may not be served; correct the route's rules"
 
 
 def _of_mesh(parent: tuple[Any, ...]) -> bool:

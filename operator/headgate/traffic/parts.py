@@ -52,9 +52,13 @@ def untrue(conditions: Mapping[str, Mapping[str, Any]], name: str, generation: A
     if condition.get("observedGeneration") != generation:
         return f"{name} is reported for another generation than the present {generation}"
     if condition.get("status") != "True":
-        reason = _REASON.sub("", str(condition.get("reason", "")))[:64]
-        return f"{name} is not True ({reason or 'NoReason'})"
+        return f"{name} is not True ({reason_of(condition)})"
     return ""
+
+
+def reason_of(condition: Mapping[str, Any]) -> str:
+    """The reason of a condition, as one word: all of it that is no free text."""
+    return _REASON.sub("", str(condition.get("reason", "")))[:64] or "NoReason"
 
 
 def conditions_of(obj: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
