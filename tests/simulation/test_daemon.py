@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from headgate.decide import daemon
+from headgate.decide import types as t
+from headgate.decide.rollout import decide
 from tests.simulation.daemon_world import DaemonWorld, daemon_spec
 from tests.simulation.test_rolling import JUDGED, STEPS, comes_to_its_end, half, some_faults, stable_of, until
 from tests.simulation.world import Faults
@@ -317,6 +321,115 @@ def test_pod_of_a_node_that_is_gone_does_not_hold_the_release() -> None:
     good = world.release("v2")
     world.settle(200)
     assert (stable_of(world), world.revisions()) == (good, [good] * 4)
+
+
+def decided(world: DaemonWorld, what: Callable[[t.Snapshot, t.Decision], bool]) -> t.Snapshot:
+    """Run until the next decision is of this kind, and give what it is taken on."""
+    end = world.now + 300
+    while True:
+        seen = world.snapshot()
+        if what(seen, decide(seen, world.now)):
+            return seen
+        assert world.now < end, f"that is never decided: {world.story[-10:]}"
+        if not world.turn():
+            world.advance()
+
+
+def read_as(seen: t.Snapshot, *pods: dict[str, Any]) -> t.Snapshot:
+    """The same counts, and the pods as they are by the time at which they are read; those of whom nothing is said."""
+    assert seen.pods is not None
+    assert seen.workload is not None
+    known = sorted(seen.pods.pods, key=lambda p: p.node)
+    changed = [replace(p, **more) for p, more in zip(known, [*pods, *[{}] * len(known)], strict=False)]
+    return replace(seen, pods=t.PodsView(seen.workload.resource_version, tuple(changed)))
+
+
+def evicts_more(_: t.Snapshot, decision: t.Decision) -> bool:
+    """A pod is to become new."""
+    return isinstance(decision.action, t.EvictPod) and decision.action.exposure == "raise"
+
+
+def goes_on(seen: t.Snapshot, decision: t.Decision) -> bool:
+    """A batch is over."""
+    return decision.status.current_step_index > seen.status.current_step_index
+
+
+def test_counts_that_are_older_than_the_pods_make_no_batch_greater() -> None:
+    """One pod is new and serves, and its controller has not counted it yet: no other is evicted for this batch."""
+    world = settled([{"setBatch": 1}, JUDGED])
+    world.release("v2")
+    seen = decided(world, evicts_more)
+    assert world.status.current
+    done = decide(read_as(seen, {"mark": world.status.current.pod_hash}), world.now).action
+    assert isinstance(done, t.HoldTemplate), "the stable template is put back, because the batch is there"
+    assert done.exposure == "lower"
+
+
+@pytest.mark.parametrize(
+    "pod", [{"mark": daemon.UNMARKED}, {"going": True, "ready": False}, {"ready": False}], ids=["old", "going", "dead"]
+)
+def test_batch_is_not_there_before_its_pods_are_whatever_was_counted(pod: dict[str, Any]) -> None:
+    """Pods of a version that was left are counted for a while, and so are those that have just died."""
+    world = settled([{"setBatch": 1}, JUDGED])
+    world.release("v2")
+    seen = decided(world, goes_on)
+    assert goes_on(seen, decide(read_as(seen), world.now))
+    assert not goes_on(seen, decide(read_as(seen, pod), world.now))
+
+
+def test_nothing_is_asked_while_the_daemon_set_may_end_pods_by_itself() -> None:
+    """What a batch is judged by must be that batch."""
+    world = settled([{"setBatch": 1}, JUDGED])
+    world.release("v2")
+    seen = decided(world, lambda _, decision: bool(decision.questions))
+    workload = seen.workload
+    assert workload is not None
+    assert workload.in_place is not None
+    assert workload.in_place.held is not None
+    loose = replace(workload.in_place.held, on_delete=False)
+    freed = daemon.placed(replace(workload, in_place=replace(workload.in_place, held=loose)), seen.status)
+    decision = decide(replace(seen, workload=freed), world.now)
+    assert decision.questions == ()
+    assert isinstance(decision.action, t.HoldTemplate)
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["written", "written and put back"])
+def test_template_that_changes_in_mid_adoption_is_adopted_when_it_is_complete(back: bool) -> None:  # noqa: FBT001
+    """It was held for another one: held any longer it would never be complete, and the Rollout wait for ever."""
+    world = DaemonWorld(1, daemon_spec([{"setBatch": 1}], progressDeadlineSeconds=120), pods=3)
+    while not any(w.startswith("CreatePlan") for w in world.writes):
+        world.turn()
+    if not back:
+        world.turn()
+        assert (world.on_delete, world.status.stable) == (True, None)
+    world.write_template("v2")
+    if back:
+        world.pods[0] = world._pod(world.content(), ready_at=world.now)
+        world.write_template("v1")
+    world.settle(300)
+    assert world.status.stable
+    assert (world.status.phase, len(set(world.revisions()))) == ("Healthy", 1)
+    assert world.content() == stable_of(world)
+
+
+@pytest.mark.parametrize("moment", ["rest", "paused"])
+def test_keeping_a_daemon_set_is_giving_it_back(moment: str) -> None:
+    """All its pods are of the stable template by then, so that its own update replaces none of them."""
+    ends = []
+    for way in ("Revert", "Keep"):
+        world = DaemonWorld(1, daemon_spec([{"setBatch": 2}, {"pause": {}}], onDelete=way), pods=4)
+        world.settle(120)
+        old = stable_of(world)
+        if moment == "paused":
+            world.release("v2")
+            paused(world)
+        world.deleting = True
+        world.run_for(200)
+        assert world.gone
+        assert (world.on_delete, world.noted, world.plans) == (False, None, {})
+        assert (world.content(), world.revisions()) == (old, [old] * 4)
+        ends.append(moves(world))
+    assert ends[0] == ends[1]
 
 
 @pytest.mark.parametrize("moment", ["rest", "open", "paused", "rejected"])

@@ -19,7 +19,7 @@ from typing import Any
 from headgate.api.common import LABEL_REVISION
 from headgate.api.rollout import RolloutStatus, Weights
 from headgate.decide import in_place
-from headgate.decide.in_place import ALL, CLOSED, all_ready, percent, place_of, seen, short
+from headgate.decide.in_place import ALL, CLOSED, all_ready, new_pods, percent, place_of, seen, short
 from headgate.decide.journal import AT_REST, REWRITES, running
 from headgate.decide.mover import Goal, Move, anchor
 from headgate.decide.types import (
@@ -70,10 +70,6 @@ def placed(view: WorkloadView, status: RolloutStatus) -> WorkloadView:
     )
 
 
-def _new(workload: WorkloadView, place: InPlace) -> int:
-    return max(0, workload.pods - place.current)
-
-
 def _reached(snapshot: Snapshot, place: InPlace, new: int, pods: int, full: int) -> bool:
     """The batch was complete once: a pod of it that has died since is stable again, and so it may be."""
     weights = snapshot.status.weights
@@ -86,9 +82,11 @@ def _close(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goa
     if snapshot.status.weights.reasserted > REWRITES:
         return Move(waiting=goal.hold_reason)
     if stable is None:
-        run = snapshot.status.current
-        if run is None or run.revision != snapshot.revision:
-            return Move(waiting=f"waiting for {workload.name} to keep its template")
+        run, text = snapshot.status.current, f"waiting for {workload.name} to keep its template"
+        complete = seen(workload) and workload.updated == workload.pods == workload.replicas
+        if run is None or run.revision != snapshot.revision or not complete:
+            # Somebody has changed it in that moment: it goes on by itself, and is adopted when it is complete.
+            return Move(_release(workload) if held is not None and held.noted is not None else None, waiting=text)
         return _hold(workload, place.next, None)
     if held is not None and place.next == place.now and (held.ours or held.unchanged):
         return _hold(workload, place.now, None)
@@ -101,6 +99,10 @@ def _close(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goa
 
 def _hold(workload: WorkloadView, mark: str, template: Mapping[str, Any] | None) -> Move:
     return Move(HoldTemplate(workload.name, workload.resource_version, mark, template, exposure="lower"))
+
+
+def _release(workload: WorkloadView) -> ReleaseTemplate:
+    return ReleaseTemplate(workload.name, workload.resource_version)
 
 
 def _taken_back(snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goal, pods: int) -> Move | None:
@@ -121,7 +123,7 @@ def _towards(
     snapshot: Snapshot, workload: WorkloadView, place: InPlace, goal: Goal, pods: int, *, promoting: bool
 ) -> Move:
     """The next move towards so many new pods, while no more become new."""
-    new = _new(workload, place)
+    new = new_pods(snapshot, workload, place)
     if _reached(snapshot, place, new, pods, workload.replicas) and not promoting:
         return _still(goal)
     back = _taken_back(snapshot, workload, place, goal, pods) if new else None
@@ -131,8 +133,11 @@ def _towards(
         return Move(waiting=goal.hold_reason, served=new >= pods and all_ready(workload, place))
     if new < pods or promoting:
         return _open(snapshot, workload, place, goal)
+    why = "waiting for the batch to be ready"
     if not all_ready(workload, place):
-        return Move(waiting=f"waiting for the batch to be ready: {short(workload, place)}", short_of=goal.canary)
+        return Move(waiting=f"{why}: {short(workload, place)}", short_of=goal.canary)
+    if in_place.known_pods(snapshot, workload) is not None and in_place.serving(snapshot) < workload.replicas:
+        return in_place.still_out(workload, place, why, goal.canary)
     return Move(reached=True, served=True)
 
 
@@ -189,14 +194,14 @@ class ByTemplate:
         return place.partition >= CLOSED
 
     def observed(self, snapshot: Snapshot, status: RolloutStatus) -> int:
-        """The part of the pods that are new, or of a batch that was complete once; all, if anybody's template is in."""
+        """The part of the pods that are new, or of a batch that was complete once; all, if others may make them so."""
         found = place_of(snapshot)
         if found is None or snapshot.status.stable is None:
             return 0
         workload, place = found
-        if place.held is None or not place.held.ours:
+        if place.held is None or not place.held.sure:
             return ALL
-        before, new = snapshot.status, _new(workload, place)
+        before, new = snapshot.status, new_pods(snapshot, workload, place)
         same = (before.current, before.current_step_index) == (status.current, status.current_step_index)
         if same and before.weights.applied and before.weights.desired and new and self.closed(place):
             return status.weights.desired or percent(new, workload.replicas)
@@ -214,7 +219,7 @@ class ByTemplate:
             return Move(reached=True, served=True)  # It has just been promoted, and what was read is from before.
         closed = self.closed(place)
         mine = place.held is not None and place.held.sure and place.next == goal.canary and not resting
-        new = _new(workload, place)
+        new = new_pods(snapshot, workload, place)
         done = seen(workload) and new >= pods and not promoting
         if promoting and self.completed(snapshot, goal.canary):
             return Move(reached=True, served=True)
@@ -279,7 +284,7 @@ class ByTemplate:
         del judged
         place = workload.in_place
         held = place is not None and place.held is not None and place.held.noted is not None
-        return ReleaseTemplate(workload.name, workload.resource_version) if held else None
+        return _release(workload) if held else None
 
     def kept_back(self, workload: WorkloadView, *, judged: bool, kept: bool) -> str:
         """The stable template, where another one is wanted."""

@@ -133,6 +133,18 @@ def known_pods(snapshot: Snapshot, workload: WorkloadView) -> tuple[PodView, ...
     return None if known is None or known.version != workload.resource_version else known.pods
 
 
+def new_pods(snapshot: Snapshot, workload: WorkloadView, place: InPlace) -> int:
+    """Pods of another revision than the old one that stay.
+
+    Those of a DaemonSet as they were read, if they were: its counts may be older than that. A StatefulSet replaces its
+    pods itself, and its counts are all that is asked for meanwhile.
+    """
+    known = known_pods(snapshot, workload) if place.held is not None else None
+    if known is None:
+        return max(0, workload.pods - place.current)
+    return sum(called(place, p) != place.now and not p.going for p in known)
+
+
 def read_pods(workload: WorkloadView, place: InPlace) -> Move:
     """The move that has the pods read."""
     question = ReadQuestion(ReadKind.WORKLOAD_PODS, workload.resource_version, place.labels)

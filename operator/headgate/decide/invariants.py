@@ -16,7 +16,7 @@ from headgate.api.gate import GateRun
 from headgate.api.rollout import RolloutStatus
 from headgate.api.values import dataclass
 from headgate.decide.canary import allowance, staying
-from headgate.decide.in_place import CLOSED
+from headgate.decide.in_place import CLOSED, new_pods
 from headgate.decide.journal import GATES_LIMIT, is_rejected, number_after, running
 from headgate.decide.managed import keys_of, leading, names_of
 from headgate.decide.mover import floor_of, led, need, observed_weight, pods_for, selected
@@ -178,7 +178,7 @@ def seen(snapshot: Snapshot) -> Truth:
             held=None if place.held is None else (place.next if place.held.sure else ""),
             stable_mark=place.now,
             all_ready=place.ready == workload.available == workload.pods == workload.replicas,
-            new=max(0, workload.pods - place.current),
+            new=new_pods(snapshot, workload, place),
             budget=all(b.allowed for b in snapshot.budgets),
             deleting=snapshot.meta.deleting,
             excused=bool(snapshot.contenders) or snapshot.namespace_terminating,

@@ -7,6 +7,8 @@ from typing import Any
 
 from headgate.api.rollout import RolloutStatus
 from headgate.decide.journal import is_rejected, running
+from headgate.decide.types import ReadKind
+from tests.simulation.model import nodes
 from tests.simulation.model.journals import OLD, Journals
 from tests.simulation.model.objects import Objects
 from tests.simulation.model.state import (
@@ -21,8 +23,8 @@ from tests.simulation.model.state import (
     Wanted,
     ends_of,
 )
-from tests.simulation.model.turns import Event
-from tests.simulation.model.views import Views, uid_of
+from tests.simulation.model.turns import Event, Operator
+from tests.simulation.model.views import Views, sight, uid_of
 from tests.simulation.model.worlds import COST, World
 
 REWRITTEN = 50
@@ -32,8 +34,9 @@ REWRITTEN = 50
 class Surroundings:
     """The events of one world."""
 
-    def __init__(self, world: World, views: Views, journals: Journals, objects: Objects) -> None:
+    def __init__(self, world: World, views: Views, journals: Journals, objects: Objects, operator: Operator) -> None:
         self._world = world
+        self._operator = operator
         self._views = views
         self._journals = journals
         self._objects = objects
@@ -43,7 +46,10 @@ class Surroundings:
         limits = self._world.budget
         yield from self._pods(state)
         yield from self._adopted(state)
-        yield from self._traffic(state)
+        if self._world.nodes:
+            yield from self._on_nodes(state)
+        else:
+            yield from self._traffic(state)
         yield from self._checks(state)
         yield from self._memory(state)
         yield from self._time(state)
@@ -60,7 +66,12 @@ class Surroundings:
         yield label, after, cost
         if "stale" not in self._world.budget or cost:
             return
-        old: Mapping[str, Any] = {"sets": before.sets, "ends": ends_of(before), "route": before.route}
+        old: Mapping[str, Any] = {
+            "sets": before.sets,
+            "ends": ends_of(before),
+            "route": before.route,
+            "daemon": before.daemon,
+        }
         for group in groups:
             if getattr(after.seen, group) is None:
                 unseen = after.seen._replace(**{group: old[group]})
@@ -94,6 +105,33 @@ class Surroundings:
         if "rewrite" in self._world.budget and not adopted.replicas and state.wanted.life == CLAIMED:
             more = adopted._replace(replicas=self._world.specs[0].replicas, settled=False)
             yield "somebody scales the Deployment up", state._replace(deployment=more), COST["rewrite"]
+
+    def _on_nodes(self, state: State) -> Iterator[Event]:
+        """The DaemonSet's controller and its pods; what others write into it; what the operator reads of the pods."""
+        limits, found = self._world.budget, state.daemon
+        if found is None:
+            return
+        for label, after, kind in nodes.following(found, state.nodes, late="stale" in limits, lossy="loss" in limits):
+            yield label, state._replace(nodes=after), COST[kind]
+        report = nodes.looked(found, state.nodes)
+        if report != found or state.nodes.behind is not None:
+            label = f"the controller counts {report.ready} of {report.pods} ready, {report.updated} of its template"
+            looked = state._replace(daemon=report, nodes=state.nodes._replace(behind=None))
+            yield from self._changed(label, state, looked, "daemon")
+        asks = any(r.kind is ReadKind.WORKLOAD_PODS for r in self._operator.choice(sight(state)).decision.reads)
+        fresh = nodes.read(state.nodes)
+        if asks and fresh != state.nodes:
+            yield "the pods are read", state._replace(nodes=fresh), 0
+        if "rewrite" in limits and state.wanted.life == CLAIMED:
+            for version in self._world.versions:
+                if version != found.template.version:
+                    daemon, pods = nodes.rewritten(found, state.nodes, version)
+                    label = f"somebody writes {version} into the DaemonSet"
+                    yield label, state._replace(daemon=daemon, nodes=pods), COST["rewrite"]
+            if found.on_delete:
+                daemon, pods = nodes.let_loose(found, state.nodes)
+                label = "somebody lets the DaemonSet update its pods by itself"
+                yield label, state._replace(daemon=daemon, nodes=pods), COST["rewrite"]
 
     def _set(self, state: State, old: Sets, new: Sets, label: str, *, cost: int = 0) -> Iterator[Event]:
         after = state._replace(sets=tuple(new if s is old else s for s in state.sets))

@@ -145,7 +145,7 @@ class Journals:
             status.paused is not None,
             status.hotfix is not None,
             status.collision_count,
-            status.workload and (status.workload.adopted, status.workload.reasserted),
+            status.workload and (status.workload.adopted, status.workload.reasserted, status.workload.revision),
             status.orphaned,
             tuple((c.type, c.status, c.reason) for c in status.conditions if c.type in JOURNAL_CONDITIONS),
             tuple(_gate_key(g) for g in status.gates),

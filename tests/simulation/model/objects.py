@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headgate.decide import types as t
 from headgate.decide.managed import keys_of
+from tests.simulation.model import nodes
 from tests.simulation.model.journals import OLD, Journals
 from tests.simulation.model.state import (
     CLAIMED,
@@ -53,6 +54,9 @@ class Objects:
                 return f"DeleteReplicaSet {self.version(action.name)}"
             case t.SetFinalizer():
                 return "claim" if action.present else "let go"
+            case t.HoldTemplate():
+                wanted = self._views.templated(action)
+                return f"template {'as it is' if wanted is None else wanted.version}"
             case _:
                 return action.key
 
@@ -81,10 +85,18 @@ class Objects:
                 return seen.deployment is None
             case t.AnswerAction():
                 return any(uid_of(a) == action.name for a in state.acts)
+            case t.HoldTemplate() | t.ReleaseTemplate():
+                return seen.daemon is None
+            case t.EvictPod():
+                return nodes.node_of(action, state.nodes) is not None
         raise TypeError(action)
 
     def learned(self, state: State, action: t.Action) -> State:
         """The operator has the target as it is: from the answer, or from the read after a conflict."""
+        if isinstance(action, nodes.WRITES):
+            forgotten = _unread(state)
+            seen = state.seen if isinstance(action, t.EvictPod) else state.seen._replace(daemon=None)
+            return tidied(forgotten._replace(seen=seen))
         seen = state.seen
         if seen is FRESH:
             return state
@@ -117,6 +129,10 @@ class Objects:
         """The write was carried out, and the operator does not know: it sees what it saw before."""
         seen = after.seen
         match action:
+            case t.HoldTemplate() | t.ReleaseTemplate():
+                seen = seen._replace(daemon=before.daemon)
+            case t.EvictPod():
+                return _unread(after)
             case t.SetFinalizer():
                 seen = seen._replace(wanted=before.wanted)
             case t.CreatePlan() | t.DeletePlan():
@@ -146,6 +162,12 @@ class Objects:
 
     def applied(self, state: State, action: t.Action) -> State:
         """The world after a write."""
+        if isinstance(action, nodes.WRITES) and state.daemon is not None:
+            daemon, pods = nodes.after(state.daemon, state.nodes, action, self._views.templated(action))
+            return state._replace(daemon=daemon, nodes=pods)
+        return self._applied(state, action)
+
+    def _applied(self, state: State, action: t.Action) -> State:
         match action:
             case t.SetFinalizer():
                 if not action.present:
@@ -219,10 +241,17 @@ class Objects:
             row=None,
             doubt=(),
             seen=FRESH,
+            nodes=state.nodes._replace(known=None),
         )
 
     def timed(self, before: State, after: State) -> State:
-        """Services whose endpoints have become those of other versions are young again."""
+        """Services whose endpoints have become those of other versions are young again.
+
+        And pods that were read for another state of the DaemonSet count no more.
+        """
+        if after.nodes.known is not None and after.nodes.known is before.nodes.known:
+            saw, sees = before.seen.daemon or before.daemon, after.seen.daemon or after.daemon
+            after = _unread(after) if saw != sees else after
         if not self._delays:
             return after
         was, now = ends_of(before), ends_of(after)
@@ -243,6 +272,11 @@ class Objects:
         return state if journal == wanted.journal else state._replace(wanted=wanted._replace(journal=journal))
 
 
+def _unread(state: State) -> State:
+    """What was read of the pods is of the time before."""
+    return state if state.nodes.known is None else state._replace(nodes=state.nodes._replace(known=None))
+
+
 def tidied(state: State) -> State:
     """The state in which what is seen as it is, is not remembered as something else."""
     seen = state.seen
@@ -258,5 +292,6 @@ def tidied(state: State) -> State:
         selected=None if seen.selected == selected_of(state) else seen.selected,
         acts=None if seen.acts == state.acts else seen.acts,
         deployment=None if seen.deployment == state.deployment else seen.deployment,
+        daemon=None if seen.daemon == state.daemon else seen.daemon,
     )
     return state._replace(seen=FRESH if now == FRESH else now)

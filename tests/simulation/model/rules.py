@@ -7,8 +7,6 @@ writes, no operator can know the truth, and a write is judged by what was seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from headgate.api.gate import GateRun
 from headgate.api.rollout import RevisionRef, RolloutStatus
 from headgate.decide import invariants
@@ -18,31 +16,17 @@ from headgate.decide.journal import is_rejected, running
 from headgate.decide.managed import keys_of
 from headgate.decide.mover import floor_of, need, selected
 from tests.simulation.model.journals import AGES, OLD, Journals
+from tests.simulation.model.node_rules import NodeRules
 from tests.simulation.model.state import CLAIMED, DELETING, GONE, Sets, State, ends_of, selected_of, set_of, share
 from tests.simulation.model.views import NAMES, Sight, Views, sight
+from tests.simulation.model.violation import demand, none
 from tests.simulation.model.worlds import World
-
-
-class Violation(Exception):  # noqa: N818 - a finding about the operator
-    """An invariant does not hold."""
-
-
-def demand(holds: bool, number: int, message: str) -> None:  # noqa: FBT001
-    """Tell of an invariant that does not hold."""
-    if not holds:
-        raise Violation(f"{number}: {message}")
 
 
 def same(one: t.Decision, other: t.Decision) -> None:
     """The order of what has no order decides nothing."""
     if one != other:  # The message is long, and this is asked often.
         demand(False, 31, f"in another order the decision is {other} instead of {one}")
-
-
-def none(breaches: Iterable[invariants.Breach]) -> None:
-    """Tell of the first breach."""
-    for breach in breaches:
-        raise Violation(str(breach))
 
 
 class Rules:
@@ -53,6 +37,7 @@ class Rules:
         self._views = views
         self._journals = journals
         self._blind = bool({"loss", "rewrite"} & set(world.budget))
+        self._nodes = NodeRules(views, blind=self._blind) if world.nodes else None
 
     # ------------------------------------------------------------------------------------------------ decisions
 
@@ -70,6 +55,8 @@ class Rules:
             stable = status.stable.pod_hash if status.stable else ""
             demand(action.pod_hash == stable, 6, "what is not stable gets a Service, and that is called lowering")
         self._taken_back(snapshot, decision)
+        if self._nodes is not None:
+            self._nodes.taken_back(snapshot, decision)
         if not snapshot.meta.deleting and status is not snapshot.status:
             _explained(status)
         for question in decision.questions:
@@ -107,7 +94,9 @@ class Rules:
             wanted = (status.weights.desired, tuple(status.weights.routes or ()))
             served = route.settled and (route.weight, route.managed) == wanted
             demand(served, 9, f"{question.key} is asked before the weight {status.weights.desired} is served")
-        if not snapshot.routes:
+        if self._nodes is not None:
+            self._nodes.question(snapshot, question)
+        elif not snapshot.routes:
             service = snapshot.stable_service if status.weights.desired else snapshot.canary_service
             there = set(service.ready) <= {run.pod_hash} and selected(service) == run.pod_hash
             demand(there, 9, f"{question.key} is asked while {service.name} does not lead to {run.pod_hash} alone")
@@ -135,6 +124,8 @@ class Rules:
             self._steps(plan, before, after)
         elif after.current is not None and after.current != after.stable:
             self._begins(before, after.current)
+        if self._nodes is not None:
+            self._nodes.journal(state, before, after, plan)
         if before.stable is not None and after.stable is not None and before.stable.revision != after.stable.revision:
             self._promotion(plan, before, after, after.stable)
 
@@ -191,7 +182,7 @@ class Rules:
             demand(promoted, 8, f"{run.pod_hash} skips the steps and was never promoted")
             return
         over = plan is not None and before.current_step_index >= len(plan.steps)
-        if plan is not None and before.current_step_index == len(plan.steps) - 1 and not self._world.routed:
+        if plan is not None and before.current_step_index == len(plan.steps) - 1 and self._world.switches:
             # After the switch nothing is left to be done: the last step and the promotion are one decision.
             self._ended(plan, before.current_step_index, before, after)
             over = True
@@ -217,6 +208,8 @@ class Rules:
         )
         if paused and seen.wanted.life == CLAIMED:
             demand(action.exposure != "raise" and not removes, 13, f"{action.key} while it is paused")
+        if self._nodes is not None:
+            self._nodes.action(state, status, action)
         match action:
             case t.SetWeight():
                 self._weight(state, seen, status, action)
@@ -230,6 +223,8 @@ class Rules:
                 run = status.current
                 mine = run is not None and action.name == f"shop-{run.pod_hash}-{run.attempt}"
                 demand(not mine, 10, f"the record {action.name} of the present attempt is deleted")
+            case t.SetFinalizer() if not action.present and self._nodes is not None:
+                self._nodes.let_go(state, seen, status, patient=_patient(seen, status))
             case t.SetFinalizer() if not action.present:
                 self._let_go(state, seen, status, truth)
             case t.ScaleWorkload() if not action.replicas:
@@ -242,6 +237,8 @@ class Rules:
         return seen.sets if self._blind else state.sets
 
     def _truth(self, state: State, seen: Sight, sets: tuple[Sets, ...]) -> Truth:
+        if self._nodes is not None:
+            return self._nodes.truth(state, seen)
         spec, hashes = self._world.specs[seen.wanted.variant], self._views.hashes
         stable, canary = (hashes.get(version, "") for version in selected_of(state))
         return Truth(
@@ -360,6 +357,8 @@ class Rules:
         rejected = is_rejected(status, self._views.revisions[state.wanted.template])
         if state.wanted.template != stable and rejected is None:
             return f"18: {state.wanted.template} is wanted and {stable} serves"
+        if self._nodes is not None:
+            return self._nodes.end(state, status)
         if state.route.reach or any(s.held != stable for s in state.services):
             return f"7: requests may still reach something else than {stable}"
         if state.deployment is not None and state.deployment != (0, 0, True):

@@ -18,11 +18,13 @@ from headgate.api.rollout import RolloutStatus
 from headgate.decide.rollout import decide
 from tests.simulation.model.events import Surroundings
 from tests.simulation.model.journals import NOW, Journals
+from tests.simulation.model.nodes import Nodes, complete
 from tests.simulation.model.objects import Objects, tidied
-from tests.simulation.model.rules import Rules, Violation
+from tests.simulation.model.rules import Rules
 from tests.simulation.model.state import GONE, Deployment, State, initial
 from tests.simulation.model.turns import Decide, Operator
 from tests.simulation.model.views import Views, sight
+from tests.simulation.model.violation import Violation
 from tests.simulation.model.worlds import KINDS, TICK, World
 
 LIMIT = 20_000_000
@@ -66,7 +68,7 @@ class Search:
         self.views = Views(world, self.journals)
         self.objects = Objects(world, self.views, self.journals)
         self.operator = Operator(world, self.views, self.journals, self.objects, decide)
-        self.surroundings = Surroundings(world, self.views, self.journals, self.objects)
+        self.surroundings = Surroundings(world, self.views, self.journals, self.objects, self.operator)
         self.rules = Rules(world, self.views, self.journals)
         self._numbers: dict[State, int] = {}
         self._worlds: list[State] = []
@@ -138,7 +140,9 @@ class Search:
         budgets = len(self._budgets)
         replicas = self.world.specs[0].replicas
         deployment = Deployment(replicas, replicas, settled=True) if self.world.adopts else None
-        first = initial(self.world.versions[0], self.journals.number(RolloutStatus()), deployment)
+        version, nodes = self.world.versions[0], self.world.nodes
+        daemon = complete(version, nodes) if nodes else (None, Nodes())
+        first = initial(version, self.journals.number(RolloutStatus()), deployment, daemon)
         keys = array("q", [self._number(first) * budgets + budgets - 1])
         seen = set(keys)
         parents, labels = array("i", [-1]), array("i", [-1])
@@ -253,6 +257,8 @@ class Search:
             f"selectors {state.services[0].selected or 'all'}, {state.services[1].selected or 'all'}",
             f"weight {state.route.weight} (served {state.route.least} to {state.route.most}) {state.route.serves}",
         ]
+        if state.daemon is not None:
+            parts = [*parts[:3], f"DaemonSet {tuple(state.daemon)}", f"pods {tuple(state.nodes)}"]
         if state.deployment is not None:
             parts.append(f"Deployment {state.deployment.ready}/{state.deployment.replicas}")
         if any(s is not None for s in state.seen):

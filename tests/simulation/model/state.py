@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tests.simulation.model.nodes import DaemonSet, Nodes
+
 NEW, CLAIMED, DELETING, GONE = range(4)
 """How far a Rollout is: no finalizer yet, with it, deleted with it, gone."""
 
@@ -111,6 +113,7 @@ class Seen(NamedTuple):
     selected: tuple[str, str] | None = None
     acts: tuple[Act, ...] | None = None
     deployment: Deployment | None = None
+    daemon: DaemonSet | None = None
 
 
 class State(NamedTuple):
@@ -134,6 +137,9 @@ class State(NamedTuple):
     doubt: tuple[str, ...]
     """What the operator must read before it goes on, because nobody knows how a write of it ended."""
     seen: Seen
+    daemon: DaemonSet | None = None
+    """None where no DaemonSet is released."""
+    nodes: Nodes = Nodes()
 
 
 FRESH = Seen()
@@ -168,7 +174,12 @@ def set_of(sets: tuple[Sets, ...], version: str) -> Sets | None:
     return next((s for s in sets if s.version == version), None)
 
 
-def initial(template: str, journal: int, deployment: Deployment | None = None) -> State:
+def initial(
+    template: str,
+    journal: int,
+    deployment: Deployment | None = None,
+    daemon: tuple[DaemonSet | None, Nodes] = (None, Nodes()),
+) -> State:
     """Nothing was done yet."""
     nobody = Service("", "", 2)
     return State(
@@ -185,4 +196,6 @@ def initial(template: str, journal: int, deployment: Deployment | None = None) -
         row=None,
         doubt=(),
         seen=FRESH,
+        daemon=daemon[0],
+        nodes=daemon[1],
     )

@@ -7,11 +7,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from headgate.api.common import FINALIZER, LABEL_REVISION
-from headgate.api.rollout import RolloutStatus
+from headgate.api.rollout import RolloutSpec, RolloutStatus
+from headgate.decide import daemon
 from headgate.decide import types as t
 from headgate.decide.planning import plan_of_spec
 from headgate.decide.revision import pod_hash_of, revision_of
+from tests.simulation.model import nodes
 from tests.simulation.model.journals import NOW, Journals
+from tests.simulation.model.nodes import DaemonSet, Read
 from tests.simulation.model.state import (
     CLAIMED,
     DELETING,
@@ -51,6 +54,9 @@ class Sight(NamedTuple):
     row: Row | None
     doubtful: bool
     """The route may be another one."""
+    daemon: DaemonSet | None
+    known: tuple[Read, ...] | None
+    """The pods of the DaemonSet, as they were read."""
 
 
 def sight(state: State) -> Sight:
@@ -70,6 +76,8 @@ def sight(state: State) -> Sight:
         answers=state.answers,
         row=state.row,
         doubtful="route" in state.doubt,
+        daemon=seen.daemon or state.daemon,
+        known=state.nodes.known,
     )
 
 
@@ -131,7 +139,7 @@ class Views:
         get = self._once.get
         wanted = seen.wanted
         stable, canary = (get(self._service, i, seen.selected[i], seen.ends[i], seen.ages[i]) for i in (0, 1))
-        return t.Snapshot(
+        snapshot = t.Snapshot(
             meta=get(self._meta, wanted.life),
             spec=self.world.specs[wanted.variant],
             status=self._journals.status(wanted.journal),
@@ -154,6 +162,42 @@ class Views:
             if seen.doubtful
             else frozenset(),
         )
+        return snapshot if seen.daemon is None else self._on_nodes(snapshot, seen.daemon, seen.known)
+
+    def _on_nodes(self, base: t.Snapshot, found: DaemonSet, known: tuple[Read, ...] | None) -> t.Snapshot:
+        """The same where a DaemonSet is released: no Service, no ReplicaSet, and its template until it is adopted."""
+        get = self._once.get
+        absent, adopted = t.ServiceView("", found=False), base.status.stable is not None
+        return replace(
+            base,
+            spec=get(self._numbered, self.world.specs.index(base.spec)),
+            template=base.template if adopted else self.templates[found.template.version],
+            revision=base.revision if adopted else self.revisions[found.template.version],
+            stable_service=absent,
+            canary_service=absent,
+            workload=daemon.placed(get(self._daemon_set, found), base.status),
+            pods=get(self._pods, known) if known is not None else None,
+        )
+
+    def _numbered(self, variant: int) -> RolloutSpec:
+        return self.world.specs[variant].model_copy(update={"replicas": self.world.nodes})
+
+    def _daemon_set(self, found: DaemonSet) -> t.WorkloadView:
+        template = found.template
+        mark = self.hashes.get(template.mark, daemon.UNMARKED)
+        return nodes.workload_view(found, self.world.nodes, self.templates[template.version], mark)
+
+    def templated(self, action: t.Action) -> nodes.Template | None:
+        """What pods of the template that is held are; None where it stays as it is."""
+        if not isinstance(action, t.HoldTemplate) or action.template is None:
+            return None
+        mark = nodes.mark_in(action.template)
+        return nodes.Template(
+            action.template["spec"]["image"], "" if mark == daemon.UNMARKED else self.version_of[mark]
+        )
+
+    def _pods(self, known: tuple[Read, ...]) -> t.PodsView | None:
+        return nodes.pods_view(known, self.hashes)
 
     def shuffled(self, snapshot: t.Snapshot) -> t.Snapshot:
         """The same with everything that has no order in another one."""
@@ -172,6 +216,7 @@ class Views:
             gates=_reversed(snapshot.gates.items()),
             stable_service=turned(snapshot.stable_service),
             canary_service=turned(snapshot.canary_service),
+            pods=snapshot.pods and replace(snapshot.pods, pods=snapshot.pods.pods[::-1]),
         )
 
     def _sets(self, sets: tuple[Sets, ...]) -> tuple[t.ReplicaSetView, ...]:

@@ -34,9 +34,11 @@ KINDS = (
 crash: the operator is killed, between any two of its writes. conflict: somebody touched the object. lost: a write was
 carried out and its answer did not arrive. stale: a change is not seen yet. release: the template changes. change: the
 rest of the spec changes. person: somebody acts. delete: the Rollout is deleted. bad: an answer that is no Pass. loss: a
-pod is not ready any more. rewrite: somebody else changes the weight, or scales the adopted Deployment up. outage: the
-router's writes are refused.
+pod is not ready any more, one of a DaemonSet dies. rewrite: somebody else changes the weight, or the template of a
+DaemonSet, or scales the adopted Deployment up. outage: the router's writes are refused.
 """
+NODES = 3
+"""Nodes of the worlds in which a DaemonSet is released."""
 COST = {kind: number for number, kind in enumerate(KINDS)}
 LONG = 86400
 
@@ -89,6 +91,20 @@ def blue_green(strategy: dict[str, Any], *, replicas: int = 3, gates: tuple[str,
     )
 
 
+def rolling(steps: list[dict[str, Any]], *, gates: tuple[str, ...] = (), **more: Any) -> RolloutSpec:
+    """A DaemonSet in batches."""
+    return RolloutSpec.model_validate(
+        {
+            "workloadRef": {"kind": "DaemonSet", "name": "shop"},
+            "template": {},
+            "progressDeadlineSeconds": LONG,
+            "strategy": {"rolling": {"steps": steps}},
+            "gates": [{"ref": {"name": name}} for name in gates],
+            **more,
+        }
+    )
+
+
 def gate(**more: Any) -> QualityGateSpec:
     """A gate with one check; strict, if nothing else is said."""
     check = {"name": "success", "prometheus": {"query": {"template": "success"}}, "pass": {"min": 99}}
@@ -103,6 +119,7 @@ def config(delay: float = 0) -> OperatorConfig:
             "queryTemplates": {"success": {"query": 'success{service="{{canaryService}}"}'}},
             "routeSettleSeconds": delay,
             "drainSeconds": delay,
+            "rollingKinds": ["DaemonSet"],
         }
     )
 
@@ -135,9 +152,21 @@ class World:
         return strategies.of(self.specs[0]).routed is not None
 
     @property
+    def switches(self) -> bool:
+        """One write is the release: a selector of a Service that leads to one version alone."""
+        return not self.routed and not self.nodes
+
+    @property
     def adopts(self) -> bool:
         """The template is a Deployment's."""
-        return self.specs[0].workload_ref is not None
+        ref = self.specs[0].workload_ref
+        return ref is not None and ref.kind == "Deployment"
+
+    @property
+    def nodes(self) -> int:
+        """Nodes on which a DaemonSet is released; none where it is another workload."""
+        ref = self.specs[0].workload_ref
+        return NODES if ref is not None and ref.kind == "DaemonSet" else 0
 
     @property
     def config(self) -> OperatorConfig:
@@ -204,6 +233,8 @@ COPIED: dict[str, Any] = BY_ROUTE | {
     "postPromotionGates": [{**JUDGED[0], "count": 1}],
 }
 BY_HAND: dict[str, Any] = {"previewReplicaCount": 1, "autoPromotionEnabled": False, "postPromotionGates": JUDGED}
+
+BATCHES: list[dict[str, Any]] = [{"setBatch": 1}, {"gate": {"ref": {"name": "golden"}, "count": 1}}]
 
 WORLDS: tuple[World, ...] = (
     World(
@@ -520,6 +551,37 @@ WORLDS: tuple[World, ...] = (
         slice={"release": 1, "bad": 1},
         specs=(blue_green(COPIED),),
         versions=("v1", "v2", "v3"),
+    ),
+    World(
+        name="nodes",
+        tells="a DaemonSet in batches with a gate between: verdicts, newer versions, crashes, lost answers, an abort",
+        budget={"release": 2, "bad": 1, "crash": 1, "lost": 1, "person": 1},
+        slice={"release": 1, "lost": 1},
+        specs=(rolling(BATCHES),),
+        versions=("v1", "v2", "v3"),
+        verbs=("abort",),
+    ),
+    World(
+        name="nodes-stale",
+        tells="the same, decided on counts and templates that have changed since, writes that conflict, a deletion",
+        budget={"release": 1, "stale": 2, "conflict": 1, "crash": 1, "bad": 1, "delete": 1},
+        slice={"release": 1, "stale": 1, "bad": 1},
+        specs=(rolling(BATCHES),),
+    ),
+    World(
+        name="nodes-loss",
+        tells="the same while a pod dies, and with a deletion at any moment",
+        budget={"release": 1, "loss": 1, "person": 1, "delete": 1},
+        slice={"release": 1, "loss": 1},
+        specs=(rolling(BATCHES),),
+        verbs=("abort",),
+    ),
+    World(
+        name="nodes-contested",
+        tells="the same while somebody else writes the DaemonSet, and it is paused, or said to be kept at its deletion",
+        budget={"release": 1, "rewrite": 2, "change": 1, "delete": 1},
+        slice={"release": 1, "rewrite": 1},
+        specs=(rolling(BATCHES), rolling(BATCHES, onDelete="Keep"), rolling(BATCHES, paused=True)),
     ),
 )
 BY_NAME = {world.name: world for world in WORLDS}
