@@ -213,6 +213,34 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
         pytest.param(POOLED, "spec.strategy.canary.dynamicStableScale", True, "the pods are the weight", id="follows"),
         pytest.param(POOLED, "spec.strategy.canary.minPodsPerReplicaSet", 2, "would be more requests", id="floor"),
         pytest.param(
+            POOLED,
+            "spec.strategy.canary.replicaProgressThreshold",
+            {"type": "Pod", "value": 1},
+            "missing part of the weight",
+            id="enough pods that are the weight",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.replicaProgressThreshold",
+            {"type": "Percent", "value": 101},
+            "at most 100",
+            id="more than all",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.replicaProgressThreshold",
+            {"type": "Pod", "value": 0},
+            "greater than or equal to 1",
+            id="none is enough",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.replicaProgressThreshold",
+            {"type": "Pods", "value": 1},
+            "Unsupported value",
+            id="enough of what",
+        ),
+        pytest.param(
             ROLLOUT,
             "spec.strategy.canary.canaryMetadata",
             {"labels": {"headgate.dev/revision": "x"}},
@@ -638,6 +666,12 @@ def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
         ),
         pytest.param(
             "spec.strategy.canary", CANARY | {"dynamicStableScale": True, "minPodsPerReplicaSet": 1}, id="follows"
+        ),
+        pytest.param(
+            "spec.strategy.canary.replicaProgressThreshold", {"type": "Percent", "value": 100}, id="all are enough"
+        ),
+        pytest.param(
+            "spec.strategy.canary.replicaProgressThreshold", {"type": "Pod", "value": 101}, id="a hundred and one pods"
         ),
         pytest.param(
             "spec.strategy.canary",

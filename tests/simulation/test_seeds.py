@@ -15,7 +15,20 @@ import pytest
 from hack.lib.hgprove.campaign import rotation
 from headgate.api.rollout import RolloutSpec
 from headgate.decide import strategies
-from tests.simulation.shell.scenario import FOLLOWING, STAYING, beside, led, of_pods, of_users, routed, timed
+from tests.simulation.shell.scenario import (
+    ENOUGH,
+    FOLLOWING,
+    STAYING,
+    WHOLE,
+    beside,
+    led,
+    of_enough,
+    of_pods,
+    of_users,
+    routed,
+    timed,
+)
+from tests.simulation.test_good_enough import Crowded
 from tests.simulation.world import Faults, World, blue_green, comes_to_rest, spec, stays_at_rest
 
 pytestmark = pytest.mark.simulation
@@ -71,6 +84,8 @@ def canary_rollout(
         window = chance.choice([None, None, 0, 1, 2, 8])
         more = {} if window is None else {"rollbackWindow": {"revisions": window}}
         steps = led(routes, steps) if routes is not None else steps
+    if "replicaProgressThreshold" in (besides or {}):
+        steps = [WHOLE, *steps]
     return spec(
         steps,
         replicas=chance.choice([1, 2, 3, 5, 10]),
@@ -113,12 +128,14 @@ def one_history(seed: int) -> World:
     besides = of_pods(random.Random(f"{seed}/pods")) if seed >= FOLLOWING else None
     if seed >= STAYING:
         besides = of_users(random.Random(f"{seed}/users"))
+    if seed >= ENOUGH:
+        besides = {**(besides or {}), **of_enough(random.Random(f"{seed}/enough"))}
     rollout = (
         blue_green_rollout(chance)
         if blue_green
         else canary_rollout(chance, options=seed >= OPTIONS, routes=routes, besides=besides)
     )
-    world = World(seed, rollout)
+    world = World(seed, rollout) if seed < ENOUGH else Crowded(seed, rollout)
     world.settle(300)
     strength = chance.choice([0.0, 0.05, 0.2])
     for number in range(2, chance.randint(4, 6)):
@@ -134,7 +151,9 @@ def one_history(seed: int) -> World:
         kind = chance.choice(["good", "good", "bad", "silent", "broken", "revert"])
         quality = {"bad": 60.0, "silent": None}.get(kind, 100.0)
         version = "v1" if kind == "revert" else f"v{number}"
-        world.release(version, quality=quality, broken=kind == "broken")
+        pod_hash = world.release(version, quality=quality, broken=kind == "broken")
+        if isinstance(world, Crowded) and kind != "revert":
+            world.places[pod_hash] = chance.randint(1, 10)
         for _ in range(chance.randint(0, 6)):
             world.run_for(chance.uniform(0.5, 60))
             verb = chance.choice(["", "", "", "pause", "resume", "abort", "promote", "retry", "undo", "override"])
@@ -143,6 +162,8 @@ def one_history(seed: int) -> World:
             if chance.random() < 0.1:
                 world.change_spec(replicas=chance.choice([1, 2, 3, 5, 10]))
     world.faults = Faults()
+    if isinstance(world, Crowded):
+        world.places.clear()
     calm(world)
     return world
 
@@ -175,7 +196,9 @@ def test_no_history_breaks_an_invariant(first: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [BLUE_GREEN, OPTIONS, FOLLOWING, STAYING], ids=["blue-green", "options", "pods", "users"]
+    "kind",
+    [BLUE_GREEN, OPTIONS, FOLLOWING, STAYING, ENOUGH],
+    ids=["blue-green", "options", "pods", "users", "enough"],
 )
 @pytest.mark.parametrize("first", batches(SEEDS // 2))
 def test_no_history_of_another_kind_breaks_an_invariant(first: int, kind: int) -> None:

@@ -617,6 +617,25 @@ class AntiAffinity(Model):
     }
 
 
+class ReplicaProgressThreshold(Model):
+    """How many of the pods that a step asks for are enough for it to go on; what gets requests never has too few."""
+
+    type: Literal["Percent", "Pod"]
+    value: Annotated[int, Field(ge=1, le=10000)]
+    """Percent of them, rounded up, or so many."""
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "self.type != 'Percent' || self.value <= 100",
+                    "message": "a value of type Percent is at most 100; lower it, or use type Pod",
+                }
+            ]
+        }
+    }
+
+
 class Canary(Model):
     """Shift traffic to the new version in steps, next to the stable one: by a router, or by the ratio of their pods."""
 
@@ -634,6 +653,9 @@ class Canary(Model):
     way back takes as long as they do; without it the stable version keeps the pods for the full load."""
     min_pods_per_replica_set: Annotated[int, Field(ge=1, le=10000)] | None = None
     """Pods that each version has at least while it gets requests, up to `spec.replicas`."""
+    replica_progress_threshold: ReplicaProgressThreshold | None = None
+    """From how many of its pods on a step goes on, where its weight needs fewer than it asks for; all unless told. The
+    promotion waits for all in any case."""
     canary_metadata: PodMetadata | None = None
     """What pods of a version carry that start while it is released; each pod keeps what it started with."""
     stable_metadata: PodMetadata | None = None
@@ -683,6 +705,11 @@ class Canary(Model):
                     "rule": "has(self.trafficRouting) || !has(self.minPodsPerReplicaSet)",
                     "message": "minPodsPerReplicaSet needs trafficRouting, because without a router more pods would be "
                     "more requests; remove it, or name a router",
+                },
+                {
+                    "rule": "has(self.trafficRouting) || !has(self.replicaProgressThreshold)",
+                    "message": "replicaProgressThreshold needs trafficRouting: without a router missing pods are a "
+                    "missing part of the weight, at which nothing is to be judged; remove it, or name a router",
                 },
                 {
                     "rule": "!has(self.antiAffinity) || "

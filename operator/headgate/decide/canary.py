@@ -121,7 +121,9 @@ def step_state(cycle: Cycle, plan: Plan) -> StepState:
         spec = cycle.snapshot.spec
         wanted = allowance(plan.steps, index, spec.replicas, mover.floor_of(spec), spec.total).replicas
         there = available(cycle.snapshot, pod_hash)
-        short = "" if there >= wanted else f"waiting for the pods of {pod_hash}: {there} of {wanted} available"
+        least = mover.enough(spec, wanted)
+        less = f", and {least} are enough" if least < wanted else ""
+        short = f"waiting for the pods of {pod_hash}: {there} of {wanted} available{less}" if there < least else ""
         return StepState(reached and not short, waiting or short, clock=True)
     if step.pause is not None:
         return _pause(cycle, step.pause.duration)

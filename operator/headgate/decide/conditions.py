@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headgate.api.rollout import RevisionRef
-from headgate.decide import journal, strategies
+from headgate.decide import journal, shortage, strategies
 from headgate.decide.canary import held_gate
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import replica_set
@@ -34,6 +34,9 @@ def _headline(cycle: Cycle) -> None:
     elif cycle.problems and run is None:
         cycle.change(message=f"{cycle.problems[0].message}; {status.message}"[:1024])
     elif run is not None:
+        without = shortage.told(cycle)
+        if without and without not in status.message:
+            cycle.change(message=f"{status.message[: 1022 - len(without)]}; {without}")
         _say_who_waits(cycle, run)
     plan = find_plan(cycle.snapshot, run) if run is not None else None
     if run is None or run.fast:

@@ -28,6 +28,8 @@ class Cycle:
     stalled: tuple[str, str] | None = None
     """Reason and message of what a person must do."""
     adoption_wait: str = ""
+    left_out: str = ""
+    """Pod hash of the release that goes on without all the pods of its step."""
     waits: str = ""
     """What the release group holds the release for, at whatever step."""
 
@@ -50,12 +52,17 @@ class Cycle:
         if at is not None:
             self.wakes.append(at)
 
+    @property
+    def short_of(self) -> str:
+        """Pod hash whose pods are missing, waited for or not; empty if none are."""
+        return self.move.short_of or self.left_out
+
     def missing_pods(self) -> str:
-        """Why the pods that the move waits for are missing; empty if it waits for none, or nobody knows.
+        """Why pods are missing, whether they are waited for or not; empty if none are, or nobody knows.
 
         What another process read is in the journal, and stands until this one has read it, too.
         """
-        pod_hash = self.move.short_of
+        pod_hash = self.short_of
         if not pod_hash:
             return ""
         found = replica_set(self.snapshot, pod_hash)

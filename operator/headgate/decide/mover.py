@@ -108,6 +108,14 @@ def pods_for(replicas: int, weight: int, floor: int, total: int = PERCENT) -> in
     return max(need(replicas, weight, total), min(floor, replicas)) if weight else 0
 
 
+def enough(spec: RolloutSpec, pods: int) -> int:
+    """How many of the pods that a step asks for it waits for; what gets requests needs its own, whatever this is."""
+    threshold = spec.strategy.canary.replica_progress_threshold if spec.strategy.canary is not None else None
+    if threshold is None:
+        return pods
+    return min(pods, threshold.value) if threshold.type == "Pod" else need(pods, threshold.value)
+
+
 def selected(service: ServiceView) -> str:
     """The pod hash that a Service selects; empty if it selects no particular revision."""
     return service.selector.get(LABEL_REVISION, "")
@@ -444,13 +452,15 @@ def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     least = max(needs(spec, goal.weight or min(1, len(keys))), min(1, spec.replicas))
     if any(route.cookie for route in goal.routes):
         least = max(least, goal.replicas.get(goal.canary, 0))  # Where users stay it may get more than its weight.
+    # How many requests a new route takes nobody knows: it waits for all the pods that it is to have, or as many of them
+    # as somebody has said to be enough.
+    of_route = max(least, enough(spec, goal.replicas.get(goal.canary, 0)))
     short = _short_of(snapshot, goal, least)
     for route in snapshot.routes:
         new = route.managed != keys
         if route.weight >= goal.weight and not new:
             continue
-        # How many requests a new route takes nobody knows: it waits for all the pods that it is to have.
-        missing = _short_of(snapshot, goal, max(least, goal.replicas.get(goal.canary, 0))) if new else short
+        missing = _short_of(snapshot, goal, of_route) if new else short
         if missing is not None:
             return missing
         if stable_waiting:

@@ -19,6 +19,7 @@ from headgate.decide import (
     releasing,
     resting,
     roles,
+    shortage,
     strategies,
 )
 from headgate.decide.conditions import describe_world
@@ -280,7 +281,8 @@ def _is_complete(cycle: Cycle, workload: WorkloadView) -> bool:
 
 
 def _explain_missing_pods(cycle: Cycle) -> None:
-    pod_hash = cycle.move.short_of
+    cycle.left_out = shortage.left_out(cycle)
+    pod_hash = cycle.short_of
     cycle.change(hold_message=cycle.missing_pods()[:1024])
     if not pod_hash:
         return

@@ -215,6 +215,14 @@ def staying(**more: Any) -> dict[str, Any]:
     return {"trafficRouting": {**routes, "sessionAffinity": {"cookieName": "stay", **more}}}
 
 
+PARTLY: list[dict[str, Any]] = [
+    {"setCanaryScale": {"replicas": 3}},
+    BY_HEADER,
+    {"setWeight": 40},
+    FEW[1],
+    {"setWeight": 70},
+]
+ENOUGH: dict[str, Any] = {"replicaProgressThreshold": {"type": "Pod", "value": 2}}
 FOLLOWS: dict[str, Any] = {"dynamicStableScale": True}
 FLOORED: dict[str, Any] = {"dynamicStableScale": True, "minPodsPerReplicaSet": 2}
 JUDGED: list[dict[str, Any]] = [{"ref": {"name": "golden"}}]
@@ -430,6 +438,15 @@ WORLDS: tuple[World, ...] = (
         budget={"release": 1, "stale": 2, "conflict": 1, "outage": 1, "bad": 1, "change": 1},
         slice={"release": 1, "stale": 1, "bad": 1, "change": 1},
         specs=(spec(STAYED, pods=staying(stayOnStable=True)), spec(STAYED), spec(STAYED, paused=True)),
+    ),
+    World(
+        name="enough",
+        tells="a step goes on with two of three pods, and what needs more than those waits: weights, and the promotion",
+        budget={"release": 2, "bad": 1, "crash": 1, "lost": 1, "person": 1, "change": 1},
+        slice={"release": 1, "bad": 1, "change": 1},
+        specs=(spec(PARTLY, pods=ENOUGH), spec(PARTLY)),
+        versions=("v1", "v2", "v3"),
+        verbs=("abort",),
     ),
     World(
         name="follow",

@@ -48,6 +48,8 @@ FOLLOWING = 50_000_000
 """From this seed on it is a canary with a say over the pods of both versions, e.g. whose stable one shrinks."""
 STAYING = 60_000_000
 """From this seed on it is a canary whose users stay with the version that they have met, half of them with that say."""
+ENOUGH = 70_000_000
+"""From this seed on it is such a canary whose steps go on without all their pods, if enough of them are there."""
 CONFIG = f"{NAME}-settings"
 CONFIGURING = ("config edited", "config gone", "config back")
 """What others do to the ConfigMap."""
@@ -155,7 +157,9 @@ def scenario(seed: int) -> Scenario:
         return _with_options(_canary(seed))
     if seed < FOLLOWING:
         return _configured(_canary(seed))
-    return _following(_canary(seed)) if seed < STAYING else _staying(_canary(seed))
+    if seed < STAYING:
+        return _following(_canary(seed))
+    return _staying(_canary(seed)) if seed < ENOUGH else _going_on(_canary(seed))
 
 
 def _following(of: Scenario) -> Scenario:
@@ -168,6 +172,23 @@ def _staying(of: Scenario) -> Scenario:
     """The same with users who stay, on top of options for the steps, and now and then of those for the pods."""
     found = _with_options(of)
     return replace(found, canary=beside(found.steps, of_users(random.Random(f"{of.seed}/users"))))
+
+
+def _going_on(of: Scenario) -> Scenario:
+    """The same with as many pods as are enough, on top of all that a canary may say."""
+    found = _staying(of)
+    said = of_enough(random.Random(f"{of.seed}/enough"))
+    return replace(found, steps=(WHOLE, *found.steps), canary={**(found.canary or {}), **said})
+
+
+WHOLE: Object = {"setCanaryScale": {"weight": 100}}
+"""More pods than most weights need."""
+
+
+def of_enough(chance: random.Random) -> Object:
+    """What a canary says of how many pods are enough."""
+    kind = chance.choice(["Percent", "Pod"])
+    return {"replicaProgressThreshold": {"type": kind, "value": chance.choice([1, 3, 50, 90])}}
 
 
 def of_users(chance: random.Random) -> Object:

@@ -103,6 +103,7 @@ def led(name: str, version: int) -> Json:
     made["spec"]["strategy"]["canary"] |= {
         "dynamicStableScale": True,
         "minPodsPerReplicaSet": 2,
+        "replicaProgressThreshold": {"type": "Percent", "value": 90},
         "canaryMetadata": {"labels": {"role": "canary"}, "annotations": {"example.com/role": "canary"}},
         "stableMetadata": {"labels": {"role": "stable"}, "annotations": {"example.com/role": "stable"}},
         "antiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 1}},

@@ -6,6 +6,8 @@ from hack.lib.hgprove.planted.mutation import Mutation
 
 RESTARTING = "tests/simulation/test_restarting.py"
 
+GOOD_ENOUGH = "tests/simulation/test_good_enough.py"
+
 OPTIONS = (
     Mutation(
         id="parts-are-taken-for-percent",
@@ -66,5 +68,35 @@ OPTIONS = (
         new="",
         tests=(f"{RESTARTING}::test_every_pod_is_replaced_and_enough_are_left",),
         says="None",
+    ),
+    Mutation(
+        id="enough-is-rounded-down",
+        breaks="A step goes on with fewer pods than the part that was said to be enough.",
+        belongs="3",
+        file="decide/mover.py",
+        old='return min(pods, threshold.value) if threshold.type == "Pod" else need(pods, threshold.value)',
+        new='return min(pods, threshold.value) if threshold.type == "Pod" else pods * threshold.value // 100',
+        tests=(f"{GOOD_ENOUGH}::test_what_is_enough_is_rounded_up_and_never_more_than_was_asked_for",),
+        says="assert",
+    ),
+    Mutation(
+        id="enough-is-enough-for-any-weight",
+        breaks="A weight does not wait for its own pods where a step may go on with fewer.",
+        belongs="3 B5",
+        file="decide/mover.py",
+        old="    short = _short_of(snapshot, goal, least)\n",
+        new="    short = _short_of(snapshot, goal, enough(spec, least))\n",
+        tests=(f"{GOOD_ENOUGH}::test_no_weight_comes_before_its_own_pods_whatever_is_enough",),
+        says="weight 60 for",
+    ),
+    Mutation(
+        id="promoted-with-enough-pods",
+        breaks="The stable Service is switched to a version that has not all its pods.",
+        belongs="3",
+        file="decide/mover.py",
+        old="    if there < snapshot.spec.replicas:\n",
+        new="    if there < enough(snapshot.spec, snapshot.spec.replicas):\n",
+        tests=(f"{GOOD_ENOUGH}::test_the_promotion_waits_for_all_pods",),
+        says="8 of 10 pods",
     ),
 )

@@ -534,7 +534,7 @@ ROUTES = (
         breaks="A route by header leads to the first pod that is ready, whatever setCanaryScale asks for.",
         belongs="3 B5",
         file="decide/mover.py",
-        old="missing = _short_of(snapshot, goal, max(least, goal.replicas.get(goal.canary, 0))) if new else short",
+        old="missing = _short_of(snapshot, goal, of_route) if new else short",
         new="missing = short",
         tests=(f"{LED}::test_route_waits_for_pods_that_went_since",),
         says="pods",
