@@ -182,6 +182,53 @@ def test_nothing_is_evicted_while_a_release_is_under_way() -> None:
     assert "was taken back" in world.status.message
 
 
+def test_a_person_restarts_without_the_spec() -> None:
+    """What is stable stays so; the journal says who asked, and a time of the spec that was done is not done again."""
+    world = settled(spec(STEPS))
+    world.run_for(60)
+    at = restart(world)
+    world.run_for(300)
+    assert (len(world.evicted), world.status.restarted_at) == (4, at)
+    world.person("restart")
+    asked = to_time(world.now)
+    world.run_for(300)
+    assert world.status.restart is not None
+    assert (world.status.restart.by, world.status.restart.at) == ("ann", asked)
+    assert (len(world.evicted), world.status.restarted_at, world.status.phase) == (8, asked, "Healthy")
+    assert world.least == 3
+    stays_at_rest(world)
+
+
+def test_a_person_does_not_wait_for_a_time_of_the_spec_that_is_to_come() -> None:
+    """And that is done when it comes."""
+    world = settled(spec(STEPS))
+    world.run_for(60)
+    at = restart(world, 600)
+    world.person("restart")
+    world.run_for(300)
+    assert len(world.evicted) == 4
+    world.run_for(600)
+    assert (len(world.evicted), world.status.restarted_at) == (8, at)
+
+
+def test_a_restart_is_refused_where_it_cannot_be() -> None:
+    """In mid-release, and where the admin has not allowed it; nothing of it is remembered."""
+    world = settled(spec(STEPS), allowed=False)
+    world.person("restart")
+    world.run_for(30)
+    assert world.answered["restart-0"] == (
+        False,
+        "this operator is not set up to evict pods; let an admin set restarts in its configuration",
+    )
+    world = settled(spec(STEPS))
+    world.release("v2")
+    world.run_for(60)
+    world.person("restart")
+    world.run_for(60)
+    assert not world.answered["restart-0"][0]
+    assert (world.evicted, world.status.restart) == ([], None)
+
+
 def test_a_time_to_come_is_waited_for() -> None:
     """And no pod is read before it."""
     world = settled(spec(STEPS))

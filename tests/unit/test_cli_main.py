@@ -66,7 +66,7 @@ def test_every_verb_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     """With its sentence in the help."""
     assert execute(["--help"]) == 0
     text = capsys.readouterr().out
-    for verb in ("promote", "pause", "resume", "abort", "retry", "undo", "override", "hotfix"):
+    for verb in ("promote", "pause", "resume", "abort", "retry", "undo", "override", "hotfix", "restart"):
         assert f"  {verb}" in text
 
 

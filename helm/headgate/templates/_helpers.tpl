@@ -195,5 +195,5 @@ unless they are named in `config.snapshotKinds`, no exec, no pods to create, no 
 # Checked by the admission policy of RolloutActions, for the Rollout that an action names.
 - apiGroups: [headgate.dev]
   resources: [rollouts]
-  verbs: [promote, pause, resume, abort, retry, undo, approve, override, hotfix]
+  verbs: [promote, pause, resume, abort, retry, undo, approve, override, hotfix, restart]
 {{- end }}

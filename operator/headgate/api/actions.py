@@ -9,10 +9,10 @@ from pydantic import Field
 from headgate.api.common import GROUP, VERSION, Model, Time
 from headgate.api.resource import PrinterColumn, Resource
 
-Verb = Literal["promote", "pause", "resume", "abort", "retry", "undo", "approve", "override", "hotfix"]
+Verb = Literal["promote", "pause", "resume", "abort", "retry", "undo", "approve", "override", "hotfix", "restart"]
 """promote: end the pause at the current step. override: go on past a gate that is held. retry: try a rejected revision
 again. undo: go back to an older revision. approve: for approval steps. hotfix: wait at no pause, and go straight to the
-weights that are judged."""
+weights that are judged. restart: replace the pods of the stable version that were made before."""
 
 
 class RolloutActionSpec(Model):

@@ -1223,6 +1223,14 @@ class Hotfix(Model):
     since: Time
 
 
+class Restart(Model):
+    """A person's wish that no pod of the stable version is older than this."""
+
+    by: Annotated[str, Field(max_length=253)]
+    reason: Annotated[str, Field(max_length=512)] = ""
+    at: Time
+
+
 class RolloutStatus(Model):
     """The journal: what was decided, where things are and why. Only the operator writes it."""
 
@@ -1255,8 +1263,10 @@ class RolloutStatus(Model):
     selector: Annotated[str, Field(max_length=512)] = ""
     collision_count: Count = 0
     workload: WorkloadStatus | None = None
+    restart: Restart | None = None
+    """The last one that a person asked for by a RolloutAction, beside `restartAt` of the spec."""
     restarted_at: Time | None = None
-    """The `restartAt` that was done last: no pod that serves is older."""
+    """The time that was done last, whoever asked for it: no pod that serves is older."""
     orphaned: bool = False
     """It was deleted with `--cascade=orphan`: what it owns is to stay. The server tells of that for a moment only."""
     conditions: Annotated[

@@ -171,6 +171,7 @@ VERBS: dict[Verb, str] = {
     "undo": "Go back to a version that was stable before.",
     "override": "Go on past a gate that is held because nothing can be known.",
     "hotfix": "Wait at no pause of this release, and only at weights that are judged. Every gate still must pass.",
+    "restart": "Replace the pods of the stable version, a batch at a time. Nothing is released.",
 }
 
 

@@ -259,6 +259,7 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         status.collision_count,
         _noted(status.workload),
         status.orphaned,
+        status.restart,
         status.restarted_at,
         status.rejected,
         status.actions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headgate.api.common import to_time
-from headgate.api.rollout import ConsumedAction, Hotfix, PersonPause, RejectedRevision, RevisionRef, Step
+from headgate.api.rollout import ConsumedAction, Hotfix, PersonPause, RejectedRevision, Restart, RevisionRef, Step
 from headgate.decide import contest, group, journal, strategies, timeouts
 from headgate.decide.cycle import Cycle
 from headgate.decide.planning import find_plan, next_attempt
@@ -274,6 +274,25 @@ def _hotfix(cycle: Cycle, action: ActionView) -> Answered:
     return True, f"no pause is waited for, and every gate still must pass: {action.reason}"
 
 
+def _restart(cycle: Cycle, action: ActionView) -> Answered:
+    stale = _stale(cycle, action)
+    if stale:
+        return False, stale
+    snapshot, stable = cycle.snapshot, cycle.status.stable
+    if strategies.of(snapshot.spec).in_place:
+        return (
+            False,
+            "it has no pods of its own; kubectl rollout restart of the workload is a release of a new template",
+        )
+    if not snapshot.config.restarts:
+        return False, "this operator is not set up to evict pods; let an admin set restarts in its configuration"
+    if stable is None or journal.running(cycle.status) is not None:
+        return False, "a release is under way; repeat it when that is over, if pods are too old then"
+    at = to_time(action.created_at)
+    cycle.change(restart=Restart(by=action.author[:253], reason=action.reason[:512], at=at))
+    return True, f"the pods of {stable.pod_hash} from before {at} are replaced, a batch at a time"
+
+
 def _approve(_cycle: Cycle, _action: ActionView) -> Answered:
     return False, "the present step does not wait for an approval"
 
@@ -288,4 +307,5 @@ _VERBS: dict[str, Callable[[Cycle, ActionView], Answered]] = {
     "override": _override,
     "approve": _approve,
     "hotfix": _hotfix,
+    "restart": _restart,
 }

@@ -132,7 +132,7 @@ def _configuration(snapshot: Snapshot) -> list[Problem]:
 
 def _restarts(snapshot: Snapshot) -> list[Problem]:
     """Pods are to be replaced, and that is not allowed; one that was done once is nobody's trouble."""
-    if not restarting.asked(snapshot) or snapshot.config.restarts:
+    if not restarting.open_in_spec(snapshot) or snapshot.config.restarts:
         return []
     text = (
         "spec.restartAt: this operator is not set up to evict pods; let an admin set restarts in the operator's "

@@ -1,4 +1,7 @@
-"""Replaces the pods of the stable version without a release: those older than `restartAt` are evicted in batches."""
+"""Replaces the pods of the stable version without a release: those older than what is asked for, batch by batch.
+
+`restartAt` asks for it where the spec is kept, and a person by a RolloutAction, which changes no spec.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,25 @@ if TYPE_CHECKING:
     from headgate.decide.cycle import Cycle
 
 
-def asked(snapshot: Snapshot) -> str:
-    """The time before which no pod is to be from, if that is not known to be so."""
-    wanted = snapshot.spec.restart_at or ""
-    return wanted if wanted != snapshot.status.restarted_at else ""
+def open_in_spec(snapshot: Snapshot) -> bool:
+    """The spec asks for pods that are younger than all are known to be."""
+    return _is_open(snapshot, snapshot.spec.restart_at)
+
+
+def asked(snapshot: Snapshot, now: float) -> str:
+    """The time before which no pod is to be from, if that is not known to be so: the latest that has come, or the next.
+
+    A time to come in the spec does not keep a person waiting, and what is older than what was done is done.
+    """
+    person = snapshot.status.restart
+    times = [at for at in (snapshot.spec.restart_at, person.at if person else None) if _is_open(snapshot, at) and at]
+    due = [at for at in times if to_epoch(at) <= now]
+    return max(due, key=to_epoch) if due else min(times, key=to_epoch, default="")
+
+
+def _is_open(snapshot: Snapshot, at: str | None) -> bool:
+    done = snapshot.status.restarted_at
+    return at is not None and (done is None or to_epoch(at) > to_epoch(done))
 
 
 def next_pod(cycle: Cycle, stable: RevisionRef) -> EvictPod | None:
@@ -27,7 +45,7 @@ def next_pod(cycle: Cycle, stable: RevisionRef) -> EvictPod | None:
 
     PodDisruptionBudgets are the server's to ask: an eviction that it refuses is tried again, later and later.
     """
-    snapshot, wanted = cycle.snapshot, asked(cycle.snapshot)
+    snapshot, wanted = cycle.snapshot, asked(cycle.snapshot, cycle.now)
     found = replica_set(snapshot, stable.pod_hash)
     if not wanted or found is None or not snapshot.config.restarts:
         return None

@@ -30,6 +30,7 @@ LEFT_OUT = frozenset(
         "updated_replicas",
         "selector",
         "written_at",
+        "restart",
         "restarted_at",
         "group",
     }

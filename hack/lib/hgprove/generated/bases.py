@@ -376,6 +376,7 @@ def journal(name: str, version: int) -> Json:
         "selector": f"headgate.dev/rollout={name}",
         "collisionCount": 0,
         "workload": {"observedGeneration": 1, "revision": "db-1", "adopted": False, "reasserted": 0},
+        "restart": {"by": "dave", "reason": "another reason", "at": TIME},
         "restartedAt": TIME,
         "orphaned": False,
         "conditions": [{**condition, "observedGeneration": 1}],

@@ -70,6 +70,16 @@ OPTIONS = (
         says="None",
     ),
     Mutation(
+        id="restarted-again-and-again",
+        breaks="A time of the spec that was done is done again after a person's later one, in turns.",
+        belongs="14 B20",
+        file="decide/restarting.py",
+        old="return at is not None and (done is None or to_epoch(at) > to_epoch(done))",
+        new="return at is not None and at != done",
+        tests=(f"{RESTARTING}::test_a_person_restarts_without_the_spec",),
+        says="does not come to rest",
+    ),
+    Mutation(
         id="enough-is-rounded-down",
         breaks="A step goes on with fewer pods than the part that was said to be enough.",
         belongs="3",
