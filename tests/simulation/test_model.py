@@ -69,8 +69,21 @@ def forgets_to_wake(snapshot: t.Snapshot, now: float) -> t.Decision:
     return replace(decide(snapshot, now), wake_at=None)
 
 
+def looks_at_no_pod(snapshot: t.Snapshot, now: float) -> t.Decision:
+    """An operator that takes every pod of a DaemonSet for ready once it has read them."""
+    read = snapshot.pods
+    ready = read and replace(read, pods=tuple(replace(p, ready=True) for p in read.pods))
+    return decide(replace(snapshot, pods=ready), now)
+
+
 @pytest.mark.parametrize(
-    ("wrong", "world", "number"), [(too_high, "gate", 2), (leaves_pods, "gate", 25), (forgets_to_wake, "pause", 28)]
+    ("wrong", "world", "number"),
+    [
+        (too_high, "gate", 2),
+        (leaves_pods, "gate", 25),
+        (forgets_to_wake, "pause", 28),
+        (looks_at_no_pod, "nodes", 3),
+    ],
 )
 def test_an_operator_that_is_wrong_is_found(wrong: Decide, world: str, number: int) -> None:
     """A search that could not fail would prove nothing: the number of the rule and the way there are told."""
