@@ -650,6 +650,11 @@ def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
             id="gate held",
         ),
         pytest.param(
+            "spec.strategy.canary.steps.1",
+            {"gate": {"ref": {"name": "golden-signals"}, "arguments": [{"name": "route", "value": "/pay"}]}},
+            id="gate with arguments",
+        ),
+        pytest.param(
             "spec.strategy.canary",
             {"stableService": "checkout", "maxSurge": "25%", "maxUnavailable": 0, "steps": [{"setWeight": 20}]},
             id="pods are the weight",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headgate.api.gate import QualityGateSpec
 from tests.simulation.world import World, spec
 
 pytestmark = pytest.mark.simulation
@@ -366,3 +367,35 @@ def test_a_deployment_that_is_scaled_up_again_and_again_is_not_fought() -> None:
     assert world.deployment == 4
     stalled = next(c for c in world.status.conditions if c.type == "Stalled")
     assert (stalled.status, stalled.reason) == ("True", "WorkloadContested")
+
+
+def judged_by_route(*routes: str) -> World:
+    """A world at rest whose release is judged by one gate that leaves its argument to the steps."""
+    gate = {"ref": {"name": "golden"}, "count": 1}
+    given = [gate | ({"arguments": [{"name": "route", "value": route}]} if route else {}) for route in routes]
+    world = World(1, spec([{"setWeight": 20}, *({"gate": g} for g in given)]))
+    check = {"name": "success", "prometheus": {"query": {"template": "by-route"}}, "pass": {"min": 99}}
+    world.gates = {"golden": QualityGateSpec.model_validate({"interval": "5s", "checks": [check]})}
+    world.settle(120, ("Healthy", "Pending"))
+    return world
+
+
+def test_one_gate_is_asked_about_something_else_at_each_step() -> None:
+    """Each step's run keeps its own query, and the record of the attempt keeps what each step gives."""
+    world = judged_by_route("/cart", "/pay")
+    world.release("v2")
+    world.settle(300)
+    assert world.status.phase == "Healthy"
+    queries = [run.checks[0].query for run in world.status.gates]
+    assert queries == [f'success{{service="shop-canary",route="{route}"}}' for route in ("/cart", "/pay")]
+
+
+def test_gate_that_lacks_an_argument_at_one_step_bars_the_release() -> None:
+    """That it has all that it needs at an earlier step helps nothing, and the sentence names the step that lacks it."""
+    world = judged_by_route("/cart", "")
+    assert world.status.stable is None, "a gate that cannot be asked bars the first revision, too"
+    said = next(c for c in world.status.conditions if c.type == "Ready")
+    assert said.message == (
+        'spec.strategy.canary.steps[2].gate.ref.name: QualityGate "golden": checks[0].prometheus.query.arguments: '
+        'the template "by-route" needs the argument "route"; add it'
+    )

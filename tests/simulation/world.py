@@ -86,6 +86,7 @@ CONFIG = OperatorConfig.model_validate(
         "metricProviders": {"default": {"address": "http://prometheus:9090"}},
         "queryTemplates": {
             "success": {"query": 'success{service="{{canaryService}}"}'},
+            "by-route": {"query": 'success{service="{{canaryService}}",route="{{route}}"}'},
             "apart": {"query": 'success{service="{{canaryService}}",revision="{{canaryRevision}}"}'},
         },
     }

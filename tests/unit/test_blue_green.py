@@ -97,8 +97,7 @@ def test_copies_come_after_the_gates_of_the_preview() -> None:
     ]
     assert strategy.steps[3].timeout == "5m"
     assert [field for field, _ in strategy.gates] == [
-        f"spec.strategy.blueGreen.{name}[0].ref.name"
-        for name in ("prePromotionGates", "mirror.gates", "postPromotionGates")
+        f"spec.strategy.blueGreen.{name}[0]" for name in ("prePromotionGates", "mirror.gates", "postPromotionGates")
     ]
 
 
@@ -198,6 +197,15 @@ def test_strategy_is_the_one_that_the_spec_names() -> None:
     assert strategies.of(blue_green()).services[0] == ("spec.strategy.blueGreen.activeService", "shop")
     with pytest.raises(ValueError, match="set exactly one of canary, blueGreen and rolling"):
         RolloutSpec.model_validate({"replicas": 1, "template": {}, "strategy": {}})
+
+
+def test_gate_is_asked_with_the_arguments_of_its_place() -> None:
+    """One gate before and after the switch may be asked about other things."""
+    given = [{"name": "route", "value": "/pay"}]
+    gates = {"prePromotionGates": [GATE], "postPromotionGates": [GATE | {"arguments": given}]}
+    before, after = (step.gate for step in strategies.of(blue_green(strategy=gates)).steps if step.gate is not None)
+    assert before.arguments is None
+    assert [(a.name, a.value) for a in after.arguments or ()] == [("route", "/pay")]
 
 
 def test_missing_gate_is_named_with_its_field() -> None:

@@ -431,6 +431,20 @@ def test_step_overrides_the_end_of_the_gate(step: dict[str, Any], asked: int) ->
     assert world.run.checks[0].asked == asked
 
 
+def test_step_asks_the_gate_with_its_own_arguments() -> None:
+    """In the question, and in the query that is kept as evidence."""
+    own, given = ([{"name": "route", "value": value}] for value in ("/cart", "/pay"))
+    query = {"template": "t", "arguments": own}
+    check = {"name": "rate", "prometheus": {"query": query}, "pass": {"min": 99}}
+    gate_step = GateStep.model_validate({"ref": {"name": "golden"}, "arguments": given})
+    world = World(QualityGateSpec.model_validate({"checks": [check]}), gate_step=gate_step)
+    world.config = config('up{n="{{namespace}}",r="{{route}}"}')
+    world.feed(rate="P")
+    assert world.verdict() == "Pass"
+    assert [q.query.text for q in world.asked] == ['up{n="shop",r="/pay"}']
+    assert world.run.checks[0].query == 'up{n="shop",r="/pay"}'
+
+
 def test_background_gate_never_ends() -> None:
     """It runs until each check has passed once, passes so far, and can fail at any time."""
     world = World(spec("a", "b", duration="10s", count=1), step=-1).feed(a="P")

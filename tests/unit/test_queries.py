@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import Argument, PrometheusCheck, QualityGateSpec, Query
 from headgate.api.rollout import GateStep
-from headgate.decide.queries import MAX_POINTS, QueryContext, QueryProblem, problems_of, render, render_check
+from headgate.decide.queries import (
+    MAX_POINTS,
+    QueryContext,
+    QueryProblem,
+    for_step,
+    misgiven,
+    problems_of,
+    render,
+    render_check,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -309,3 +318,67 @@ def test_admin_configured_nothing() -> None:
     first, second = problems_of(gate(), OperatorConfig())
     assert first.endswith('there is no provider "default"; the admin configured: none')
     assert second.endswith('there is no template "t"; the admin configured: none')
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What a step gives
+# --------------------------------------------------------------------------------------------------------------------
+
+BY_ROUTE = 'up{r="{{route}}"}'
+
+
+def giving(**arguments: str) -> GateStep:
+    """A step with these arguments for its gate."""
+    given = [{"name": name, "value": value} for name, value in arguments.items()]
+    return GateStep.model_validate({"ref": {"name": "g"}, "arguments": given})
+
+
+def own(value: str) -> dict[str, object]:
+    """A query with an argument of the gate's own."""
+    return {"template": "t", "arguments": [{"name": "route", "value": value}]}
+
+
+@pytest.mark.parametrize("query", [own("/cart"), {"template": "t"}])
+def test_step_gives_arguments_to_each_query_that_uses_them(query: dict[str, object]) -> None:
+    """The step's replaces the gate's own, or stands where the gate has none; the count of samples is asked likewise."""
+    known = config(BY_ROUTE, raw=True)
+    check = {"name": "up", "prometheus": {"query": query}, "pass": {"min": 1}, "minSample": {"query": query, "min": 5}}
+    plain = {"name": "plain", "prometheus": {"query": {"raw": "up"}}, "pass": {"min": 1}}
+    asked = for_step(gate(checks=[check, plain]), giving(route="/pay"), known)
+    assert problems_of(asked, known) == ()
+    sample = asked.checks[0].min_sample
+    assert sample is not None
+    queries = (asked.checks[0].prometheus.query, sample.query, asked.checks[1].prometheus.query)
+    texts = [render(query, CONTEXT, known, window=1, field="q") for query in queries]
+    assert texts == ['up{r="/pay"}', 'up{r="/pay"}', "up"]
+
+
+def test_step_that_gives_nothing_leaves_the_gate_as_it_is() -> None:
+    """Nothing is copied for it."""
+    spec = gate()
+    assert for_step(spec, None, config()) is spec
+    assert for_step(spec, giving(), config()) is spec
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"route": "/pay"}, ()),
+        ({"rout": "/pay"}, ("arguments[rout]: no query of the gate uses it; remove it",)),
+        (
+            {"namespace": "bank"},
+            ("arguments[namespace]: namespace is set by Headgate and cannot be replaced; remove it",),
+        ),
+    ],
+)
+def test_step_is_told_of_an_argument_that_it_cannot_give(arguments: dict[str, str], told: tuple[str, ...]) -> None:
+    """One that nothing uses is a slip of the pen, and what Headgate sets is no tenant's to replace."""
+    assert misgiven(gate(), giving(**arguments), config(BY_ROUTE + ' + a{n="{{namespace}}"}')) == told
+
+
+def test_recorded_step_reads_no_other_namespace() -> None:
+    """Whatever a record holds: a built-in argument among those of a step is never asked (abuse case 8)."""
+    known = config('up{n="{{namespace}}"}')
+    asked = for_step(gate(), giving(namespace="bank"), known).checks[0].prometheus.query
+    with pytest.raises(QueryProblem, match="namespace is set by Headgate"):
+        render(asked, CONTEXT, known, window=1, field="q")

@@ -9,7 +9,7 @@ import pytest
 from headgate.act import records, replica_sets
 from headgate.act.context import Context
 from headgate.act.kube import Kube
-from headgate.api.gate import Check, QualityGateSpec
+from headgate.api.gate import Argument, Check, QualityGateSpec
 from headgate.api.rollout import Canary, GateRef, GateStep, Pause, RolloutSpec, Step
 from headgate.api.routes import SessionAffinity
 from headgate.decide.types import CreatePlan, CreateReplicaSet, Plan, RolloutMeta
@@ -49,6 +49,7 @@ async def test_a_plan_is_read_as_it_was_written(session: SessionAffinity | None)
             Step(set_weight=5),
             Step(pause=Pause()),
             Step(gate=GateStep(ref=GateRef(name="golden"), duration="1m")),
+            Step(gate=GateStep(ref=GateRef(name="golden"), arguments=[Argument(name="route", value="/cart")])),
         ),
         step_gates={"golden": gate},
         background_gates={"golden": gate},

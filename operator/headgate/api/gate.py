@@ -44,6 +44,12 @@ class Argument(Model):
     value: Annotated[str, Field(max_length=253)]
 
 
+Arguments = Annotated[
+    list[Argument],
+    Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+]
+
+
 class Query(Model):
     """A query of the admin's by name with arguments, or, where the admin allows it, a raw one.
 
@@ -53,12 +59,7 @@ class Query(Model):
 
     template: ShortName | None = None
     raw: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
-    arguments: Annotated[
-        list[Argument],
-        Field(
-            max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
-        ),
-    ] = Field(default_factory=list)
+    arguments: Arguments = Field(default_factory=list)
 
     model_config = Model.model_config | {
         "json_schema_extra": {

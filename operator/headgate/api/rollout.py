@@ -22,7 +22,7 @@ from headgate.api.common import (
     StepIndex,
     Time,
 )
-from headgate.api.gate import GateRun
+from headgate.api.gate import Arguments, GateRun
 from headgate.api.group import SELF_RULE, GroupProgress, ReleaseGroup
 from headgate.api.resource import PrinterColumn, Resource, Rule, Scale
 from headgate.api.routes import HeaderRoute, Matches, MirrorRoute, SessionAffinity
@@ -84,6 +84,8 @@ class GateStep(Model):
     ref: GateRef
     duration: Duration | None = None
     count: Annotated[int, Field(ge=1, le=1000)] | None = None
+    arguments: Arguments | None = None
+    """For each of the gate's queries that uses them, in the place of its own of the same name."""
 
 
 class CanaryScale(Model):

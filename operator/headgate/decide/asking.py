@@ -7,7 +7,7 @@ from headgate.api.config import OperatorConfig
 from headgate.api.gate import Check, CheckRun, GateRun, QualityGateSpec
 from headgate.api.rollout import GateStep
 from headgate.api.values import dataclass
-from headgate.decide.queries import QueryContext, QueryProblem, looks_back, render_check
+from headgate.decide.queries import QueryContext, QueryProblem, for_step, looks_back, render_check
 from headgate.decide.types import Question, RenderedQuery
 
 BACKGROUND = -1
@@ -55,7 +55,7 @@ def terms_of(
     elif duration is None and count is None:
         count = 1
     return Terms(
-        spec=spec,
+        spec=for_step(spec, step, config),
         interval=max(1.0, seconds(spec.interval)),
         initial_delay=seconds(spec.initial_delay),
         length=None if duration is None else seconds(duration),

@@ -63,11 +63,11 @@ class Previewed(TwoServices):
         )
 
     @property
-    def gates(self) -> tuple[tuple[str, str], ...]:
+    def gates(self) -> tuple[tuple[str, GateStep], ...]:
         """The gates before and after the switch."""
 
-        def fields(name: str, gates: list[TimedGate]) -> list[tuple[str, str]]:
-            return [(f"{FIELD}.{name}[{i}].ref.name", gate.ref.name) for i, gate in enumerate(gates)]
+        def fields(name: str, gates: list[TimedGate]) -> list[tuple[str, GateStep]]:
+            return [(f"{FIELD}.{name}[{i}]", gate) for i, gate in enumerate(gates)]
 
         before, after = self.chosen.pre_promotion_gates, self.chosen.post_promotion_gates
         copied = self.chosen.mirror.gates if self.chosen.mirror is not None else []
@@ -215,7 +215,7 @@ def steps_of(spec: BlueGreen) -> tuple[Step, ...]:
 
 
 def _judge(gate: TimedGate) -> Step:
-    judged = GateStep(ref=gate.ref, duration=gate.duration, count=gate.count)
+    judged = GateStep(ref=gate.ref, duration=gate.duration, count=gate.count, arguments=gate.arguments)
     return Step(gate=judged, timeout=gate.timeout, on_timeout=gate.on_timeout)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headgate.api.common import PERCENT, round_seconds, seconds, to_epoch
-from headgate.api.rollout import Canary, RollingStep, RolloutStatus, Step, Weights, WorkloadStatus
+from headgate.api.rollout import Canary, GateStep, RollingStep, RolloutStatus, Step, Weights, WorkloadStatus
 from headgate.api.values import dataclass
 from headgate.decide import managed, mover
 from headgate.decide.managed import ManagedRoute
@@ -63,10 +63,9 @@ def staying(plan: Plan, index: int, replicas: int, total: int = PERCENT) -> int:
     return need(replicas, max(weights), total) if plan.session.stay_on_stable else replicas
 
 
-def gates_of(field: str, steps: Sequence[Step | RollingStep]) -> tuple[tuple[str, str], ...]:
-    """Field and name of the gates of the steps that a strategy's field has."""
-    found = enumerate(steps)
-    return tuple((f"{field}.steps[{i}].gate.ref.name", s.gate.ref.name) for i, s in found if s.gate is not None)
+def gates_of(field: str, steps: Sequence[Step | RollingStep]) -> tuple[tuple[str, GateStep], ...]:
+    """The gates of the steps that a strategy's field has, each with its own field."""
+    return tuple((f"{field}.steps[{i}].gate", s.gate) for i, s in enumerate(steps) if s.gate is not None)
 
 
 def describe(step: Step) -> str:
@@ -277,7 +276,7 @@ class Shifting(TwoServices):
         return tuple(self.spec.steps)
 
     @property
-    def gates(self) -> tuple[tuple[str, str], ...]:
+    def gates(self) -> tuple[tuple[str, GateStep], ...]:
         """The gates of the steps."""
         return gates_of(FIELD, self.spec.steps)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from headgate.api.common import GROUP, LABEL_REVISION
+from headgate.api.rollout import GateStep
 from headgate.api.values import dataclass
-from headgate.decide import configuration, group, restarting, strategies
+from headgate.decide import configuration, group, queries, restarting, strategies
 from headgate.decide.mover import selected
-from headgate.decide.queries import problems_of, undivided
 from headgate.decide.roles import asked
 from headgate.decide.types import Outcome, OutcomeKind, ServiceView, Snapshot
 
@@ -204,23 +204,36 @@ def _unmatched(service: ServiceView, template: Mapping[str, Any] | None) -> str:
 
 
 def _gates(snapshot: Snapshot) -> list[Problem]:
-    refs = [(f"spec.gates[{i}].ref.name", g.ref.name) for i, g in enumerate(snapshot.spec.gates)]
-    refs += strategies.of(snapshot.spec).gates
+    uses: list[tuple[str, str, GateStep | None]] = [
+        (f"spec.gates[{i}]", gate.ref.name, None) for i, gate in enumerate(snapshot.spec.gates)
+    ]
+    uses += [(where, gate.ref.name, gate) for where, gate in strategies.of(snapshot.spec).gates]
     found = []
     seen = set()
-    for field, name in refs:
+    for where, name, step in uses:
+        field, given = f"{where}.ref.name", tuple((a.name, a.value) for a in (step and step.arguments) or ())
         if name in snapshot.broken_gates:
             text = f'{field}: QualityGate "{name}" cannot be used: {snapshot.broken_gates[name]}'
         elif name not in snapshot.gates:
             text = f'{field}: there is no QualityGate "{name}" in this namespace; create it or correct the name'
-        elif name in seen:
+        elif (name, given) in seen:
             continue
         else:
-            wrong = problems_of(snapshot.gates[name], snapshot.config)
-            if strategies.of(snapshot.spec).pooled:
-                wrong = wrong or undivided(snapshot.gates[name], snapshot.config)
-            text = f'{field}: QualityGate "{name}": {wrong[0]}' if wrong else ""
-        seen.add(name)
+            text = _wrong(snapshot, where, name, step)
+        seen.add((name, given))
         if text:
             found.append(Problem("InvalidSpec", text, blocks_running=False))
     return found
+
+
+def _wrong(snapshot: Snapshot, where: str, name: str, step: GateStep | None) -> str:
+    """What keeps a gate from being asked with the arguments of its step; empty if nothing does."""
+    gate, config = snapshot.gates[name], snapshot.config
+    misgiven = queries.misgiven(gate, step, config)
+    if misgiven:
+        return f"{where}.{misgiven[0]}"
+    used = queries.for_step(gate, step, config)
+    wrong = queries.problems_of(used, config)
+    if strategies.of(snapshot.spec).pooled:
+        wrong = wrong or queries.undivided(used, config)
+    return f'{where}.ref.name: QualityGate "{name}": {wrong[0]}' if wrong else ""

@@ -25,6 +25,8 @@ BUILT_INS = frozenset(
     {"namespace", "rollout", "stableService", "canaryService", "stableRevision", "canaryRevision", "window"}
 )
 
+_RESERVED = "{name} is set by Headgate and cannot be replaced; remove it"
+
 
 class QueryProblem(ValueError):  # noqa: N818 - it is a finding about a spec, shown to its author, not a fault of ours.
     """A query that cannot be asked; the message names the field and says what to do."""
@@ -117,6 +119,28 @@ def looks_back(check: Check, config: OperatorConfig) -> bool:
     return check.prometheus.range is not None or any("window" in used for used in _used(check, config))
 
 
+def for_step(spec: QualityGateSpec, step: GateStep | None, config: OperatorConfig) -> QualityGateSpec:
+    """The gate as this step asks it: each query that uses an argument of the step has that, whatever its own says."""
+    if step is None or not step.arguments:
+        return spec
+    return _for_step(_This(spec), _This(step), _This(config))
+
+
+def misgiven(spec: QualityGateSpec, step: GateStep | None, config: OperatorConfig) -> tuple[str, ...]:
+    """The arguments of a step that it cannot give to the gate, as sentences."""
+    if step is None or not step.arguments:
+        return ()
+    used = frozenset[str]().union(*(names for check in spec.checks for names in _used(check, config)))
+    names = [argument.name for argument in step.arguments]
+    return tuple(
+        f"arguments[{name}]: {_RESERVED.format(name=name)}"
+        if name in BUILT_INS
+        else f"arguments[{name}]: no query of the gate uses it; remove it"
+        for name in names
+        if name in BUILT_INS or name not in used
+    )
+
+
 def undivided(gate: QualityGateSpec, config: OperatorConfig) -> tuple[str, ...]:
     """Which checks would take the stable version's requests for the canary's, where one Service leads to both."""
     return tuple(
@@ -130,9 +154,15 @@ def undivided(gate: QualityGateSpec, config: OperatorConfig) -> tuple[str, ...]:
 def _used(check: Check, config: OperatorConfig) -> list[frozenset[str]]:
     """The arguments that each query of a check uses."""
     queries = [check.prometheus.query] + ([check.min_sample.query] if check.min_sample is not None else [])
+    found = [_arguments_used(query, config) for query in queries]
+    return [names for names in found if names is not None]
+
+
+def _arguments_used(query: Query, config: OperatorConfig) -> frozenset[str] | None:
+    """None of a query by a template that there is not."""
     templates = config.query_templates
-    sources = [templates[query.template].query if query.template in templates else query.raw for query in queries]
-    return [frozenset(arguments_of(source)) for source in sources if source is not None]
+    source = templates[query.template].query if query.template in templates else query.raw
+    return None if source is None else arguments_of(source)
 
 
 def _source(query: Query, config: OperatorConfig, field: str) -> tuple[str, str]:
@@ -159,7 +189,7 @@ def _arguments(query: Query, field: str) -> dict[str, str]:
     for argument in query.arguments:
         here = f"{field}.arguments[{argument.name}]"
         if argument.name in BUILT_INS:
-            raise QueryProblem(f"{here}: {argument.name} is set by Headgate and cannot be replaced; remove it")
+            raise QueryProblem(f"{here}: {_RESERVED.format(name=argument.name)}")
         if argument.name in given:
             raise QueryProblem(f"{here}: is given twice")
         try:
@@ -196,6 +226,25 @@ class _This:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _This) and other.value is self.value
+
+
+@lru_cache(maxsize=1024)
+def _for_step(spec: _This, step: _This, config: _This) -> QualityGateSpec:
+    def given(query: Query) -> Query:
+        used = _arguments_used(query, config.value) or frozenset()
+        ours = {argument.name: argument for argument in step.value.arguments if argument.name in used}
+        kept = [argument for argument in query.arguments if argument.name not in ours]
+        return query.model_copy(update={"arguments": [*kept, *ours.values()]})
+
+    def asked(check: Check) -> Check:
+        prometheus = check.prometheus.model_copy(update={"query": given(check.prometheus.query)})
+        sample = check.min_sample
+        if sample is not None:
+            sample = sample.model_copy(update={"query": given(sample.query)})
+        return check.model_copy(update={"prometheus": prometheus, "min_sample": sample})
+
+    changed: QualityGateSpec = spec.value.model_copy(update={"checks": [asked(check) for check in spec.value.checks]})
+    return changed
 
 
 @lru_cache(maxsize=1024)

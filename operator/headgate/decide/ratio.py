@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headgate.api.rollout import Canary, RolloutStatus, Step, Weights
+from headgate.api.rollout import Canary, GateStep, RolloutStatus, Step, Weights
 from headgate.api.values import dataclass
 from headgate.decide import canary, mover
 from headgate.decide.canary import FIELD, OwnPods, StepState, Unrouted
@@ -45,7 +45,7 @@ class Pooling(Unrouted, OwnPods):
         return tuple(self.spec.steps)
 
     @property
-    def gates(self) -> tuple[tuple[str, str], ...]:
+    def gates(self) -> tuple[tuple[str, GateStep], ...]:
         """The gates of the steps."""
         return canary.gates_of(FIELD, self.spec.steps)
 

@@ -13,7 +13,16 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from headgate.api.rollout import CanaryScale, Rolling, RolloutSpec, RolloutStatus, Step, Weights, WorkloadStatus
+from headgate.api.rollout import (
+    CanaryScale,
+    GateStep,
+    Rolling,
+    RolloutSpec,
+    RolloutStatus,
+    Step,
+    Weights,
+    WorkloadStatus,
+)
 from headgate.api.values import dataclass
 from headgate.decide import canary
 from headgate.decide.canary import Allowance, StepState, Unrouted
@@ -262,7 +271,7 @@ class Replacing(Unrouted):
         return tuple(found)
 
     @property
-    def gates(self) -> tuple[tuple[str, str], ...]:
+    def gates(self) -> tuple[tuple[str, GateStep], ...]:
         """The gates of the steps."""
         return canary.gates_of(FIELD, self.spec.steps)
 

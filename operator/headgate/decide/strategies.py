@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus, Step, Weights, WorkloadStatus
+from headgate.api.rollout import Canary, GateStep, RolloutSpec, RolloutStatus, Step, Weights, WorkloadStatus
 from headgate.decide import blue_green
 from headgate.decide.blue_green import Switching
 from headgate.decide.canary import Allowance, Shifting, StepState
@@ -52,8 +52,8 @@ class Strategy(Protocol):
         ...
 
     @property
-    def gates(self) -> tuple[tuple[str, str], ...]:
-        """Field and name of each QualityGate that it refers to."""
+    def gates(self) -> tuple[tuple[str, GateStep], ...]:
+        """Each use of a QualityGate, with its field."""
         ...
 
     @property

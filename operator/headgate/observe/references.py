@@ -44,7 +44,7 @@ class References:
         strategy = strategies.of(spec)
         named = {("Service", name) for _, name in strategy.services}
         named |= {("QualityGate", gate.ref.name) for gate in spec.gates}
-        named |= {("QualityGate", name) for _, name in strategy.gates}
+        named |= {("QualityGate", gate.ref.name) for _, gate in strategy.gates}
         if spec.workload_ref is not None:
             named.add((spec.workload_ref.kind, spec.workload_ref.name))
         if strategy.in_place:

@@ -241,7 +241,7 @@ class Observer:
 
     def _gates(self, namespace: str, spec: RolloutSpec) -> tuple[dict[str, QualityGateSpec], dict[str, str]]:
         names = {g.ref.name for g in spec.gates}
-        names |= {name for _, name in strategies.of(spec).gates}
+        names |= {gate.ref.name for _, gate in strategies.of(spec).gates}
         good: dict[str, QualityGateSpec] = {}
         broken: dict[str, str] = {}
         for name in sorted(names):

@@ -10,6 +10,8 @@ from headgate.decide.revision import pod_hash_of, revision_of
 
 Json = dict[str, Any]
 GATE = "golden"
+GIVEN = [{"name": "quantile", "value": "0.99"}]
+"""What a step gives to the gate."""
 TIME = "2026-01-01T00:00:00Z"
 ON_OTHER_NODES: dict[str, Any] = {"requiredDuringSchedulingIgnoredDuringExecution": {}}
 """Pods of two versions on no node together; for bases that get no pods, because a cluster may have one node."""
@@ -43,7 +45,7 @@ def good(name: str, version: int) -> Json:
         {"setCanaryScale": {"replicas": 2}},
         {"setWeight": 20, "timeout": "1m", "onTimeout": "Abort"},
         {"pause": {"duration": "200ms"}},
-        {"gate": {"ref": reference, "duration": "2s", "count": 1}},
+        {"gate": {"ref": reference, "duration": "2s", "count": 1, "arguments": GIVEN}},
         {"setCanaryScale": {"weight": 60}},
         {"setWeight": 50},
         {"setCanaryScale": {"matchTrafficWeight": True}},
@@ -151,7 +153,8 @@ def routed(name: str, version: int) -> Json:
 
 def switching(name: str, version: int) -> Json:
     """A Rollout that switches between the same two Services, and is promoted within seconds, too."""
-    reference = {"ref": {"kind": "QualityGate", "name": f"{name}-{GATE}"}, "duration": "2s", "count": 1}
+    reference: Json = {"ref": {"kind": "QualityGate", "name": f"{name}-{GATE}"}, "duration": "2s", "count": 1}
+    reference["arguments"] = GIVEN
     in_time = {**reference, "timeout": "1m", "onTimeout": "Abort"}
     made = _rollout(name, [], {"template": template(name, version)})
     made["spec"]["strategy"] = {
@@ -228,7 +231,8 @@ def grouped(name: str, version: int) -> Json:
 
 def replacing(name: str, **_: Any) -> Json:
     """A Rollout of a StatefulSet, in place, which the operator of the trials is not set up for."""
-    reference = {"ref": {"kind": "QualityGate", "name": f"{name}-{GATE}"}, "duration": "2s", "count": 1}
+    reference: Json = {"ref": {"kind": "QualityGate", "name": f"{name}-{GATE}"}, "duration": "2s", "count": 1}
+    reference["arguments"] = GIVEN
     steps: list[Json] = [
         {"setBatch": 1, "timeout": "1m", "onTimeout": "Abort"},
         {"pause": {"duration": "200ms"}},

@@ -10,6 +10,8 @@ RULES = "tests/simulation/test_rules.py"
 REVIEW = "tests/simulation/test_review.py"
 STORIES = "tests/simulation/test_stories.py"
 UNIT = "tests/unit/test_field_bugs.py"
+ASKED = "tests/unit/test_gates.py"
+QUERIES = "tests/unit/test_queries.py"
 TABLE = "tests/unit/test_verdicts.py::test_verdict_table"
 
 EVIDENCE = (
@@ -315,5 +317,55 @@ STEPS = (
         new='        hold_message="",\n    )\n\n\ndef _urgent',
         tests=(f"{HURRIED}::test_a_hotfix_waits_at_no_pause_and_passes_every_gate",),
         says="though it has ended",
+    ),
+    Mutation(
+        id="step-arguments-not-asked",
+        breaks="A gate is asked without what its step gives it.",
+        belongs="8",
+        file="decide/asking.py",
+        old="        spec=for_step(spec, step, config),",
+        new="        spec=spec,",
+        tests=(f"{ASKED}::test_step_asks_the_gate_with_its_own_arguments",),
+        says="/pay",
+    ),
+    Mutation(
+        id="gate-arguments-win",
+        breaks="What a gate says itself is asked in the place of what its step gives.",
+        belongs="8",
+        file="decide/queries.py",
+        old="for argument in step.value.arguments if argument.name in used}",
+        new="for argument in step.value.arguments if argument.name in used - {a.name for a in query.arguments}}",
+        tests=(f"{QUERIES}::test_step_gives_arguments_to_each_query_that_uses_them",),
+        says="/pay",
+    ),
+    Mutation(
+        id="sample-of-another-step",
+        breaks="How many samples there are is asked without what the step gives.",
+        belongs="8",
+        file="decide/queries.py",
+        old='            sample = sample.model_copy(update={"query": given(sample.query)})',
+        new="            pass",
+        tests=(f"{QUERIES}::test_step_gives_arguments_to_each_query_that_uses_them",),
+        says="cart",
+    ),
+    Mutation(
+        id="same-gate-same-problems",
+        breaks="A gate that is good with the arguments of one step counts as good at every step.",
+        belongs="8",
+        file="decide/problems.py",
+        old="        elif (name, given) in seen:",
+        new="        elif name in [known for known, _ in seen]:",
+        tests=(f"{STORIES}::test_gate_that_lacks_an_argument_at_one_step_bars_the_release",),
+        says="bars the first revision",
+    ),
+    Mutation(
+        id="switch-loses-arguments",
+        breaks="A gate of a blue-green release is asked without the arguments of its place.",
+        belongs="8",
+        file="decide/blue_green.py",
+        old=", count=gate.count, arguments=gate.arguments)",
+        new=", count=gate.count)",
+        tests=("tests/unit/test_blue_green.py::test_gate_is_asked_with_the_arguments_of_its_place",),
+        says="route",
     ),
 )
