@@ -49,6 +49,8 @@ FOUND = {
     3703225: "a replica whose watch of the routes hung took over, and took the weight of its predecessor for none",
     3705154: "a deleted Rollout went while a weight was there that somebody had just set and no watch had told of",
     3715109: "the stable Service led elsewhere as a version with all requests fell: two writes take it back, not one",
+    3720241: "what was to stay at the deletion had been deleted by somebody before",
+    3721251: "pods lost their requests for ever, and somebody led some there while the write was under way",
     10000115: "a preview lost pods that the users' Service still led to, because its record was lost after the switch",
 }
 """Seeds that failed once, and what they found."""

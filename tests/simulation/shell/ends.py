@@ -231,7 +231,7 @@ class End:
         sets = [s["metadata"]["name"] for s in self._mine("ReplicaSet")]
         # One that began after the server had taken its finalizer off, before any had written it down, cannot know.
         restarts = history.scenario.strength or any(e.what == "stop and start" for e in history.scenario.events)
-        known = history.oracle.orphaned or not restarts
+        known = (history.oracle.orphaned or not restarts) and history.oracle.served_at_deletion
         if orphaned and known and kept and f"{NAME}-{kept}" not in sets:
             history.fail(f"29: it was deleted with --cascade=orphan, and {NAME}-{kept} is gone")
         if (plans or sets) and not (kept or orphaned):

@@ -181,7 +181,7 @@ class History:
         if self.trace:
             self.story.append(f"{self.loop.time() - BEGIN:9.3f} {line}")
 
-    def _sent(self, actor: str, request: Request, response: Response, changes: list[Change]) -> None:
+    def _sent(self, actor: str, request: Request, response: Response, changes: list[Change], at: float) -> None:
         if request.method == "GET":
             return
         line = f"{self.loop.time():.6f} {actor} {request.method} {request.path} {response.code}"
@@ -191,7 +191,7 @@ class History:
             said = "" if response.code < 400 else f" {orjson.loads(response.body).get('message', '')}"
             self.tell(f"{actor} {request.method} {request.path} {response.code}{said}{_what(request, changes)}")
         self.writes += sum(c.kind.kind not in ("Lease", "Event") for c in changes)
-        self.oracle.sent(actor, request, changes)
+        self.oracle.sent(actor, request, changes, at)
 
     @contextlib.contextmanager
     def _logs(self) -> Iterator[None]:

@@ -282,7 +282,7 @@ class InPlace:
 
     # ---------------------------------------------------------------------------------------------- what must hold
 
-    def _sent(self, actor: str, request: Request, response: Response, changes: list[Change]) -> None:
+    def _sent(self, actor: str, request: Request, response: Response, changes: list[Change], _at: float) -> None:
         if request.method == "GET":
             return
         self.evictions += request.path.endswith("/eviction")

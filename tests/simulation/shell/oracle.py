@@ -73,7 +73,13 @@ class Oracle:
         self.at_rest = False
         self.disturbed_until = 0.0
         """Until then others have just broken what the invariants promise."""
+        self.disturbed_at = 0.0
+        """When others last did."""
+        self._sent_at = 0.0
+        """When the write was sent that is looked at."""
         self.stable_at_deletion = ""
+        self.served_at_deletion = True
+        """The stable revision had its ReplicaSet; what somebody took away before cannot stay."""
         self.orphaned = False
         """The journal said at the deletion that everything is to stay."""
         self.kept_at_deletion = ""
@@ -173,8 +179,9 @@ class Oracle:
 
     # ---------------------------------------------------------------------------------------------- writes
 
-    def sent(self, actor: str, request: Request, changes: list[Change]) -> None:
-        """Take a request of an operator that was carried out."""
+    def sent(self, actor: str, request: Request, changes: list[Change], at: float) -> None:
+        """Take a request of an operator that was carried out, and was sent at this time."""
+        self._sent_at = at
         if not changes:
             return
         for change in changes:
@@ -249,6 +256,7 @@ class Oracle:
             return
         stable = ((before.get("status") or {}).get("stable") or {}).get("podHash", "")
         self.stable_at_deletion = stable
+        self.served_at_deletion = self._store.get("ReplicaSet", NAMESPACE, f"{NAME}-{stable}") is not None
         self.orphaned = bool((before.get("status") or {}).get("orphaned"))
         if not stable:
             return
@@ -449,6 +457,8 @@ class Oracle:
         need = math.ceil(replicas * max(stored, served - 1e-6) / 100)
         # How many pods those need that come by header the steps have to say, because nobody knows how many they are.
         need = max(need, 1 if replicas and self._traffic.share(pod_hash) else 0, self._floor(stored))
+        if self._sent_at < self.disturbed_at:
+            return  # It was under way when somebody led requests there, and could not know of it.
         if new < need:
             self.fail(f"4: {pod_hash} is scaled to {new} with {max(stored, served):.0f}% of the requests")
         if new == 0:

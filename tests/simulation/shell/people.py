@@ -46,6 +46,7 @@ class People:
             # While things go wrong nobody can say when the operator hears of it.
             until = max(history.loop.time(), history.begin + history.scenario.calm_at) + DISTURBED
             history.oracle.disturbed_until = until
+            history.oracle.disturbed_at = history.loop.time()
         match event.what:
             case "release":
                 kind = "Deployment" if self._history.scenario.workload else "Rollout"

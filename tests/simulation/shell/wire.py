@@ -22,8 +22,8 @@ RARE = 0.15
 """The Lease is written all the time: with the chance of the others nobody would ever lead."""
 OFTEN, SELDOM = 2.0, 0.5
 """A release takes few writes, and a start many lists: what goes wrong with writes finds more."""
-Sent = Callable[[str, Request, Response, list[Change]], None]
-"""Is told of each request that was carried out: by whom, what, the answer, and what it changed."""
+Sent = Callable[[str, Request, Response, list[Change], float], None]
+"""Is told of each request that was carried out: by whom, what, the answer, what it changed, and when it was sent."""
 
 
 class Wire:
@@ -47,17 +47,17 @@ class Wire:
         Raises:
             Unreachable, Timeout: if there is no answer.
         """
-        place = taken_apart(request.path)[0]
+        place, at = taken_apart(request.path)[0], self._cluster.loop.time()
         if place is not None and self._faults.unserved(place.kind.kind, self._cluster.loop.time()):
             await self._pass()
             return Response(404, b"404 page not found\n", float(int(self._cluster.loop.wall())))
         if request.method == "GET":
             fault = self._faults.read(RARE if _is_lease(place) else SELDOM)
             await self._pass()
-            return await self._read(request, place, fault)
+            return await self._read(request, place, fault, at)
         fault = self._faults.write(RARE if _is_lease(place) else OFTEN)
         await self._pass()
-        return await self._write(request, place, fault)
+        return await self._write(request, place, fault, at)
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -75,13 +75,13 @@ class Wire:
         self._kill()
         await asyncio.sleep(NEVER)  # Cancelled at once.
 
-    def _carry_out(self, request: Request) -> Response:
+    def _carry_out(self, request: Request, at: float) -> Response:
         before = len(self._cluster.store.log)
         response = self._cluster.server.send(request, self._actor)
-        self._sent(self._actor, request, response, self._cluster.store.log[before:])
+        self._sent(self._actor, request, response, self._cluster.store.log[before:], at)
         return response
 
-    async def _read(self, request: Request, place: Where | None, fault: str) -> Response:
+    async def _read(self, request: Request, place: Where | None, fault: str, at: float) -> Response:
         if fault == "read: crash":
             await self._crash()
         if fault == "read: slow":
@@ -92,11 +92,11 @@ class Wire:
             return failed
         if fault == "list: 410" and place is not None and not place.name:
             return self._answer(answers.expired("The provided continue parameter is too old"))
-        response = self._carry_out(request)
+        response = self._carry_out(request, at)
         await self._pass()
         return response
 
-    async def _write(self, request: Request, place: Where | None, fault: str) -> Response:
+    async def _write(self, request: Request, place: Where | None, fault: str, at: float) -> Response:
         if fault == "crash before a write":
             await self._crash()
         if fault == "slow":
@@ -108,11 +108,11 @@ class Wire:
             return self._answer(answers.invalid(place.kind, place.name or "new", "spec", "the policy says no"))
         what, _, applied = fault.partition(", ")
         if applied == "applied":
-            self._carry_out(request)
+            self._carry_out(request, at)
         failed = await self._failed(request, what)
         if failed is not None:
             return failed
-        response = self._carry_out(request)
+        response = self._carry_out(request, at)
         if fault == "crash after a write":
             await self._crash()
         if fault == "crash after the answer":
