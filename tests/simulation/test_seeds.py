@@ -19,6 +19,7 @@ from tests.simulation.shell.scenario import (
     ENOUGH,
     FOLLOWING,
     STAYING,
+    TURNING,
     WHOLE,
     beside,
     led,
@@ -74,6 +75,7 @@ def canary_rollout(
     options: bool = False,
     routes: random.Random | None = None,
     besides: dict[str, Any] | None = None,
+    turns: bool = False,
 ) -> RolloutSpec:
     """A canary with random steps; those of `routes` among them, and what else it says."""
     # A gate can only know something where there is traffic, so the first weight comes before everything.
@@ -93,6 +95,7 @@ def canary_rollout(
         progress_deadline_seconds=240,
         on_new_revision=chance.choice(["Supersede", "Supersede", "Queue"]),
         canary=beside(steps, besides or {}),
+        turns=turns,
         **more,
     )
 
@@ -128,12 +131,16 @@ def one_history(seed: int) -> World:
     besides = of_pods(random.Random(f"{seed}/pods")) if seed >= FOLLOWING else None
     if seed >= STAYING:
         besides = of_users(random.Random(f"{seed}/users"))
+    if TURNING <= seed < ENOUGH and seed % 3:
+        besides = of_pods(random.Random(f"{seed}/pods"))
     if seed >= ENOUGH:
         besides = {**(besides or {}), **of_enough(random.Random(f"{seed}/enough"))}
     rollout = (
         blue_green_rollout(chance)
         if blue_green
-        else canary_rollout(chance, options=seed >= OPTIONS, routes=routes, besides=besides)
+        else canary_rollout(
+            chance, options=seed >= OPTIONS, routes=routes, besides=besides, turns=TURNING <= seed < ENOUGH
+        )
     )
     world = World(seed, rollout) if seed < ENOUGH else Crowded(seed, rollout)
     world.settle(300)
@@ -197,8 +204,8 @@ def test_no_history_breaks_an_invariant(first: int) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [BLUE_GREEN, OPTIONS, FOLLOWING, STAYING, ENOUGH],
-    ids=["blue-green", "options", "pods", "users", "enough"],
+    [BLUE_GREEN, OPTIONS, FOLLOWING, STAYING, TURNING, ENOUGH],
+    ids=["blue-green", "options", "pods", "users", "turns", "enough"],
 )
 @pytest.mark.parametrize("first", batches(SEEDS // 2))
 def test_no_history_of_another_kind_breaks_an_invariant(first: int, kind: int) -> None:

@@ -17,7 +17,7 @@ import pytest
 from hack.lib.hgprove.campaign import ROOT, rotation
 from hack.lib.hgprove.simulate import of_seed, told
 from tests.simulation.shell.history import run
-from tests.simulation.shell.scenario import BLUE_GREEN, ENOUGH, FOLLOWING, OPTIONS, SNAPSHOTS, STAYING
+from tests.simulation.shell.scenario import BLUE_GREEN, ENOUGH, FOLLOWING, OPTIONS, SNAPSHOTS, STAYING, TURNING
 
 SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "30"))
 GOOD = (*range(1_000_000, 1_001_700), *range(3_700_000, 3_701_300))
@@ -32,10 +32,12 @@ FURTHER = {
     "snapshots": range(SNAPSHOTS, SNAPSHOTS + 300),
     "pods": range(FOLLOWING, FOLLOWING + 300),
     "users": range(STAYING, STAYING + 300),
+    "turns": range(TURNING, TURNING + 300),
     "enough": range(ENOUGH, ENOUGH + 300),
 }
 """The same: of blue-green Rollouts, and of canaries with timeouts, with copies of their configuration, with a say over
-the pods of both versions, with users who stay, and whose steps go on with enough of their pods."""
+the pods of both versions, with users who stay, with Services that take turns, and whose steps go on with enough of
+their pods."""
 SLOWEST = 2.0
 """Seconds that a seed may take on a busy machine; the slice has at least as many as then fit."""
 FOUND = {

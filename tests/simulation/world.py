@@ -16,7 +16,7 @@ from headgate.api.common import FINALIZER, LABEL_REVISION, seconds
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec, RolloutStatus
-from headgate.decide import contest, invariants, strategies
+from headgate.decide import contest, invariants, ping_pong, strategies
 from headgate.decide import types as t
 from headgate.decide.managed import keys_of
 from headgate.decide.revision import pod_hash_of, revision_of
@@ -93,23 +93,27 @@ CONFIG = OperatorConfig.model_validate(
 )
 
 
+TURNS = {"pingService": "shop", "pongService": "shop-canary"}
+
+
 def spec(
     steps: list[dict[str, Any]],
     *,
     replicas: int = 4,
     gates: bool = False,
     canary: dict[str, Any] | None = None,
+    turns: bool = False,
     **more: Any,
 ) -> RolloutSpec:
-    """A canary with these steps; `canary` holds what else it says."""
+    """A canary with these steps; `canary` holds what else it says, and `turns` that its Services take turns."""
+    services = {"stableService": "shop", "canaryService": "shop-canary"}
     return RolloutSpec.model_validate(
         {
             "replicas": replicas,
             "template": {},
             "strategy": {
                 "canary": {
-                    "stableService": "shop",
-                    "canaryService": "shop-canary",
+                    **({"pingPong": TURNS} if turns else services),
                     "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}},
                     "steps": steps,
                     **(canary or {}),
@@ -196,6 +200,21 @@ class World:
         self.turns = 0
 
     @property
+    def turned(self) -> bool:
+        """The second Service is the stable one just now."""
+        return ping_pong.pair(self.spec) is not None and self.status.stable_ping_pong == "Pong"
+
+    @property
+    def roles(self) -> tuple[str, str]:
+        """The names of the stable and of the canary Service."""
+        return ("shop-canary", "shop") if self.turned else ("shop", "shop-canary")
+
+    @property
+    def given(self) -> int:
+        """What the route gives to the canary Service; `weight` is what it gives to the second one."""
+        return self.spec.total - self.weight if self.turned else self.weight
+
+    @property
     def pooled(self) -> bool:
         """The pods are the weight."""
         return strategies.of(self.spec).pooled
@@ -238,7 +257,7 @@ class World:
         if settled and (self.settled_seen is None or self.settled_seen[0] != self.route_version):
             self.settled_seen = (self.route_version, self.now)
         revision = self.wanted()[0]
-        return t.Snapshot(
+        seen = t.Snapshot(
             meta=t.RolloutMeta(
                 namespace="sim",
                 name="shop",
@@ -283,6 +302,7 @@ class World:
             outcome=self.outcome,
             written=self.written,
         )
+        return ping_pong.turned(seen) if self.turned else seen
 
     @staticmethod
     def _set(found: SimReplicaSet, ready: int) -> t.ReplicaSetView:
@@ -452,6 +472,7 @@ class World:
                 self.selector_changed[action.name] = self.now
             case t.SetWeight():
                 self.weight, self.taken_back = action.weight, action.takes_back
+                self.weight = self.given  # By the roles of the journal, as the operator meant it.
                 self.routes = keys_of(action.routes)
                 self.route_version += 1
                 self.route_written = self.now
@@ -487,9 +508,9 @@ class World:
         """How things really are, whatever the operator sees of it."""
         return replace(
             invariants.seen(self.snapshot()),
-            weight=self.weight,
+            weight=self.given,
             routes=self.routes,
-            selects=(self.selectors["shop"], self.selectors["shop-canary"]),
+            selects=(self.selectors[self.roles[0]], self.selectors[self.roles[1]]),
             wanted={s.pod_hash: s.replicas for s in self.sets.values()},
             ready={s.pod_hash: self.ready(s) for s in self.sets.values()},
         )
@@ -542,7 +563,7 @@ class World:
             stable = self.status.stable.pod_hash if self.status.stable else ""
             there = {h: n for h, n in self.endpoints("shop").items() if n}
             return there != ({stable: self.spec.replicas} if self.spec.replicas else {})
-        return self.weight != 0 or bool(self.routes) or len({*self.selectors.values()}) > 1
+        return self.given != 0 or bool(self.routes) or len({*self.selectors.values()}) > 1
 
     def run_for(self, length: float) -> None:
         """Let time pass, deciding whenever something changes."""
@@ -586,7 +607,7 @@ class World:
             new = next((h for h in self.quality if h in question.query.text), "")
             return self.quality.get(new, 100.0), bool(self.endpoints("shop").get(new))
         if self.spec.strategy.blue_green is None:
-            return self.quality.get(self.selectors["shop-canary"], 100.0), bool(self.weight or self.routes)
+            return self.quality.get(self.selectors[self.roles[1]], 100.0), bool(self.given or self.routes)
         # The preview has its users, too: those who try it.
         service = "shop" if 'service="shop"' in question.query.text else "shop-canary"
         return self.quality.get(self.selectors[service], 100.0), True

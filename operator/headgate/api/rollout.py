@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -638,12 +639,33 @@ class ReplicaProgressThreshold(Model):
     }
 
 
+class PingPong(Model):
+    """Two Services that take turns: a promotion makes the canary's the stable one, and changes no selector for that."""
+
+    ping_service: Name
+    """The stable one at first, unless the router gives all requests to the other one already."""
+    pong_service: Name
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "self.pingService != self.pongService",
+                    "message": "pingService and pongService must be two Services",
+                }
+            ]
+        }
+    }
+
+
 class Canary(Model):
     """Shift traffic to the new version in steps, next to the stable one: by a router, or by the ratio of their pods."""
 
-    stable_service: Name
+    stable_service: Name = Field(default_factory=str)
     """The Service that serves what is stable; without trafficRouting the one that leads to the pods of both."""
     canary_service: Name | None = None
+    ping_pong: PingPong | None = None
+    """In the place of stableService and canaryService: whose turn it is stands in `status.stablePingPong`."""
     traffic_routing: CanaryRouting | None = None
     """Who shifts the requests; without it the pods do, a weight of 20 being a fifth of them."""
     max_surge: Amount | None = None
@@ -675,11 +697,34 @@ class Canary(Model):
         "json_schema_extra": {
             "x-kubernetes-validations": [
                 {
-                    "rule": "!has(self.canaryService) || self.stableService != self.canaryService",
+                    "rule": "has(self.pingPong) ? !has(self.stableService) && !has(self.canaryService) : "
+                    "has(self.stableService)",
+                    "message": "name stableService (and canaryService beside trafficRouting), or pingPong with both "
+                    "Services, and not both forms",
+                },
+                {
+                    "rule": "!has(self.canaryService) || !has(self.stableService) || "
+                    "self.stableService != self.canaryService",
                     "message": "stableService and canaryService must be two Services",
                 },
                 {
-                    "rule": "has(self.canaryService) == has(self.trafficRouting)",
+                    "rule": "!has(self.pingPong) || has(self.trafficRouting)",
+                    "message": "pingPong needs trafficRouting, because a router's weights say which of the two "
+                    "Services is stable; name a router, or use stableService",
+                },
+                {
+                    "rule": "!has(self.pingPong) || !has(self.trafficRouting) || !has(self.trafficRouting.nginx)",
+                    "message": "nginx leads to one Service by the Ingress of another, so that the two cannot take "
+                    "turns; use stableService and canaryService, or another router",
+                },
+                {
+                    "rule": "!has(self.pingPong) || !has(self.trafficRouting) || !has(self.trafficRouting.alb) || "
+                    "has(self.trafficRouting.alb.rootService)",
+                    "message": "pingPong needs trafficRouting.alb.rootService, because the name of the action cannot "
+                    "change with the stable Service; set it",
+                },
+                {
+                    "rule": "has(self.pingPong) || has(self.canaryService) == has(self.trafficRouting)",
                     "message": "canaryService and trafficRouting go together; without both the pods behind "
                     "stableService are the ratio",
                 },
@@ -729,6 +774,23 @@ class Canary(Model):
             ]
         }
     }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_turn(cls, raw: Any) -> Any:
+        """Whoever asks for the stable and the canary Service need not know that they take turns."""
+        pair = raw.get("pingPong") if isinstance(raw, Mapping) else None
+        if not isinstance(pair, Mapping):
+            return raw
+        turns = {"stableService": pair.get("pingService"), "canaryService": pair.get("pongService")}
+        return {**{name: service for name, service in turns.items() if service is not None}, **raw}
+
+    @model_validator(mode="after")
+    def _named(self) -> Canary:
+        """Here too, because an object may be older than the rule."""
+        if not self.stable_service:
+            raise ValueError("name stableService, or the two Services of pingPong")
+        return self
 
     @model_validator(mode="after")
     def _set_before(self) -> Canary:
@@ -1243,6 +1305,8 @@ class RolloutStatus(Model):
     message: Annotated[str, Field(max_length=1024)] = ""
     stable: RevisionRef | None = None
     current: RevisionRef | None = None
+    stable_ping_pong: Literal["Ping", "Pong"] | None = None
+    """Which Service of `pingPong` is the stable one now; it changes with the promotion, in the same write."""
     target: RevisionRef | None = None
     """The revision that an `undo` chose over the template, until the template changes."""
     current_step_index: StepIndex = 0
@@ -1352,7 +1416,7 @@ ROLLOUT = Resource(
             "a blueGreen with trafficRouting can be changed to another strategy only while nothing is being released, "
             "because its routes may lead to the new version; wait for the end of the release, or abort it",
         ),
-        _stays_in_place("canary", "stableService", "canaryService", "trafficRouting"),
+        _stays_in_place("canary", "stableService", "canaryService", "pingPong", "trafficRouting"),
         _stays_in_place("blueGreen", "activeService", "previewService", "trafficRouting"),
         Rule(
             "!has(oldSelf.status) || !has(oldSelf.status.phase) || "

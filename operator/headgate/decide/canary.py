@@ -180,7 +180,22 @@ def deadline_passed(cycle: Cycle, clock_since: str = "") -> bool:
     return True
 
 
-class OwnPods:
+class Succeeding:
+    """What strategies have in common under which what is new takes the place of what is stable, and no other one."""
+
+    __slots__ = ()
+
+    @property
+    def ends_at(self) -> int:
+        """No request is led to a canary any more."""
+        return 0
+
+    def promotion(self, _snapshot: Snapshot, goal: Goal, _routes: tuple[ManagedRoute, ...], _now: float) -> Goal:
+        """What is new as what is stable."""
+        return replace(goal, stable=goal.canary, proven=False)
+
+
+class OwnPods(Succeeding):
     """What strategies have in common under which each revision has pods of its own."""
 
     __slots__ = ()
@@ -203,7 +218,7 @@ class OwnPods:
         return workload
 
 
-class Unrouted:
+class Unrouted(Succeeding):
     """What strategies have in common in which pods are the weight, so that no router takes part."""
 
     __slots__ = ()

@@ -105,9 +105,9 @@ def stop(cycle: Cycle, run: GateRun) -> None:
     cycle.status = journal.put_gate(cycle.status, stopped)
 
 
-def watch_promotion(cycle: Cycle) -> None:
-    """Count a rewrite of the weight while a promotion moves it."""
-    if _weight_rewritten(cycle, 0, ()):
+def watch_promotion(cycle: Cycle, ends_at: int) -> None:
+    """Count a rewrite of the weight while a promotion moves it to this one."""
+    if _weight_rewritten(cycle, ends_at, ()):
         count(cycle)
 
 

@@ -8,7 +8,7 @@ does wherever the spec says `onDelete: Keep`.
 from __future__ import annotations
 
 from headgate.api.common import FINALIZER, LABEL_REVISION, to_epoch, to_time
-from headgate.decide import conditions, configuration, in_place, journal, problems, rolling, strategies
+from headgate.decide import conditions, configuration, in_place, journal, ping_pong, problems, rolling, strategies
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import (
     Goal,
@@ -45,6 +45,8 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
     if FINALIZER not in snapshot.meta.finalizers:
         return Decision(status=snapshot.status, write=False, waiting="deleted")
     cycle = Cycle(snapshot, now, snapshot.status)
+    if not snapshot.namespace_terminating:
+        ping_pong.enter(cycle)
     if snapshot.status.phase != "Terminating":
         cycle.change(
             phase="Terminating",
@@ -55,6 +57,8 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
     if snapshot.meta.orphaning and not snapshot.status.orphaned:
         cycle.change(orphaned=True)
     action, waiting = _next(cycle)
+    if ping_pong.has_turned(cycle):
+        action, waiting = None, "the Services have changed their roles"
     _tell(cycle, action, waiting)
     write = journal.journal_key(cycle.status) != journal.journal_key(snapshot.status)
     status = cycle.status

@@ -241,6 +241,7 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         status.observed_generation,
         status.phase,
         status.stable,
+        status.stable_ping_pong,
         status.current,
         status.target,
         status.current_step_index,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from headgate.api.common import to_epoch, to_time
 from headgate.api.gate import GateRun, QualityGateSpec
 from headgate.api.group import GroupVerdict
 from headgate.api.rollout import RevisionRef, Step
-from headgate.decide import canary, contest, copying, group, journal, resting, strategies, timeouts
+from headgate.decide import canary, contest, copying, group, journal, ping_pong, resting, strategies, timeouts
 from headgate.decide.asking import BACKGROUND
 from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
@@ -181,12 +182,16 @@ def _goal(
 
 
 def _promotion_goal(
-    cycle: Cycle, run: RevisionRef, *, weight: int, reason: str, routes: tuple[ManagedRoute, ...] = ()
+    cycle: Cycle, run: RevisionRef, reason: str, routes_at: Callable[[int], tuple[ManagedRoute, ...]]
 ) -> Goal:
-    """The same, with the revision under way as what is stable; a reason holds it."""
-    full = cycle.snapshot.spec.replicas
+    """The same for the revision under way to become what is stable; a reason holds it."""
+    full, strategy = cycle.snapshot.spec.replicas, _strategy(cycle)
+    # A hold leaves the canary Service its traffic: by that a gate that could not know can know again.
+    weight = observed_weight(cycle.snapshot) if reason else 0
+    routes = routes_at(weight) if reason else ()
     goal = _goal(cycle, run, weight=weight, replicas=full, hold=bool(reason), reason=reason, routes=routes)
-    return replace(goal, stable=run.pod_hash, proven=False)
+    led = () if run.fast else routes_at(strategy.ends_at)
+    return strategy.promotion(cycle.snapshot, goal, led, cycle.now)
 
 
 def hold_reason(cycle: Cycle) -> str:
@@ -211,7 +216,7 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
     # First, because what is found may hold the release.
     counted = False
     if promoting:
-        contest.watch_promotion(cycle)
+        contest.watch_promotion(cycle, _strategy(cycle).ends_at)
     elif not again:
         counted = contest.watch(cycle, allowed.weight, keys_of(routes_at(allowed.weight)))
     reason = hold_reason(cycle)
@@ -224,9 +229,7 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
                 cycle, run, weight=weight, replicas=allowed.replicas, hold=True, reason=why, routes=routes_at(weight)
             )
         else:
-            # A hold leaves the canary Service its traffic: by that a gate that could not know can know again.
-            weight = observed_weight(cycle.snapshot) if why else 0
-            goal = _promotion_goal(cycle, run, weight=weight, reason=why, routes=routes_at(weight) if why else ())
+            goal = _promotion_goal(cycle, run, why, routes_at)
         desired = _strategy(cycle).weight_of(goal)
     else:
         # A weight at which nothing is judged is not even written.
@@ -461,6 +464,7 @@ def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
             ways_back=cycle.ways_back,
         )
         cycle.change(workload=_strategy(cycle).remembered(cycle.snapshot, cycle.status.workload))
+        ping_pong.turn(cycle)
         cycle.questions.clear()  # A gate that has passed would ask on until now.
         cycle.note("Normal", "Promoted", f"revision {run.pod_hash} is stable")
         return

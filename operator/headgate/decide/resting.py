@@ -98,7 +98,9 @@ def rest(cycle: Cycle) -> Action | None:
         cycle.stall("NoWayBack", cycle.move.trouble)
     at_rest = snapshot.status.weights.applied and snapshot.status.phase in journal.AT_REST
     if snapshot.routes or not counted:
-        contest.watch_selectors(cycle, served=at_rest)
+        # Where everything is as it should be, a Service that turns away does so in its own time.
+        home = strategies.of(snapshot.spec).at_home(snapshot, stable.pod_hash)
+        contest.watch_selectors(cycle, served=at_rest and not home)
     _phase(cycle)
     action = cycle.move.action
     if action is None and not goal.frozen and replica_set(snapshot, stable.pod_hash) is None:

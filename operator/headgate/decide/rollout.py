@@ -15,6 +15,7 @@ from headgate.decide import (
     journal,
     mover,
     people,
+    ping_pong,
     problems,
     releasing,
     resting,
@@ -37,6 +38,8 @@ from headgate.decide.types import (
     WorkloadView,
 )
 
+SOON = 0.01
+"""Seconds until the next decision where this one could not decide everything."""
 PATIENCE = 10.0
 """Seconds after which the causes of missing pods are looked up."""
 
@@ -60,12 +63,16 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
     copying.look(cycle)
     answer = people.consume(cycle)
     _choose_revision(cycle)
+    ping_pong.enter(cycle)
     wanted = roles.dressed(cycle, releasing.tell_verdict(cycle, _stage(cycle)))
     if any(p.reason == problems.CONFLICT for p in cycle.problems):
         wanted = None  # It is another's: putting anything right here would be a fight over somebody's traffic.
     _explain_missing_pods(cycle)
     if wanted is None:
         wanted = copying.repair(cycle)
+    if ping_pong.has_turned(cycle):
+        wanted = None
+        cycle.wake(cycle.now + SOON)
     _explain_refusal(cycle, wanted, claim, answer)
     return finish(cycle, _first(snapshot, wanted, claim, answer))
 

@@ -12,7 +12,9 @@ from headgate.api.rollout import Canary, GateStep, RolloutSpec, RolloutStatus, S
 from headgate.decide import blue_green
 from headgate.decide.blue_green import Switching
 from headgate.decide.canary import Allowance, Shifting, StepState
+from headgate.decide.managed import ManagedRoute
 from headgate.decide.mover import Goal, Move
+from headgate.decide.ping_pong import Turning
 from headgate.decide.ratio import Pooling
 from headgate.decide.rolling import Replacing
 from headgate.decide.types import Plan, Snapshot
@@ -87,6 +89,15 @@ class Strategy(Protocol):
         """The weight that a goal gives to what is new."""
         ...
 
+    @property
+    def ends_at(self) -> int:
+        """The weight in the routes at which a promotion is final."""
+        ...
+
+    def promotion(self, snapshot: Snapshot, goal: Goal, routes: tuple[ManagedRoute, ...], now: float) -> Goal:
+        """Where a promotion wants to be, from a goal between the two; the routes are those that led to the canary."""
+        ...
+
     def serves(self, snapshot: Snapshot, pod_hash: str, weights: Weights, now: float) -> bool:
         """This revision is exposed as the journal wants it."""
         ...
@@ -136,7 +147,9 @@ def of(spec: RolloutSpec) -> Strategy:
     """The strategy that a spec has chosen."""
     chosen = spec.strategy
     if chosen.canary is not None:
-        return Shifting(chosen.canary) if chosen.canary.traffic_routing is not None else Pooling(chosen.canary)
+        if chosen.canary.traffic_routing is None:
+            return Pooling(chosen.canary)
+        return Turning(chosen.canary) if chosen.canary.ping_pong is not None else Shifting(chosen.canary)
     if chosen.blue_green is not None:
         routed = chosen.blue_green.traffic_routing is not None
         return blue_green.routing(chosen.blue_green) if routed else Switching(chosen.blue_green)

@@ -11,7 +11,7 @@ from headgate.api.common import LABEL_REVISION, to_epoch
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus
-from headgate.decide import configuration, daemon, managed, strategies
+from headgate.decide import configuration, daemon, managed, ping_pong, strategies
 from headgate.decide.mover import stored
 from headgate.decide.revision import revision_of, with_contents
 from headgate.decide.types import (
@@ -88,12 +88,13 @@ class Observer:
         if obj is None:
             return None
         meta = views.rollout_meta(obj)
-        spec, problem = self.models.usable_spec(obj)
+        written, problem = self.models.usable_spec(obj)
+        status = self.models.status(obj)
+        spec = ping_pong.resolved(written, status)
         strategy = strategies.of(spec)
         belonging = owner(namespace, name)
         sets = tuple(self._replica_set(o, meta) for o in self._store.by("ReplicaSet", BY_ROLLOUT, belonging))
         hashes = {s.name: s.pod_hash for s in sets}
-        status = self.models.status(obj)
         workload, template, revision = self._template(obj, namespace, spec, status)
         held, unread = configuration.contents(template, spec, known.configuration)
         revision = "" if unread else with_contents(revision, held)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from headgate.api.gate import GateRun
 from headgate.api.rollout import RevisionRef, RolloutStatus
-from headgate.decide import invariants
+from headgate.decide import invariants, ping_pong
 from headgate.decide import types as t
 from headgate.decide.invariants import Truth
 from headgate.decide.journal import is_rejected, running
@@ -17,7 +17,18 @@ from headgate.decide.managed import keys_of
 from headgate.decide.mover import floor_of, need, selected
 from tests.simulation.model.journals import AGES, OLD, Journals
 from tests.simulation.model.node_rules import NodeRules
-from tests.simulation.model.state import CLAIMED, DELETING, GONE, Sets, State, ends_of, selected_of, set_of, share
+from tests.simulation.model.state import (
+    CLAIMED,
+    DELETING,
+    GONE,
+    Sets,
+    State,
+    ends_of,
+    exchanged,
+    selected_of,
+    set_of,
+    share,
+)
 from tests.simulation.model.views import NAMES, Sight, Views, sight
 from tests.simulation.model.violation import demand, none
 from tests.simulation.model.worlds import World
@@ -197,9 +208,13 @@ class Rules:
 
     # ------------------------------------------------------------------------------------------------ actions
 
-    def action(self, state: State, seen: Sight, decision: t.Decision, action: t.Action, *, stands: bool) -> None:
+    def action(self, state: State, seen: Sight, decision: t.Decision, *, stands: bool) -> None:
         """What holds of a write that is accepted; `stands`: the journal of its decision is what the Rollout has."""
-        status = decision.status
+        status, action = decision.status, decision.action
+        assert action is not None
+        if self._views.turned(seen.wanted):
+            # The rules speak of a stable and a canary Service, in the roles that were decided by.
+            state, seen = exchanged(state), seen.exchanged()
         truth = self._truth(state, seen, self._known(state, seen))
         none(invariants.before_write(truth, action, status, self._plan(seen, status), stands=stands))
         paused = truth.paused or status.paused is not None
@@ -248,11 +263,15 @@ class Rules:
             selects=(stable, canary),
             wanted={hashes[s.version]: s.replicas for s in sets},
             ready={hashes[s.version]: s.ready for s in sets},
-            services=NAMES,
+            services=self._names(seen),
             floor=floor_of(spec),
             paused=spec.paused,
             deleting=seen.wanted.life == DELETING,
         )
+
+    def _names(self, seen: Sight) -> tuple[str, str]:
+        """Of the stable and the canary Service."""
+        return NAMES[::-1] if self._views.turned(seen.wanted) else NAMES
 
     def _replicas(self, state: State, name: str) -> int:
         found = set_of(state.sets, self._views.version_of[name.removeprefix("shop-")])
@@ -267,7 +286,8 @@ class Rules:
         if action.exposure == "raise":
             found = set_of(self._known(state, seen), stable)
             ready = found.ready if found else 0
-            demand(run is not None and not run.fast, 2, "a way back needs no weight")
+            turns = ping_pong.pair(wished) is not None
+            demand(run is not None and (turns or not run.fast), 2, "a way back needs no weight")
             short = ready < wanted and wished.unhealthy_stable != "FixForward"
             demand(not short, 3, f"{100 - action.weight}% for {stable} with {ready} of {wanted} pods")
             return
@@ -285,7 +305,7 @@ class Rules:
         version = self._views.version_of[action.pod_hash]
         if action.exposure == "lower":
             return
-        if action.name == NAMES[1]:
+        if action.name == self._names(seen)[1]:
             served = 0 if self._blind or not _patient(seen, status) else state.route.reach
             demand(not served, 4, f"the canary Service turns to {version} with {served}% of the requests")
             return
@@ -346,6 +366,8 @@ class Rules:
         if state.wanted.life == GONE:
             return ""
         status = self._journals.status(state.wanted.journal)
+        if self._views.turned(state.wanted):
+            state = exchanged(state)
         if self._waits(state, status):
             return "" if status.observed_generation == 1 else "18: the newest spec was not looked at"
         breaches = invariants.at_rest(self._truth(state, sight(state), state.sets), status, 1, swept=True)

@@ -145,6 +145,23 @@ class State(NamedTuple):
 FRESH = Seen()
 
 
+def other_way(route: Route) -> Route:
+    """The same route as what it gives to the first Service."""
+    return route._replace(weight=100 - route.weight, least=100 - route.most, most=100 - route.least)
+
+
+def exchanged(state: State) -> State:
+    """The state with the two Services in each other's role."""
+    ends, route, chosen = state.seen.ends, state.seen.route, state.seen.selected
+    return state._replace(
+        services=state.services[::-1],
+        route=other_way(state.route),
+        seen=state.seen._replace(
+            ends=ends and ends[::-1], route=route and other_way(route), selected=chosen and chosen[::-1]
+        ),
+    )
+
+
 def ends_of(state: State) -> Ends:
     """The ready endpoints of both Services."""
     stable, canary = state.services

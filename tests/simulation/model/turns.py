@@ -76,7 +76,7 @@ class Operator:
 
     def _fates(self, state: State, seen: Sight, chosen: Choice, *, write: bool) -> Iterator[Event]:
         decision = chosen.decision
-        action = decision.action
+        action = decision.action and self._views.stored(seen, decision.action)
 
         def act(before: State, fate: str) -> tuple[State, bool]:
             assert action is not None
@@ -172,7 +172,7 @@ class Operator:
         if fate == "conflict" or not self._objects.current(state, action):
             return self._objects.learned(state, action)
         stands = not chosen.decision.write or state.wanted.journal == chosen.journal
-        self._rules.action(state, seen, chosen.decision, action, stands=stands)
+        self._rules.action(state, seen, chosen.decision, stands=stands)
         after = self._objects.applied(state, action)
         if fate == "lost":
             return _failed(self._objects.unlearned(state, after, action), key, refused=False)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from headgate.api.common import FINALIZER, LABEL_REVISION
 from headgate.api.rollout import RolloutSpec, RolloutStatus
-from headgate.decide import daemon
+from headgate.decide import daemon, ping_pong
 from headgate.decide import types as t
 from headgate.decide.planning import plan_of_spec
 from headgate.decide.revision import pod_hash_of, revision_of
@@ -29,6 +29,7 @@ from tests.simulation.model.state import (
     State,
     Wanted,
     ends_of,
+    other_way,
     selected_of,
 )
 from tests.simulation.model.worlds import TICK, World
@@ -57,6 +58,12 @@ class Sight(NamedTuple):
     daemon: DaemonSet | None
     known: tuple[Read, ...] | None
     """The pods of the DaemonSet, as they were read."""
+
+    def exchanged(self) -> Sight:
+        """The same with the two Services in each other's role."""
+        return self._replace(
+            selected=self.selected[::-1], ends=self.ends[::-1], ages=self.ages[::-1], route=other_way(self.route)
+        )
 
 
 def sight(state: State) -> Sight:
@@ -134,14 +141,31 @@ class Views:
         )
         return plan_of_spec(bare)
 
+    def turned(self, wanted: Wanted) -> bool:
+        """By this journal the second Service is the stable one."""
+        pair = ping_pong.pair(self.world.specs[wanted.variant])
+        return pair is not None and self._journals.status(wanted.journal).stable_ping_pong == "Pong"
+
+    def stored(self, seen: Sight, action: t.Action) -> t.Action:
+        """An action as the objects have it, in which a weight is the second Service's, whatever its role."""
+        if isinstance(action, t.SetWeight) and self.turned(seen.wanted):
+            return replace(action, weight=100 - action.weight)
+        return action
+
+    def _spec(self, variant: int, turned: bool) -> RolloutSpec:  # noqa: FBT001  a part of the key
+        spec = self.world.specs[variant]
+        return ping_pong.resolved(spec, RolloutStatus(stable_ping_pong="Pong")) if turned else spec
+
     def snapshot(self, seen: Sight) -> t.Snapshot:
         """What is decided on."""
         get = self._once.get
-        wanted = seen.wanted
-        stable, canary = (get(self._service, i, seen.selected[i], seen.ends[i], seen.ages[i]) for i in (0, 1))
+        wanted, turned, names = seen.wanted, self.turned(seen.wanted), NAMES
+        if turned:
+            seen, names = seen.exchanged(), NAMES[::-1]
+        stable, canary = (get(self._service, names[i], seen.selected[i], seen.ends[i], seen.ages[i]) for i in (0, 1))
         snapshot = t.Snapshot(
             meta=get(self._meta, wanted.life),
-            spec=self.world.specs[wanted.variant],
+            spec=get(self._spec, wanted.variant, turned),
             status=self._journals.status(wanted.journal),
             config=self._config,
             template=self.templates[wanted.template],
@@ -272,9 +296,9 @@ class Views:
             self.plans[variant],
         )
 
-    def _service(self, which: int, selected: str, ready: tuple[tuple[str, int], ...], age: int) -> t.ServiceView:
+    def _service(self, name: str, selected: str, ready: tuple[tuple[str, int], ...], age: int) -> t.ServiceView:
         return t.ServiceView(
-            NAMES[which],
+            name,
             found=True,
             resource_version="1",
             selector={"app": "shop"} | ({LABEL_REVISION: self.hashes[selected]} if selected else {}),

@@ -9,7 +9,7 @@ from typing import Any
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec
-from headgate.decide import strategies
+from headgate.decide import ping_pong, strategies
 
 TICK = 30.0
 """Seconds of one tick. The delays of the worlds are none, one tick or longer than everything."""
@@ -51,12 +51,16 @@ def spec(
     gates: tuple[str, ...] = (),
     adopts: bool = False,
     pods: dict[str, Any] | None = None,
+    turns: bool = False,
     **more: Any,
 ) -> RolloutSpec:
-    """A canary with these steps; `delay` before old pods go, `pods` what else it says of them."""
+    """A canary with these steps, whose Services take turns or do not.
+
+    With `delay` before old pods go; `pods` is what else it says of them.
+    """
+    services = {"stableService": "shop", "canaryService": "shop-canary"}
     canary = {
-        "stableService": "shop",
-        "canaryService": "shop-canary",
+        **({"pingPong": {"pingService": "shop", "pongService": "shop-canary"}} if turns else services),
         "scaleDownDelaySeconds": int(delay),
         "abortScaleDownDelaySeconds": int(delay),
         "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}},
@@ -153,8 +157,8 @@ class World:
 
     @property
     def switches(self) -> bool:
-        """One write is the release: a selector of a Service that leads to one version alone."""
-        return not self.routed and not self.nodes
+        """One write may be the release, or the last step all that a promotion does: where all requests are led at once."""
+        return (not self.routed and not self.nodes) or ping_pong.pair(self.specs[0]) is not None
 
     @property
     def adopts(self) -> bool:
@@ -483,6 +487,38 @@ WORLDS: tuple[World, ...] = (
         slice={"release": 1, "lost": 1},
         specs=(spec([{"setWeight": 40}, FEW[1], {"setWeight": 70}], pods=FOLLOWS),),
         versions=("v1", "v2", "v3"),
+        verbs=("abort",),
+    ),
+    World(
+        name="turn",
+        tells="two Services take turns: each promotion exchanges them, with faults, verdicts, people and a deletion",
+        budget={"release": 3, "bad": 1, "crash": 1, "lost": 1, "delete": 1, "person": 1},
+        slice={"release": 2, "bad": 1},
+        specs=(spec(FEW, turns=True),),
+        versions=("v1", "v2", "v3"),
+        verbs=("abort", "undo"),
+    ),
+    World(
+        name="turn-stale",
+        tells="the same, decided on what has changed since, while writes conflict or are refused, or fewer are wanted",
+        budget={"release": 2, "stale": 2, "conflict": 1, "outage": 1, "bad": 1, "change": 1},
+        slice={"release": 1, "stale": 1, "bad": 1},
+        specs=(spec(FEW, turns=True), spec(FEW, turns=True, paused=True), spec(FEW, turns=True, replicas=2)),
+    ),
+    World(
+        name="turn-delays",
+        tells="the same with users who stay, while routes settle and old connections last for a tick, and rewrites",
+        budget={"release": 2, "crash": 1, "bad": 1, "delete": 1, "rewrite": 1},
+        slice={"release": 1, "bad": 1},
+        specs=(spec(STAYED, turns=True, delay=TICK, pods=staying()),),
+        delay=TICK,
+    ),
+    World(
+        name="turn-follow",
+        tells="the same with a stable version that gives pods away, and pods that stop being ready",
+        budget={"release": 2, "crash": 1, "bad": 1, "loss": 1, "person": 1},
+        slice={"release": 1, "bad": 1, "loss": 1},
+        specs=(spec(FOLLOWED, turns=True, pods=FOLLOWS),),
         verbs=("abort",),
     ),
     World(

@@ -254,7 +254,7 @@ class End:
         for name in (NAME, CANARY):
             chosen = selector(self._store, name)
             # Before anything was stable, the first revision may serve already.
-            if chosen and chosen != kept and not (orphaned and not kept and name == NAME):
+            if chosen and chosen != kept and not (orphaned and not kept and name == history.oracle.roles[0]):
                 history.fail(f"25: after the deletion the Service {name} still selects {chosen}")
 
     def _disowned(self) -> None:

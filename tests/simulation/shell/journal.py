@@ -80,6 +80,12 @@ class Journal:
             weight = step.get("setWeight", weight)
         return weight
 
+    def past(self, run: Object, status: Object) -> bool:
+        """No step is left for this attempt, or none is asked for."""
+        plan = self.plan(run)
+        over = plan is not None and int(status.get("currentStepIndex") or 0) >= len(plan["plan"]["steps"])
+        return over or bool(run.get("fast"))
+
     def routes(self, run: Object, index: int) -> set[str]:
         """The names of the routes by header and mirrors that the steps up to this one have set and not taken out."""
         plan, found = self.plan(run), set[str]()
@@ -206,7 +212,8 @@ class Journal:
         plan = self.plan(run)
         steps = plan["plan"]["steps"] if plan else []
         index, over = int(before.get("currentStepIndex") or 0), len(steps)
-        if index == over - 1 and "blueGreen" in self._strategy():
+        strategy = self._strategy()
+        if index == over - 1 and ("blueGreen" in strategy or "pingPong" in strategy.get("canary", {})):
             # After the switch nothing is left to be done: the last step and the promotion are one decision.
             self._step_ended(before, after, run, steps, index)
         elif index < over:

@@ -20,7 +20,7 @@ from tests.simulation.shell.cluster import Change, Cluster
 from tests.simulation.shell.journal import Journal
 from tests.simulation.shell.pods import is_ready
 from tests.simulation.shell.process import DRAIN
-from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE
+from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE, roles
 from tests.simulation.shell.traffic import (
     NOWHERE,
     OWN,
@@ -77,6 +77,8 @@ class Oracle:
         """When others last did."""
         self._sent_at = 0.0
         """When the write was sent that is looked at."""
+        self.roles = (NAME, CANARY)
+        """The names of the stable and of the canary Service, as the Rollout had them last."""
         self.stable_at_deletion = ""
         self.served_at_deletion = True
         """The stable revision had its ReplicaSet; what somebody took away before cannot stay."""
@@ -123,7 +125,7 @@ class Oracle:
 
     def _canary_weight(self) -> int:
         route = self._store.get("HTTPRoute", NAMESPACE, NAME)
-        return dict(weights_of(route)).get(CANARY, 0) if route else 0
+        return dict(weights_of(route)).get(self.roles[1], 0) if route else 0
 
     def _routes(self) -> dict[str, bool]:
         route = self._store.get("HTTPRoute", NAMESPACE, NAME)
@@ -135,9 +137,9 @@ class Oracle:
         # A Service that selects no revision leads to whatever has pods.
         found = self._store.get("ReplicaSet", NAMESPACE, f"{NAME}-{pod_hash}")
         leading = ("", pod_hash) if found is not None and found["spec"]["replicas"] else (pod_hash,)
-        stable = 100 - weight if self._selector(NAME) in leading else 0
+        stable = 100 - weight if self._selector(self.roles[0]) in leading else 0
         # How many requests a route by header takes nobody knows.
-        return stable + ((weight or (1 if self._routes() else 0)) if self._selector(CANARY) in leading else 0)
+        return stable + ((weight or (1 if self._routes() else 0)) if self._selector(self.roles[1]) in leading else 0)
 
     def _ready(self, pod_hash: str) -> int:
         return sum(
@@ -165,6 +167,7 @@ class Oracle:
             if holder and (not self._holders or self._holders[-1] != holder):
                 self._holders.append(holder)
         if change.kind.kind == "Rollout":
+            self.roles = roles(change.after)
             self.journal.rollout_changed(change)
         elif change.kind.kind == "ControllerRevision":
             self.journal.recorded(change)
@@ -267,7 +270,7 @@ class Oracle:
         for service in (NAME, CANARY):
             if self._selector(service) not in ("", stable):
                 self.fail(f"29: the finalizer goes while {service} selects {self._selector(service)}")
-        if self._selector(NAME) == stable:
+        if self._selector(self.roles[0]) == stable:
             self.kept_at_deletion = stable
 
     def _route(self, change: Change) -> None:
@@ -279,7 +282,7 @@ class Oracle:
             self.fail("16: more of the route was changed than weights and the operator's own rules")
         self._own(after)
         self._stay(after)
-        old, new = (dict(weights_of(o))[CANARY] for o in (before, after))
+        old, new = (dict(weights_of(o))[self.roles[1]] for o in (before, after))
         self._exposed()
         added = sorted(routes_of(after).keys() - routes_of(before).keys())
         if new < old:
@@ -302,7 +305,7 @@ class Oracle:
 
     def _given_back(self, share: int) -> None:
         """3: where the stable version has given pods away, no more requests come back than the pods can take."""
-        stable, canary = self._selector(NAME), self._selector(CANARY)
+        stable, canary = self._selector(self.roles[0]), self._selector(self.roles[1])
         if not self._follows() or canary == stable or self._deleting() or self._disturbed():
             return
         there, need = self._ready(stable), max(math.ceil(self._replicas() * share / 100), self._floor(share))
@@ -317,18 +320,18 @@ class Oracle:
         for rule in route["spec"]["rules"]:
             backends = {b["name"] for b in rule["backendRefs"]}
             kept = str(rule.get("name")).endswith(f".{STABLE_SESSION}")
-            if is_own(rule) and backends != {NAME if kept else CANARY}:
+            if is_own(rule) and backends != {self.roles[0 if kept else 1]}:
                 mirrors = [f["requestMirror"]["backendRef"]["name"] for f in rule["filters"] if "requestMirror" in f]
                 shared = [(b["name"], b["weight"]) for b in rule["backendRefs"]]
-                if mirrors != [CANARY] or shared != weights_of(route):
+                if mirrors != [self.roles[1]] or shared != weights_of(route):
                     self.fail(f"1: the mirror {rule['name']} leads to {shared} and copies to {mirrors}")
 
     def _stay(self, route: Object) -> None:
         """A Service sets a cookie while there is a rule for who comes back with it, and no other one."""
         found = {b["name"]: cookies_of(b) for b in claimed(route)["backendRefs"]}
         run = self.journal.running(self._status()) or {}
-        for service, name, end in ((CANARY, SESSION, ""), (NAME, STABLE_SESSION, ".stable")):
-            rules = [r for r in route["spec"]["rules"] if str(r.get("name")) == f"{OWN}{name}"]
+        for service, name, end in ((self.roles[1], SESSION, ""), (self.roles[0], STABLE_SESSION, ".stable")):
+            rules = [r for r in route["spec"]["rules"] if str(r.get("name")) == f"{OWN}{self.roles[1]}.{name}"]
             asked = [h["value"] for r in rules for m in r["matches"] for h in m["headers"] if h["name"] == "Cookie"]
             if len(found[service]) != len(rules):
                 self.fail(f"16: {len(rules)} rules {name}, and answers set {found[service]}")
@@ -340,7 +343,7 @@ class Oracle:
                     self.fail(f"9: {cookie} is set while {run['podHash']}, attempt {run['attempt']} is released")
 
     def _raised(self, weight: int, *, by_switch: str = "", added: Sequence[str] = ()) -> None:
-        status, target = self._status(), by_switch or self._selector(CANARY)
+        status, target = self._status(), by_switch or self._selector(self.roles[1])
         run = self.journal.running(status)
         if run is None:
             self.fail(f"6: the weight is raised to {weight} while nothing is released")
@@ -353,6 +356,8 @@ class Oracle:
         if target != run["podHash"]:
             self.fail(f"6: the weight is raised to {weight} for {target}, and {run['podHash']} is released")
         allowed = self.journal.allowed(run, int(status.get("currentStepIndex") or 0))
+        if "pingPong" in (spec["strategy"].get("canary") or {}) and self.journal.past(run, status):
+            allowed = 100  # The promotion is a weight, too.
         if (allowed is None or weight > allowed) and not (by_switch and run.get("fast")):
             self.fail(f"2: weight {weight}, the step allows {allowed}")
         strangers = set(added) - self.journal.routes(run, int(status.get("currentStepIndex") or 0))
@@ -363,7 +368,7 @@ class Oracle:
             self.fail(f"3: requests are led by {added} to {target}, which has no ready pod")
         stay = SESSION in self._routes() and not by_switch
         least = self.journal.for_who_stays(run, int(status.get("currentStepIndex") or 0)) if stay else 0
-        for pod_hash, share in ((target, max(weight, least)), (self._selector(NAME), 100 - weight)):
+        for pod_hash, share in ((target, max(weight, least)), (self._selector(self.roles[0]), 100 - weight)):
             need = max(math.ceil(replicas * share / 100), self._floor(share))
             if self._ready(pod_hash) < need and not self._disturbed():
                 self.fail(f"3: {share}% for {pod_hash}, which has {self._ready(pod_hash)} ready pods of {need}")
@@ -400,19 +405,19 @@ class Oracle:
         was, is_ = old.pop(LABEL_REVISION, ""), new.pop(LABEL_REVISION, "")
         if old != new or {**(before.get("spec") or {}), "selector": 0} != {**after["spec"], "selector": 0}:
             self.fail(f"16: more of the Service {change.key[1]} was changed than the revision")
-        self._exposed(prepares=change.key[1] == NAME and was != is_ == self._stable())
+        self._exposed(prepares=change.key[1] == self.roles[0] and was != is_ == self._stable())
         if self._deleting() or was == is_:
             return
         stable, replicas = self._stable(), self._replicas()
-        if change.key[1] == NAME and is_ != stable:
+        if change.key[1] == self.roles[0] and is_ != stable:
             need = math.ceil(replicas * (100 - self._canary_weight()) / 100)
             if self._ready(is_) < need and not self._disturbed():
                 self.fail(f"3: the stable Service selects {is_}, which has {self._ready(is_)} ready pods of {need}")
             if stable and "blueGreen" in self.rollout()["spec"]["strategy"]:
                 self._raised(100, by_switch=is_)
-        if change.key[1] == CANARY and is_ != stable and self._canary_weight() and not self._disturbed():
+        if change.key[1] == self.roles[1] and is_ != stable and self._canary_weight() and not self._disturbed():
             self.fail(f"3: the canary Service is switched to {is_} under {self._canary_weight()}%")
-        if change.key[1] == CANARY and is_ != stable and self._routes() and not self._disturbed():
+        if change.key[1] == self.roles[1] and is_ != stable and self._routes() and not self._disturbed():
             self.fail(f"3: the canary Service is switched to {is_} while requests are led by {sorted(self._routes())}")
 
     def _replica_set(self, change: Change) -> None:
@@ -472,7 +477,7 @@ class Oracle:
         before, after = change.before or {}, change.after
         if {**before["spec"], "replicas": 0} != {**after["spec"], "replicas": 0}:
             self.fail("16: more of the Deployment was changed than replicas")
-        if after["spec"]["replicas"] < before["spec"]["replicas"] and self._selector(NAME) == "":
+        if after["spec"]["replicas"] < before["spec"]["replicas"] and self._selector(self.roles[0]) == "":
             self.fail("4: the Deployment is scaled down while the stable Service selects its pods")
 
 

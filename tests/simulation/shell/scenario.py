@@ -48,7 +48,9 @@ FOLLOWING = 50_000_000
 """From this seed on it is a canary with a say over the pods of both versions, e.g. whose stable one shrinks."""
 STAYING = 60_000_000
 """From this seed on it is a canary whose users stay with the version that they have met, half of them with that say."""
-ENOUGH = 70_000_000
+TURNING = 70_000_000
+"""From this seed on it is a canary whose Services take turns, with a say over pods, or with users who stay."""
+ENOUGH = 80_000_000
 """From this seed on it is such a canary whose steps go on without all their pods, if enough of them are there."""
 CONFIG = f"{NAME}-settings"
 CONFIGURING = ("config edited", "config gone", "config back")
@@ -159,7 +161,9 @@ def scenario(seed: int) -> Scenario:
         return _configured(_canary(seed))
     if seed < STAYING:
         return _following(_canary(seed))
-    return _staying(_canary(seed)) if seed < ENOUGH else _going_on(_canary(seed))
+    if seed < TURNING:
+        return _staying(_canary(seed))
+    return _turning(_canary(seed)) if seed < ENOUGH else _going_on(_canary(seed))
 
 
 def _following(of: Scenario) -> Scenario:
@@ -172,6 +176,29 @@ def _staying(of: Scenario) -> Scenario:
     """The same with users who stay, on top of options for the steps, and now and then of those for the pods."""
     found = _with_options(of)
     return replace(found, canary=beside(found.steps, of_users(random.Random(f"{of.seed}/users"))))
+
+
+def _turning(of: Scenario) -> Scenario:
+    """The same with two Services that take turns, of which either may be the stable one at first."""
+    found, chance = _with_options(of), random.Random(f"{of.seed}/turns")
+    canary = beside(found.steps, of_users(chance) if chance.random() < 0.3 else of_pods(chance))
+    return replace(found, canary={**canary, "pingPong": in_turn(chance)})
+
+
+def in_turn(chance: random.Random) -> Object:
+    """Two Services that take turns; the route gives all requests to the one, which may be called the second."""
+    names = [NAME, CANARY] if chance.random() < 0.7 else [CANARY, NAME]
+    return dict(zip(("pingService", "pongService"), names, strict=True))
+
+
+def roles(rollout: Object) -> tuple[str, str]:
+    """The names of the stable and of the canary Service, as this Rollout has them now."""
+    pair = (rollout.get("spec", {}).get("strategy", {}).get("canary") or {}).get("pingPong")
+    if pair is None:
+        return NAME, CANARY
+    turned = (rollout.get("status") or {}).get("stablePingPong") == "Pong"
+    ping, pong = pair["pingService"], pair["pongService"]
+    return (pong, ping) if turned else (ping, pong)
 
 
 def _going_on(of: Scenario) -> Scenario:
@@ -426,9 +453,9 @@ def settings(value: str = "first") -> Object:
 def rollout(of: Scenario) -> Object:
     """The Rollout."""
     source: Object = {"workloadRef": {"name": NAME}} if of.workload else {"template": template("v1", config=of.config)}
+    services = {} if "pingPong" in (of.canary or {}) else {"stableService": NAME, "canaryService": CANARY}
     canary = {
-        "stableService": NAME,
-        "canaryService": CANARY,
+        **services,
         "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": NAME}]}},
         "steps": list(of.steps),
         "scaleDownDelaySeconds": 10,

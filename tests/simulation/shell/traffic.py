@@ -14,14 +14,14 @@ from headgate.api.rollout import SESSION, STABLE_SESSION
 from headgate.decide.types import Answer, Question
 from tests.simulation.shell.cluster import Cluster
 from tests.simulation.shell.controllers import service_of
-from tests.simulation.shell.scenario import CANARY
+from tests.simulation.shell.scenario import roles
 from tests.simulation.shell.store import Change, Key, Object
 
 GATEWAY = "gateway"
 SETTLE = 2.0
 """What the operator is configured to give a gateway that reported a route as accepted."""
-OWN = f"headgate.{CANARY}."
-"""How the operator calls its own rules."""
+OWN = "headgate."
+"""How the operator calls its own rules; the canary Service follows, and what the steps call the rule."""
 SPECIAL = 0.05
 """The part of the requests that a route by header takes, or a mirror copies."""
 STAYING = 0.4
@@ -114,7 +114,7 @@ def is_own(rule: Object) -> bool:
 def routes_of(route: Object) -> dict[str, bool]:
     """The operator's own rules by their name in the steps, and whether they only copy."""
     own = [rule for rule in route["spec"]["rules"] if is_own(rule)]
-    return {str(rule["name"]).removeprefix(OWN): len(rule["backendRefs"]) > 1 for rule in own}
+    return {str(rule["name"]).rpartition(".")[2]: len(rule["backendRefs"]) > 1 for rule in own}
 
 
 def cookies_of(backend: Object) -> list[str]:
@@ -173,7 +173,7 @@ class Traffic:
         routes = {} if self._service else self._gateway.led.get(self._route, {})
         if not routes:
             return weighed
-        ready = self.endpoints(CANARY)
+        ready = self.endpoints(self._canary())
         parts = {name: STAYING if name == SESSION else SPECIAL for name in routes if name != STABLE_SESSION}
         part = sum(parts[name] for name in parts if not routes[name])
         found = {pod_hash: share * (1 - part) for pod_hash, share in weighed.items()}
@@ -182,6 +182,9 @@ class Traffic:
         for pod_hash, pods in ready.items():
             found[pod_hash] = found.get(pod_hash, 0.0) + sum(parts.values()) * pods / sum(ready.values())
         return found
+
+    def _canary(self) -> str:
+        return roles(self._cluster.store.get("Rollout", *self._route) or {})[1]
 
     def endpoints(self, service: str) -> dict[str, int]:
         """Ready endpoints of a Service by revision, as the slices have them."""

@@ -10,7 +10,7 @@ from headgate.api.rollout import Step
 from headgate.decide.invariants import Truth
 from headgate.decide.types import Plan
 from tests.simulation.shell.pods import is_ready
-from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE
+from tests.simulation.shell.scenario import NAME, NAMESPACE, roles
 from tests.simulation.shell.store import Store
 from tests.simulation.shell.traffic import routes_of, weights_of
 
@@ -19,7 +19,7 @@ Object = dict[str, Any]
 
 def truth(store: Store, rollout: Object) -> Truth:
     """The truth about a Rollout."""
-    route = store.get("HTTPRoute", NAMESPACE, NAME)
+    route, (stable, canary) = store.get("HTTPRoute", NAMESPACE, NAME), roles(rollout)
     ready: dict[str, int] = {}
     for pod in store.all("Pod", NAMESPACE):
         pod_hash = (pod["metadata"].get("labels") or {}).get(LABEL_REVISION, "")
@@ -32,12 +32,12 @@ def truth(store: Store, rollout: Object) -> Truth:
     ]
     return Truth(
         replicas=rollout["spec"]["replicas"],
-        weight=dict(weights_of(route)).get(CANARY, 0) if route else 0,
+        weight=dict(weights_of(route)).get(canary, 0) if route else 0,
         routes=tuple(f"{name}@" for name in routes_of(route)) if route else (),
-        selects=(selector(store, NAME), selector(store, CANARY)),
+        selects=(selector(store, stable), selector(store, canary)),
         wanted={s["metadata"]["labels"][LABEL_REVISION]: s["spec"]["replicas"] for s in sets},
         ready=ready,
-        services=(NAME, CANARY),
+        services=(stable, canary),
         routed=route is not None,
         paused=bool(rollout["spec"].get("paused")),
         deleting=bool(rollout["metadata"].get("deletionTimestamp")),

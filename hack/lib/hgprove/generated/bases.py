@@ -221,6 +221,14 @@ def finer(name: str, version: int) -> Json:
     return made
 
 
+def turning(name: str, version: int) -> Json:
+    """A Rollout whose two Services take turns."""
+    made = _rollout(name, [{"setWeight": 50}], {"template": template(name, version)})
+    canary = made["spec"]["strategy"]["canary"]
+    canary["pingPong"] = {"pingService": canary.pop("stableService"), "pongService": canary.pop("canaryService")}
+    return made
+
+
 def grouped(name: str, version: int) -> Json:
     """A Rollout in the group of an Environment that there is none of, after another one that there is not."""
     made = _rollout(name, [{"setWeight": 50}], {"template": template(name, version)})
@@ -338,6 +346,7 @@ def journal(name: str, version: int) -> Json:
         "phase": "Healthy",
         "message": "at rest",
         "stable": ref,
+        "stablePingPong": "Ping",
         "current": ref,
         "target": ref,
         "currentStepIndex": 0,
@@ -407,6 +416,7 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
         "diverting": diverting,
         "pooled": pooled,
         "finer": finer,
+        "turning": turning,
         "grouped": grouped,
         "replacing": replacing,
         "journal": journal,

@@ -18,6 +18,7 @@ GIVEN = ("apiVersion", "kind", "metadata")
 """Properties of the root that Kubernetes itself defines; below `metadata` its own validation holds."""
 CHOICES: tuple[tuple[str, ...], ...] = (
     ("template", "workloadRef"),
+    ("stableService", "pingPong"),
     ("canary", "blueGreen", "rolling"),
     ("template", "raw"),
     ("setWeight", "setBatch", "pause", "gate", "setCanaryScale", "setHeaderRoute", "setMirrorRoute"),
@@ -38,7 +39,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("queryName", "queryValue"),
 )
 """Optional fields of which the rules want all or none; what the example has of them stays."""
-NEEDS: dict[str, tuple[str, ...]] = {"mirror": ("trafficRouting",)}
+NEEDS: dict[str, tuple[str, ...]] = {"mirror": ("trafficRouting",), "pingPong": ("trafficRouting",)}
 """Optional fields that the rules want beside one that is asked for."""
 LEADS = "setBatch"
 """A step that must be among a list's, whatever else is."""

@@ -521,7 +521,7 @@ ENDINGS = (
         breaks="A promotion that is held still moves the traffic by which its gate could know again.",
         belongs="22 B25",
         file="decide/releasing.py",
-        old="weight = observed_weight(cycle.snapshot) if why else 0",
+        old="weight = observed_weight(cycle.snapshot) if reason else 0",
         new="weight = 0",
         tests=(f"{FIELD}::test_b25_a_gate_that_knows_nothing_in_mid_promotion_holds_it_until_it_knows",),
         says="stuck in",
