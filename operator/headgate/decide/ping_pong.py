@@ -17,7 +17,7 @@ from headgate.decide import mover
 from headgate.decide.canary import FIELD, Shifting
 from headgate.decide.managed import ManagedRoute, keys_of
 from headgate.decide.mover import Goal, Move, available, observed_weight, selected, unsettled
-from headgate.decide.types import ServiceView, Snapshot
+from headgate.decide.types import Snapshot
 
 if TYPE_CHECKING:
     from headgate.decide.cycle import Cycle
@@ -146,19 +146,25 @@ class Turning(Shifting):
         old = lingers(snapshot)
         if goal.proven and goal.stable == goal.canary and old in goal.keep:
             goal = replace(goal, canary=old)
-        if goal.proven and self._is_another(snapshot, snapshot.stable_service, goal):
-            # The journal may be older than a turn, and weight 0 would give everything to what nobody has judged.
-            why = f"looking up which of the Services is stable: {snapshot.stable_service.name} leads elsewhere"
-            goal = replace(goal, weight=observed_weight(snapshot), hold=True, hold_reason=goal.hold_reason or why)
-        return mover.next_move(snapshot, goal, now)
-
-    @staticmethod
-    def _is_another(snapshot: Snapshot, service: ServiceView, goal: Goal) -> bool:
-        """A Service leads to a revision that is neither of the two, and there is no pod that it could lead to."""
-        strange = selected(service) not in ("", goal.stable, selected(snapshot.canary_service))
-        return strange and not available(snapshot, goal.stable)
+        return mover.next_move(snapshot, _waiting(snapshot, goal) if _may_be_late(snapshot, goal) else goal, now)
 
     def traffic(self, snapshot: Snapshot, weights: Weights) -> str:
         """Who gets the requests, as a sentence."""
         said = Shifting.traffic(self, snapshot, weights)
         return f"{said}; {self.spec.stable_service} is the stable Service now"
+
+
+def _may_be_late(snapshot: Snapshot, goal: Goal) -> bool:
+    """The journal may be older than a turn: its stable Service leads to a third revision, and its own has no pod.
+
+    Weight 0 waits for no journal, and would give all requests to what nobody has judged.
+    """
+    third = selected(snapshot.stable_service) not in ("", goal.stable, selected(snapshot.canary_service))
+    return goal.proven and third and not available(snapshot, goal.stable)
+
+
+def _waiting(snapshot: Snapshot, goal: Goal) -> Goal:
+    """The goal that leaves the requests where they are; bringing the pods back asks for the newest journal first."""
+    why = f"looking up which of the Services is stable: {snapshot.stable_service.name} leads to a third revision"
+    there, chosen = observed_weight(snapshot), selected(snapshot.canary_service)
+    return replace(goal, canary=chosen, weight=there, hold=True, hold_reason=goal.hold_reason or why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hack.lib.hgprove.planted.mutation import Mutation
 
 RESTARTING = "tests/simulation/test_restarting.py"
+TURNS = "tests/simulation/test_ping_pong.py"
 
 GOOD_ENOUGH = "tests/simulation/test_good_enough.py"
 
@@ -48,6 +49,66 @@ OPTIONS = (
         new='"operator": "In"',
         tests=("tests/simulation/test_apart.py::test_both_versions_keep_apart_from_the_first_pod_on",),
         says="keep to",
+    ),
+    Mutation(
+        id="ping-is-stable-at-first",
+        breaks="At the adoption of two Services that take turns nobody asks the route who serves.",
+        belongs="3",
+        file="decide/ping_pong.py",
+        old="    return all(route.weight == snapshot.spec.total for route in snapshot.routes)",
+        new="    return False",
+        tests=(f"{TURNS}::test_at_adoption_the_route_says_which_one_is_stable",),
+        says="Pong",
+    ),
+    Mutation(
+        id="services-never-turn",
+        breaks="A revision becomes stable, and the Service that leads to it stays the canary's.",
+        belongs="10",
+        file="decide/releasing.py",
+        old="        ping_pong.turn(cycle)\n",
+        new="",
+        tests=(f"{TURNS}::test_a_promotion_exchanges_the_services_and_writes_no_selector",),
+        says="first request",
+    ),
+    Mutation(
+        id="old-connections-are-cut",
+        breaks="The Service that was stable turns away from its version at once, with connections still open.",
+        belongs="4",
+        file="decide/ping_pong.py",
+        old="            goal = replace(goal, canary=old)\n",
+        new="            goal = replace(goal, canary=goal.canary)\n",
+        tests=(f"{TURNS}::test_old_connections_last_as_long_as_the_pods_that_they_lead_to",),
+        says="at rest, and nothing",
+    ),
+    Mutation(
+        id="what-was-undone-stays-led-to",
+        breaks="After an undo a Service leads to the undone version as long as its pods stay.",
+        belongs="7 B6",
+        file="decide/ping_pong.py",
+        old="return chosen if ends.get(chosen) in HOME and not taken_back else",
+        new="return chosen if ends.get(chosen) in HOME else",
+        tests=(f"{TURNS}::test_the_way_back_while_the_old_pods_stay_needs_no_selector",),
+        says="undone",
+    ),
+    Mutation(
+        id="a-late-journal-takes-turns-back",
+        breaks="A replica that has not heard of a turn gives all requests to the version under release.",
+        belongs="6 B18",
+        file="decide/ping_pong.py",
+        old="mover.next_move(snapshot, _waiting(snapshot, goal) if _may_be_late(snapshot, goal) else goal, now)",
+        new="mover.next_move(snapshot, goal, now)",
+        tests=(f"{TURNS}::test_a_journal_older_than_a_turn_gives_nothing_to_what_nobody_has_judged",),
+        says="nobody has judged",
+    ),
+    Mutation(
+        id="a-turn-of-its-own-counts",
+        breaks="That the Service turns when its old pods may go is taken for somebody else's hand.",
+        belongs="B7",
+        file="decide/resting.py",
+        old="served=at_rest and not home)",
+        new="served=at_rest)",
+        tests=(f"{TURNS}::test_old_connections_last_as_long_as_the_pods_that_they_lead_to",),
+        says="nobody else",
     ),
     Mutation(
         id="restarted-all-at-once",
