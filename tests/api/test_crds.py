@@ -85,6 +85,8 @@ COPIED: dict[str, Any] = {
 NO_COPIES = {"setMirrorRoute": {"name": "shadow"}}
 CANARY = ROLLOUT["spec"]["strategy"]["canary"]
 REQUIRED_APART: dict[str, Any] = {"requiredDuringSchedulingIgnoredDuringExecution": {}}
+TURNS: dict[str, Any] = {"pingService": "checkout-ping", "pongService": "checkout-pong"}
+TURNING = {k: v for k, v in CANARY.items() if not k.endswith("Service")} | {"pingPong": TURNS}
 POOLED_CANARY = {"stableService": "checkout", "steps": [{"setWeight": 20}]}
 TRAEFIK = {"traefik": {"weightedTraefikServiceName": "checkout"}}
 NGINX = {"nginx": {"canaryIngress": "checkout-canary"}}
@@ -203,6 +205,45 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
             id="short timeout",
         ),
         pytest.param(POOLED, "spec.strategy.canary.canaryService", "checkout-canary", "go together", id="no router"),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            {k: v for k, v in CANARY.items() if k != "stableService"},
+            "name stableService",
+            id="no stable Service",
+        ),
+        pytest.param(ROLLOUT, "spec.strategy.canary.pingPong", TURNS, "not both forms", id="both forms"),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            TURNING | {"canaryService": "checkout"},
+            "not both forms",
+            id="turns and a canary Service",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            TURNING | {"pingPong": {"pingService": "checkout", "pongService": "checkout"}},
+            "must be two Services",
+            id="turns of one",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            {"pingPong": TURNS, "steps": [{"setWeight": 20}]},
+            "pingPong needs trafficRouting",
+            id="turns without a router",
+        ),
+        pytest.param(
+            ROLLOUT, "spec.strategy.canary", TURNING | {"trafficRouting": NGINX}, "cannot take turns", id="nginx turns"
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            TURNING | {"trafficRouting": {"alb": {"ingress": "checkout"}}},
+            "alb.rootService",
+            id="turns of an action without a name",
+        ),
         pytest.param(ROLLOUT, "spec.strategy.canary.maxSurge", 1, "without trafficRouting", id="surge and router"),
         pytest.param(POOLED, "spec.strategy.canary.maxSurge", "0%", "cannot both be 0", id="no pod to spare"),
         pytest.param(POOLED, "spec.strategy.canary.maxSurge", "one", "should match", id="surge in words"),
@@ -618,7 +659,9 @@ def test_neighbour_of_what_is_refused_is_taken(kube: Kube, strategy: dict[str, A
     assert answer(kube, changed(BLUE_GREEN, "spec.strategy", {"blueGreen": services | strategy})) == ""
 
 
-@pytest.mark.parametrize("path", ["header/header.yaml", "switch/switch.yaml", "sessions/sessions.yaml"])
+@pytest.mark.parametrize(
+    "path", ["header/header.yaml", "switch/switch.yaml", "sessions/sessions.yaml", "ping-pong/ping-pong.yaml"]
+)
 def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
     """The Rollout and the gate; `test_routes.py` of the simulation and its neighbours release by them."""
     found = yaml.safe_load_all((ROOT / "examples" / path).read_text(encoding="utf-8"))
@@ -689,6 +732,12 @@ def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
         ),
         pytest.param(
             "spec.strategy.canary", CANARY | {"trafficRouting": NGINX, "steps": [BY_HEADER]}, id="led by nginx"
+        ),
+        pytest.param("spec.strategy.canary", TURNING, id="turns"),
+        pytest.param(
+            "spec.strategy.canary",
+            TURNING | {"trafficRouting": {"alb": {"ingress": "a", "rootService": "shop"}}, "steps": [{"setWeight": 5}]},
+            id="turns by an ALB",
         ),
         pytest.param(
             "spec.strategy.canary",
@@ -774,6 +823,7 @@ def test_router_is_neither_taken_away_nor_given_while_the_rollout_lives(light_cl
         ("canary", "stableService", "other"),
         ("canary", "canaryService", "other"),
         ("canary", "trafficRouting", {"gatewayAPI": {"httpRoutes": [{"name": "other"}]}}),
+        ("canary", "", TURNING),
         ("blueGreen", "activeService", "other"),
         ("blueGreen", "previewService", "other"),
         ("blueGreen", "trafficRouting", {"gatewayAPI": {"httpRoutes": [{"name": "other"}]}}),
@@ -784,8 +834,8 @@ def test_where_requests_are_led_is_not_changed_under_a_release(
 ) -> None:
     """What leads to the new version would be named nowhere any more; at rest, and to mend a wrong name, it may be."""
     made = ROLLOUT if strategy == "canary" else BLUE_GREEN
-    made = changed(made, "metadata.name", f"under-{strategy}-{path}".lower())
-    other = changed(made, f"spec.strategy.{strategy}.{path}", value)
+    made = changed(made, "metadata.name", f"under-{strategy}-{path or 'turns'}".lower())
+    other = changed(made, f"spec.strategy.{strategy}{path and '.'}{path}", value)
     light_cluster.kubectl("create", "-f", "-", stdin=json.dumps(made))
 
     def update(status: dict[str, Any], manifest: dict[str, Any]) -> str:

@@ -44,6 +44,23 @@ def test_operator_owns_nothing_that_others_own(kube: Kube, namespace: str) -> No
     assert all(set(o["metadata"]["labels"]) == {"headgate.dev/rollout", "headgate.dev/revision"} for o in owned)
 
 
+def test_two_services_take_turns(kube: Kube, namespace: str) -> None:
+    """A promotion leaves weights and selectors as the steps have made them; the next release goes behind the other."""
+    turns = {"pingService": "shop", "pongService": "shop-canary"}
+    fixed = {"stableService": None, "canaryService": None}
+    shop = Shop(kube, namespace, canary={**fixed, "pingPong": turns, "scaleDownDelaySeconds": 3})
+    first = shop.deploy_healthy()
+    second = shop.change(2)
+    shop.expect("pong is the stable one", lambda: shop.status().get("stablePingPong") == "Pong")
+    assert shop.status()["stable"]["podHash"] == second
+    assert (shop.weight(), shop.selected(CANARY), shop.selected(STABLE)) == (100, second, first)
+    shop.expect("old connections are over", lambda: shop.selected(STABLE) == second)
+    third = shop.change(3)
+    shop.expect("ping is the stable one again", lambda: shop.status().get("stablePingPong") == "Ping")
+    shop.expect("old connections are over again", lambda: shop.selected(CANARY) == third)
+    shop.expect_promoted(3)
+
+
 def test_pause_step_waits_for_promote(kube: Kube, namespace: str) -> None:
     """A pause without an end waits at its weight until a person promotes, and the answer says which step is over."""
     shop = Shop(kube, namespace, steps=PAUSED)

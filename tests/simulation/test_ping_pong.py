@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from headgate.api.rollout import RolloutSpec, RolloutStatus
+from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus
 from headgate.decide import ping_pong, strategies
 from headgate.decide import types as t
 from headgate.decide.managed import keys_of, names_of
@@ -363,3 +363,15 @@ def test_the_example_does_what_it_says() -> None:
     old = until_promoted(world)
     world.run_for(delay / 2)
     assert (world.weights()[-1], world.selectors["shop"]) == (100, old)
+
+
+def test_one_of_the_two_forms_names_the_services() -> None:
+    """Where the schema is older than the rule a sentence says it all the same."""
+    canary = spec(STEPS, turns=True).strategy.canary
+    assert canary is not None
+    assert (canary.stable_service, canary.canary_service) == ("shop", "shop-canary")
+    steps = {"steps": STEPS, "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}}}
+    with pytest.raises(ValueError, match="name stableService, or the two Services of pingPong"):
+        Canary.model_validate(steps)
+    with pytest.raises(ValueError, match=r"pingPong\.pongService"):
+        Canary.model_validate(steps | {"pingPong": {"pingService": "shop"}})

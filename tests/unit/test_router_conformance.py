@@ -283,6 +283,28 @@ def test_weights_may_be_parts_of_another_whole(case: Case) -> None:
         example.subject.set_weight(strategy, obj, example.target, total + 1)
 
 
+@cases(lambda example: {"": None} if example.stable is not None else {})
+def test_the_two_services_may_take_turns(case: Case) -> None:
+    """What is written in one role reads in the other as what that leaves; routes of ours lead to whoever is the canary.
+
+    Not where the canary alone has a weight: its Ingress leads to one Service for good, and the schema refuses turns.
+    """
+    example, router, obj = case.example, case.example.subject, case.example.obj
+    turned = with_routes(example).model_copy(update={"stable_service": CANARY, "canary_service": STABLE})
+    for weight in WEIGHTS:
+        obj = patched(obj, router.set_weight(turned, obj, example.target, weight))
+        view = router.read(turned, obj, example.target)
+        assert (view.weight, view.problem) == (weight, "")
+        assert example.read(obj).weight == 100 - weight
+        assert canonical(example.without_weights(obj)) == canonical(example.without_weights(example.obj))
+    for kind in sorted(example.routes):
+        routes = all_of([made(step(kind))])
+        led = patched(obj, router.set_weight(turned, obj, example.target, 50, routes))
+        assert router.read(turned, led, example.target).managed == keys_of(routes)
+        through = patched(led, router.set_weight(turned, led, example.target, 100))
+        assert canonical(through) == canonical(obj)
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Routes by header, mirrors, and sessions
 # --------------------------------------------------------------------------------------------------------------------
