@@ -209,6 +209,7 @@ def test_the_way_back_while_the_old_pods_stay_needs_no_selector() -> None:
     world.run_for(60)
     assert world.selectors == {"shop": old, "shop-canary": old}, "to what was undone nothing leads, whatever stays"
     assert {s.pod_hash for s in world.sets.values() if s.replicas} == {old, bad}
+    assert world.status.weights.reasserted == 0, "it was nobody else's doing"
     world.check_rest()
 
 
@@ -294,11 +295,32 @@ def test_who_is_led_to_the_canary_is_so_until_all_are() -> None:
     world.check_rest()
 
 
-def test_a_pause_while_the_promotion_moves_the_weight_leaves_it() -> None:
+@pytest.mark.parametrize("more", [{"replicas": 0}, {"replicas": 1}, {"canary": {"dynamicStableScale": True}}])
+def test_whatever_pods_there_are_the_services_take_turns(more: dict[str, Any]) -> None:
+    """Also those of a stable version that shrinks, and none at all."""
+    world = settled([{"setWeight": 100}, *STEPS], **more)
+    for version in ("v2", "v3"):
+        until_promoted(world, version)
+        world.settle(300)
+        world.run_for(60)
+        world.check_rest()
+    assert (world.status.stable_ping_pong, world.weight) == ("Ping", 0)
+
+
+def test_the_turn_is_at_the_whole_of_the_weights() -> None:
+    """Where that is another number than 100."""
+    parts = {"trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}, "maxTrafficWeight": 1000}}
+    world = settled([{"setWeight": 100}], canary=parts)
+    until_promoted(world)
+    assert (world.weights(), world.given, world.status.stable_ping_pong) == ([100, 1000], 0, "Pong")
+
+
+@pytest.mark.parametrize("led", [False, True])
+def test_a_pause_while_the_promotion_moves_the_weight_leaves_it(led: bool) -> None:  # noqa: FBT001
     """Nothing is raised and nothing is taken away, and resumed it ends as it would have."""
-    world = settled()
+    world = settled([BY_HEADER, *STEPS] if led else STEPS)
     world.release("v2")
-    while world.weight < 100:
+    while world.weight < 100 or world.routes:
         world.moment()
     world.person("pause")
     before = len(world.acts)

@@ -134,12 +134,12 @@ class Turning(Shifting):
 
     def promotion(self, snapshot: Snapshot, goal: Goal, routes: tuple[ManagedRoute, ...], now: float) -> Goal:
         """All requests to the canary Service; who is led there by a route of ours is so until they are."""
+        total, weights = self.spec.total, snapshot.status.weights
+        through = weights.desired == total and not weights.routes
         if goal.hold:
-            return goal
-        weights, keys = snapshot.status.weights, keys_of(routes)
-        served = self.switched(snapshot, goal.canary) and unsettled(snapshot, self.spec.total, keys, now) is None
-        through = served or (weights.desired == self.spec.total and not weights.routes)
-        return replace(goal, weight=self.spec.total, routes=() if through else routes)
+            return replace(goal, routes=()) if through else goal
+        served = self.switched(snapshot, goal.canary) and unsettled(snapshot, total, keys_of(routes), now) is None
+        return replace(goal, weight=total, routes=() if through or served else routes)
 
     def next_move(self, snapshot: Snapshot, goal: Goal, now: float) -> Move:
         """The next safe write."""
