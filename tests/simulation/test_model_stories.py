@@ -41,6 +41,24 @@ def test_the_order_of_what_has_none_decides_nothing() -> None:
     assert len(world.sets) == 2
 
 
+def test_the_order_of_pods_that_end_decides_nothing() -> None:
+    """A deletion that waits for those of two versions names the same one, however the cache lists them."""
+    world = settled(spec(PAUSED))
+    for version in ("v2", "v3"):
+        world.release(version)
+        world.settle(120, until=("Paused",))
+    world.deleting = True
+    assert world.status.stable
+    seen, stable, two = world.snapshot(), world.status.stable.pod_hash, 2
+    sets = tuple(s if s.pod_hash == stable else replace(s, replicas=0, pods=1) for s in seen.replica_sets)
+    routes = tuple(replace(r, weight=0, settled_since=0.0) for r in seen.routes)
+    seen = replace(seen, replica_sets=sets, routes=routes)
+    said = decide(seen, world.now).waiting
+    assert len([s for s in sets if not s.replicas]) == two
+    assert "to end" in said
+    assert decide(replace(seen, replica_sets=sets[::-1]), world.now).waiting == said
+
+
 def test_what_is_taken_back_is_asked_about_no_more() -> None:
     """Where one gate fails, the questions of the others in the same decision are not sent."""
     steps: list[dict[str, Any]] = [{"setWeight": 50}, {"gate": {"ref": {"name": "golden"}, "count": 3}}]
