@@ -157,7 +157,7 @@ class World:
 
     @property
     def switches(self) -> bool:
-        """One write may be the release, or the last step all that a promotion does: where all requests are led at once."""
+        """One write may be the release, or the last step all that a promotion does: all requests are led at once."""
         return (not self.routed and not self.nodes) or ping_pong.pair(self.specs[0]) is not None
 
     @property
