@@ -36,7 +36,7 @@ pytestmark = pytest.mark.simulation
 
 SEEDS = int(os.environ.get("HEADGATE_SEEDS", "200"))
 FIRST = int(os.environ.get("HEADGATE_FIRST_SEED", "0"))
-BATCH = 50
+BATCH = 25
 HALF = int("HEADGATE_SEEDS" not in os.environ)
 """1: of two batches one is run, which one says the commit; 0: all are, as asked for."""
 BLUE_GREEN = 10_000_000

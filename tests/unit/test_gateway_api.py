@@ -250,6 +250,14 @@ def test_route_that_is_whole_again_is_served(more: dict[str, Any]) -> None:
     assert read(partially(**more)).settled
 
 
+def test_conflict_of_a_route_with_itself_drops_nothing() -> None:
+    """Contour reports a rule that repeats a match, as one that copies requests does; the first of the two is served."""
+    conflict = partially(reason="RuleMatchPartiallyConflict")
+    assert not read(conflict).settled, "another route may have taken the match"
+    conflict["spec"]["rules"].append({**conflict["spec"]["rules"][0], "name": "again", "backendRefs": []})
+    assert read(conflict).settled
+
+
 def test_route_that_is_not_accepted_says_that_first() -> None:
     """What is dropped of a route matters only where the rest is taken."""
     obj = partially()

@@ -38,6 +38,8 @@ CONDITIONS = ("Accepted", "ResolvedRefs")
 """What every parent has to say of the stored generation."""
 PARTIAL = "PartiallyInvalid"
 """What a parent says that has taken a part of the route only: it drops rules, or goes on with those that it had."""
+CONFLICT = "RuleMatchPartiallyConflict"
+"""Contour's reason for that where another rule has the same match."""
 
 
 class GatewayAPIRouter(RuledRouter):
@@ -176,7 +178,7 @@ class GatewayAPIRouter(RuledRouter):
                 # Linkerd answers for a Service without ever saying for which generation.
                 mute = _of_mesh(parent) and not any("observedGeneration" in c for c in conditions.values())
                 why = next(filter(None, (untrue(conditions, n, None if mute else generation) for n in CONDITIONS)), "")
-                why = why or _partial(conditions, generation)
+                why = why or _partial(conditions, generation, spec)
                 if why:
                     return Served(f"{_parent_text(parent)}: {why}")
                 blind = blind or mute
@@ -293,15 +295,25 @@ def _identity(ref: Mapping[str, Any], namespace: Any) -> tuple[Any, ...]:
     )
 
 
-def _partial(conditions: Mapping[str, Mapping[str, Any]], generation: Any) -> str:
+def _partial(conditions: Mapping[str, Mapping[str, Any]], generation: Any, spec: Mapping[str, Any]) -> str:
     """Why a parent that accepts the route may not serve all of it, or nothing.
 
-    What it said of an earlier generation is over: by now it accepts this one, and would have said it again.
+    What it said of an earlier generation is over: by now it accepts this one, and would have said it again. Of two
+    rules of one route with the same match the first is served, says the API, and so a rule that copies requests stands
+    before the claimed one.
     """
     condition = conditions.get(PARTIAL, {})
     if condition.get("status") != "True" or condition.get("observedGeneration", generation) != generation:
         return ""
+    if condition.get("reason") == CONFLICT and _repeats(spec):
+        return ""
     return f"{PARTIAL} is True ({reason_of(condition)}), so the weights may not be served; correct the route's rules"
+
+
+def _repeats(spec: Mapping[str, Any]) -> bool:
+    """Two rules of the route have the same match."""
+    matches = [match for rule in entries(spec, "rules") for match in (list(entries(rule, "matches")) or [{}])]
+    return any(match in matches[:index] for index, match in enumerate(matches))
 
 
 def _of_mesh(parent: tuple[Any, ...]) -> bool:
