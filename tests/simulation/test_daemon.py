@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from hack.lib.hgprove.campaign import half
 from headgate.decide import daemon
 from headgate.decide import types as t
 from headgate.decide.rollout import decide
 from tests.simulation.daemon_world import DaemonWorld, daemon_spec
-from tests.simulation.test_rolling import JUDGED, STEPS, comes_to_its_end, half, some_faults, stable_of, until
+from tests.simulation.test_rolling import JUDGED, STEPS, comes_to_its_end, some_faults, stable_of, until
 from tests.simulation.world import Faults
 
 pytestmark = pytest.mark.simulation
@@ -474,7 +475,7 @@ def test_new_rollout_of_the_same_daemon_set_does_not_trust_an_old_label() -> Non
     assert second.revisions() == [good] * 3
 
 
-@pytest.mark.parametrize("seed", half(60))
+@pytest.mark.parametrize("seed", half(range(60)))
 def test_whatever_people_and_nodes_do_the_rules_hold_and_it_ends(seed: int) -> None:
     """Nodes, pods that die, versions, somebody at the DaemonSet, acts of all kinds, in any order, beside faults."""
     chance = random.Random(f"daemon/{seed}")
@@ -519,7 +520,7 @@ def test_whatever_people_and_nodes_do_the_rules_hold_and_it_ends(seed: int) -> N
     assert not world.writes, "nothing changes and it writes"
 
 
-@pytest.mark.parametrize("seed", half(80))
+@pytest.mark.parametrize("seed", half(range(80)))
 def test_any_faults_end_where_a_clean_run_ends(seed: int) -> None:
     """Conflicts, lost answers, crashes, providers that fail: the rules hold at each write, and the end is right."""
     chance = random.Random(f"daemon faults/{seed}")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus
 from headgate.decide import ping_pong, strategies
@@ -16,8 +15,7 @@ from headgate.decide import types as t
 from headgate.decide.managed import keys_of, names_of
 from headgate.decide.mover import Goal
 from headgate.decide.rollout import decide
-from headgate.traffic.protocol import Target
-from headgate.traffic.registry import ROUTERS
+from tests.simulation.examples import routed
 from tests.simulation.recorded import Recorded, at_every_step
 from tests.simulation.world import World, spec, stays_at_rest
 
@@ -371,15 +369,8 @@ def test_problems_name_the_field_of_the_service_that_they_speak_of() -> None:
 
 def test_the_example_does_what_it_says() -> None:
     """examples/ping-pong: its route lists both Services, and is written for the steps and the promotion alone."""
-    found = list(yaml.safe_load_all((ROOT / "examples" / "ping-pong" / "ping-pong.yaml").read_text(encoding="utf-8")))
-    route, rollout = (next(o for o in found if o["kind"] == kind) for kind in ("HTTPRoute", "Rollout"))
-    wished = RolloutSpec.model_validate(rollout["spec"])
-    canary = strategies.of(wished).routed
-    assert canary is not None
-    router, target = ROUTERS["gatewayAPI"], Target("checkout", "main")
-    assert router.read(canary, route, target).problem == router.unable(canary, route, target) == ""
-    assert wished.strategy.canary is not None
-    delay = wished.strategy.canary.scale_down_delay_seconds
+    _, rollout, canary, _ = routed("ping-pong")
+    delay = canary.scale_down_delay_seconds
     steps = json.dumps(rollout["spec"]["strategy"]["canary"]["steps"]).replace("golden-signals", "golden")
     world = settled(json.loads(steps), canary={"scaleDownDelaySeconds": delay})
     old = until_promoted(world)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hack.lib.hgprove.campaign import rotation
+from hack.lib.hgprove.campaign import half
 from headgate.decide.in_place import CLOSED
 from tests.simulation.rolling_world import RollingWorld, rolling
 from tests.simulation.world import Faults
@@ -16,11 +16,6 @@ pytestmark = pytest.mark.simulation
 
 JUDGED: dict[str, Any] = {"gate": {"ref": {"name": "golden"}, "count": 2}}
 OPEN = "SetPartition/db"
-
-
-def half(seeds: int) -> range:
-    """One half of the seeds, which one says the commit."""
-    return range(rotation(2), seeds, 2)
 
 
 def settled(steps: list[dict[str, Any]], seed: int = 1, *, pods: int = 4, gates: bool = False) -> RollingWorld:
@@ -435,7 +430,7 @@ def test_deletion_in_mid_release_takes_the_pods_back_and_keeps_the_update_closed
     assert not world.plans, "a record is left that nothing needs"
 
 
-@pytest.mark.parametrize("seed", half(100))
+@pytest.mark.parametrize("seed", half(range(100)))
 def test_whatever_people_do_the_rules_hold_and_it_ends(seed: int) -> None:
     """Scaling, pausing, other versions, somebody at the partition, acts of all kinds, in any order, beside faults."""
     chance = random.Random(f"people/{seed}")
@@ -517,7 +512,7 @@ def comes_to_its_end(world: RollingWorld, chance: random.Random) -> None:
         assert world.revisions()[0] == first, world.story[-20:]
 
 
-@pytest.mark.parametrize("seed", half(150))
+@pytest.mark.parametrize("seed", half(range(150)))
 def test_any_faults_end_where_a_clean_run_ends(seed: int) -> None:
     """Conflicts, lost answers, crashes, providers that fail: the rules hold at each write, and the end is right."""
     chance = random.Random(seed)

@@ -7,17 +7,13 @@ from typing import Any
 
 import jsonpatch
 import pytest
-import yaml
 
-from hack.lib.hgprove.campaign import ROOT
 from headgate.api.common import to_epoch
-from headgate.api.rollout import RolloutSpec
 from headgate.decide import types as t
 from headgate.decide.invariants import Rule, before_write
 from headgate.decide.managed import after, all_of, keys_of
 from headgate.decide.planning import find_plan
-from headgate.traffic.protocol import Target
-from headgate.traffic.registry import ROUTERS
+from tests.simulation.examples import TARGET, routed
 from tests.simulation.recorded import Recorded, at_every_moment, settled
 from tests.simulation.world import CONFIG
 
@@ -297,14 +293,7 @@ def test_routes_are_guarded_like_weights() -> None:
 
 def test_example_is_released_as_its_comments_say() -> None:
     """examples/header: its router can do every step, and what leads to the canary comes and goes in this order."""
-    objects = list(yaml.safe_load_all((ROOT / "examples" / "header" / "header.yaml").read_text(encoding="utf-8")))
-    route, rollout = (next(o for o in objects if o["kind"] == kind) for kind in ("HTTPRoute", "Rollout"))
-    spec = RolloutSpec.model_validate(rollout["spec"])
-    canary = spec.strategy.canary
-    assert canary is not None
-    router, target = ROUTERS["gatewayAPI"], Target("checkout", "main")
-    assert router.read(canary, route, target).problem == ""
-    assert router.unable(canary, route, target) == ""
+    (route, _, canary, router), target = routed("header"), TARGET
     steps = [s.model_dump(mode="json", by_alias=True, exclude_none=True) for s in canary.steps]
     world = releasing([{"gate": {"ref": {"name": "golden"}, "count": 1}} if "gate" in s else s for s in steps])
     world.settle(1200)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hack.lib.hgprove.campaign import rotation
+from hack.lib.hgprove.campaign import half
 from headgate.api.rollout import RolloutSpec
 from headgate.decide import strategies
 from tests.simulation.shell.scenario import (
@@ -37,8 +37,8 @@ pytestmark = pytest.mark.simulation
 SEEDS = int(os.environ.get("HEADGATE_SEEDS", "200"))
 FIRST = int(os.environ.get("HEADGATE_FIRST_SEED", "0"))
 BATCH = 25
-HALF = int("HEADGATE_SEEDS" not in os.environ)
-"""1: of two batches one is run, which one says the commit; 0: all are, as asked for."""
+ALL = "HEADGATE_SEEDS" in os.environ
+"""All batches are run, as asked for; else of two one, which one says the commit."""
 BLUE_GREEN = 10_000_000
 """From this seed on the Rollout is a blue-green one; the seeds before it are what they always were."""
 OPTIONS = 20_000_000
@@ -189,7 +189,8 @@ def calm(world: World) -> None:
 
 def batches(seeds: int) -> range:
     """The first seed of each batch."""
-    return range(FIRST + HALF * rotation(2) * BATCH, FIRST + seeds, BATCH << HALF)
+    every = range(FIRST, FIRST + seeds, BATCH)
+    return every if ALL else half(every)
 
 
 @pytest.mark.parametrize("first", batches(SEEDS))

@@ -7,16 +7,13 @@ from typing import Any
 
 import jsonpatch
 import pytest
-import yaml
 
-from hack.lib.hgprove.campaign import ROOT
-from headgate.api.rollout import SESSION, STABLE_SESSION, RolloutSpec
+from headgate.api.rollout import SESSION, STABLE_SESSION
 from headgate.decide import types as t
 from headgate.decide.invariants import Rule, before_write
 from headgate.decide.managed import all_of, asked, keys_of, recorded, sessions
 from headgate.decide.planning import find_plan
-from headgate.traffic.protocol import Target
-from headgate.traffic.registry import ROUTERS
+from tests.simulation.examples import TARGET, routed
 from tests.simulation.recorded import Recorded, at_every_moment, settled
 
 pytestmark = pytest.mark.simulation
@@ -259,13 +256,7 @@ def test_sessions_are_guarded_like_weights(keep: bool, pods: int) -> None:  # no
 
 def test_example_is_released_as_its_comments_say() -> None:
     """examples/sessions: its router can do it, and the rules for who stays come and go with the weights."""
-    objects = list(yaml.safe_load_all((ROOT / "examples" / "sessions" / "sessions.yaml").read_text(encoding="utf-8")))
-    route, rollout = (next(o for o in objects if o["kind"] == kind) for kind in ("HTTPRoute", "Rollout"))
-    canary = RolloutSpec.model_validate(rollout["spec"]).strategy.canary
-    assert canary is not None
-    router, target = ROUTERS["gatewayAPI"], Target("checkout", "main")
-    assert router.read(canary, route, target).problem == ""
-    assert router.unable(canary, route, target) == ""
+    (route, rollout, canary, router), target = routed("sessions"), TARGET
     steps = [s.model_dump(mode="json", by_alias=True, exclude_none=True) for s in canary.steps]
     routing = {
         **BY_ROUTE,

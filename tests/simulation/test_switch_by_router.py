@@ -8,14 +8,10 @@ from typing import Any
 
 import jsonpatch
 import pytest
-import yaml
 
-from headgate.api.rollout import RolloutSpec
-from headgate.decide import strategies
 from headgate.decide import types as t
 from headgate.decide.managed import all_of, names_of
-from headgate.traffic.protocol import Target
-from headgate.traffic.registry import ROUTERS
+from tests.simulation.examples import TARGET, routed
 from tests.simulation.shell.history import run
 from tests.simulation.shell.scenario import BLUE_GREEN, GATE, scenario
 from tests.simulation.test_blue_green import DATA_PLANE, JUDGED, pods, stable_of, until
@@ -174,13 +170,7 @@ def test_a_change_to_a_switch_by_selector_finds_the_users_on_stable() -> None:
 
 def test_the_example_does_what_it_says() -> None:
     """examples/switch: its router can do every step, and what leads to the preview comes and goes in this order."""
-    objects = list(yaml.safe_load_all((ROOT / "examples" / "switch" / "switch.yaml").read_text(encoding="utf-8")))
-    route, rollout = (next(o for o in objects if o["kind"] == kind) for kind in ("HTTPRoute", "Rollout"))
-    spec = RolloutSpec.model_validate(rollout["spec"])
-    canary = strategies.of(spec).routed
-    assert canary is not None
-    router, target = ROUTERS["gatewayAPI"], Target("checkout", "main")
-    assert router.read(canary, route, target).problem == router.unable(canary, route, target) == ""
+    (route, rollout, canary, router), target = routed("switch"), TARGET
     there = jsonpatch.apply_patch(route, router.set_weight(canary, route, target, 0, all_of(canary.steps)))
     assert names_of(router.read(canary, there, target).managed) == "mirror"
     strategy = rollout["spec"]["strategy"]["blueGreen"]

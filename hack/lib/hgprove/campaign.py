@@ -33,6 +33,11 @@ def rotation(total: int) -> int:
     return int(chosen) % max(1, total)
 
 
+def half(items: range) -> range:
+    """Every other one of them, which ones says the commit, as with `rotation`."""
+    return items[rotation(2) :: 2]
+
+
 def in_turn(items: Sequence[Item], *, start: int = 0, seconds: float | None = None) -> Iterator[Item]:
     """The items from `start` on, round once, until they are through or the time (monotonic) is over."""
     end = time.monotonic() + seconds if seconds is not None else None

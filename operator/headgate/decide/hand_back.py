@@ -263,9 +263,9 @@ def _canaries(cycle: Cycle) -> tuple[Action | None, str] | None:
             if waiting:
                 return None, waiting
             return ScaleReplicaSet(found.name, found.resource_version, 0, found.min_ready_seconds), ""
-    left = sorted(r.name for r in cycle.snapshot.replica_sets if r.owned and r.pod_hash != stable and r.pods)
+    left = min((r.name for r in cycle.snapshot.replica_sets if r.owned and r.pod_hash != stable and r.pods), default="")
     if left and _patient(cycle):
-        return None, f"waiting for the pods of {left[0]} to end"
+        return None, f"waiting for the pods of {left} to end"
     return None
 
 

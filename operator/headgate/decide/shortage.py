@@ -13,11 +13,11 @@ def left_out(cycle: Cycle) -> str:
     snapshot, run = cycle.snapshot, journal.running(cycle.status)
     if run is None or run.fast or cycle.move.short_of:
         return ""
-    view, found = find_plan(snapshot, run), replica_set(snapshot, run.pod_hash)
-    if view is None or found is None or cycle.status.current_step_index >= len(view.plan.steps):
+    found = replica_set(snapshot, run.pod_hash)
+    if found is None or not enough(snapshot.spec, found.replicas) <= available(snapshot, run.pod_hash) < found.replicas:
         return ""
-    there = available(snapshot, run.pod_hash)
-    return run.pod_hash if enough(snapshot.spec, found.replicas) <= there < found.replicas else ""
+    view = find_plan(snapshot, run)
+    return run.pod_hash if view is not None and cycle.status.current_step_index < len(view.plan.steps) else ""
 
 
 def told(cycle: Cycle) -> str:
