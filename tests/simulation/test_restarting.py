@@ -58,8 +58,7 @@ class Evicting(World):
         return replace(seen, replica_sets=sets, pods=self.known, config=config)
 
     def _pods(self, version: str) -> t.PodsView:
-        stable = self.status.stable.pod_hash if self.status.stable else ""
-        found = self.sets[f"shop-{stable}"]
+        found = self.sets[f"shop-{hash_of(self)}"]
         pods = [
             t.PodView(pod, pod, 0, "", at <= self.now, going=False, created_at=self.born[found.name, at])
             for pod, at in ((name(found, at), at) for at in found.pods)
@@ -128,10 +127,14 @@ def restart(world: World, after: float = 0.0) -> str:
     return at
 
 
+def hash_of(world: World) -> str:
+    """The pod hash of the stable version."""
+    return world.status.stable.pod_hash if world.status.stable else ""
+
+
 def ages(world: Evicting) -> list[float]:
     """When the stable version's pods were made, since now."""
-    stable = world.status.stable.pod_hash if world.status.stable else ""
-    found = world.sets[f"shop-{stable}"]
+    found = world.sets[f"shop-{hash_of(world)}"]
     return [world.born[found.name, at] for at in found.pods]
 
 
@@ -197,6 +200,21 @@ def test_a_person_restarts_without_the_spec() -> None:
     assert (len(world.evicted), world.status.restarted_at, world.status.phase) == (8, asked, "Healthy")
     assert world.least == 3
     stays_at_rest(world)
+
+
+def test_it_says_at_once_that_pods_are_replaced() -> None:
+    """Whoever looks after asking sees that it goes on; where that takes its time, how many are left, too."""
+    world = settled(spec(STEPS))
+    world.run_for(60)
+    world.refusing = True
+    doing = f"revision {hash_of(world)} is stable: replacing pods from before {restart(world, -1)}"
+    world.run_for(5)
+    assert world.status.message == doing
+    world.run_for(40)
+    assert world.status.message == f"{doing}, 4 left"
+    world.refusing = False
+    world.run_for(400)
+    assert world.status.message == f"revision {hash_of(world)} is stable"
 
 
 def test_a_person_does_not_wait_for_a_time_of_the_spec_that_is_to_come() -> None:

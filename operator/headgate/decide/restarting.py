@@ -53,10 +53,14 @@ def next_pod(cycle: Cycle, stable: RevisionRef) -> EvictPod | None:
     if cycle.now < since:
         cycle.wake(since)
         return None
+    doing = f"revision {stable.pod_hash} is stable: replacing pods from before {wanted}"
     known = snapshot.pods
     if known is None or known.version != found.resource_version:
         labels = f"{LABEL_ROLLOUT}={snapshot.meta.name},{LABEL_REVISION}={stable.pod_hash}"
         cycle.reads.append(ReadQuestion(ReadKind.WORKLOAD_PODS, found.resource_version, labels))
+        # It is said at once that it has begun; how many are left may be known already, or is when they are read.
+        before = snapshot.status.message
+        _say(cycle, before if before.startswith(doing) else doing)
         cycle.wake(cycle.now + EVIDENCE_INTERVAL)
         return None
     # The counts are the ReplicaSet's controller's, and older than what was read.
@@ -66,14 +70,17 @@ def next_pod(cycle: Cycle, stable: RevisionRef) -> EvictPod | None:
         cycle.change(restarted_at=wanted)
         cycle.note("Normal", "Restarted", f"no pod of {stable.pod_hash} is older than {wanted} any more")
         return None
-    if cycle.status.phase == "Healthy":  # What was taken back, and why, stays said.
-        text = f"revision {stable.pod_hash} is stable: replacing pods from before {wanted}, {len(old)} left"
-        cycle.change(message=text)
+    _say(cycle, f"{doing}, {len(old)} left")
     cycle.wake(cycle.now + EVIDENCE_INTERVAL)
     # One that serves nobody can go at any time.
     if not old or (old[0].ready and serving <= _least(snapshot)):
         return None
     return EvictPod(old[0].name, old[0].uid)
+
+
+def _say(cycle: Cycle, text: str) -> None:
+    if cycle.status.phase == "Healthy":  # What was taken back, and why, stays said.
+        cycle.change(message=text)
 
 
 def _least(snapshot: Snapshot) -> int:
