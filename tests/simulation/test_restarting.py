@@ -202,12 +202,18 @@ def test_a_person_restarts_without_the_spec() -> None:
     stays_at_rest(world)
 
 
-def test_it_says_at_once_that_pods_are_replaced() -> None:
+@pytest.mark.parametrize("how", ["by a person", "by the spec"])
+def test_it_says_at_once_that_pods_are_replaced(how: str) -> None:
     """Whoever looks after asking sees that it goes on; where that takes its time, how many are left, too."""
     world = settled(spec(STEPS))
     world.run_for(60)
     world.refusing = True
-    doing = f"revision {hash_of(world)} is stable: replacing pods from before {restart(world, -1)}"
+    if how == "by the spec":
+        at = restart(world, -1)
+    else:
+        at = to_time(world.now - 1)
+        world.person("restart", created_at=world.now - 1)
+    doing = f"revision {hash_of(world)} is stable: replacing pods from before {at}"
     world.run_for(5)
     assert world.status.message == doing
     world.run_for(40)

@@ -24,14 +24,15 @@ def open_in_spec(snapshot: Snapshot) -> bool:
     return _is_open(snapshot, snapshot.spec.restart_at)
 
 
-def asked(snapshot: Snapshot, now: float) -> str:
+def asked(cycle: Cycle) -> str:
     """The time before which no pod is to be from, if that is not known to be so: the latest that has come, or the next.
 
-    A time to come in the spec does not keep a person waiting, and what is older than what was done is done.
+    A time to come in the spec does not keep a person waiting, and what is older than what was done is done. What a
+    person was just granted counts: the journal has it before any pod goes.
     """
-    person = snapshot.status.restart
+    snapshot, person = cycle.snapshot, cycle.status.restart
     times = [at for at in (snapshot.spec.restart_at, person.at if person else None) if _is_open(snapshot, at) and at]
-    due = [at for at in times if to_epoch(at) <= now]
+    due = [at for at in times if to_epoch(at) <= cycle.now]
     return max(due, key=to_epoch) if due else min(times, key=to_epoch, default="")
 
 
@@ -45,7 +46,7 @@ def next_pod(cycle: Cycle, stable: RevisionRef) -> EvictPod | None:
 
     PodDisruptionBudgets are the server's to ask: an eviction that it refuses is tried again, later and later.
     """
-    snapshot, wanted = cycle.snapshot, asked(cycle.snapshot, cycle.now)
+    snapshot, wanted = cycle.snapshot, asked(cycle)
     found = replica_set(snapshot, stable.pod_hash)
     if not wanted or found is None or not snapshot.config.restarts:
         return None
