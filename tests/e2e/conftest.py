@@ -18,6 +18,7 @@ VALUES = {
     "config": {
         "routers": ["gatewayAPI", "contour"],
         "rollingKinds": ["StatefulSet"],
+        "restarts": True,
         "snapshotKinds": ["ConfigMap"],
         # A Prometheus that nobody answers for, and a query that no Prometheus understands.
         "metricProviders": {"silent": {"address": "http://127.0.0.1:9", "timeoutSeconds": 2}},

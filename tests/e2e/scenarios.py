@@ -9,11 +9,11 @@ from typing import Any
 from hack.lib.hgdemo import judging
 from hack.lib.hgdemo.judging import TIME_TO_SAFE
 from hack.lib.hgdemo.shop import Shop
-from hack.lib.hgdemo.waiting import until
 from hack.lib.hgdemo.watching import Seen, Watch
 from tests.e2e.strategies import by_header, by_pods, http_proxy, in_place
 from tests.e2e.together import by_switch, release_group
-from tests.e2e.town import ENDPOINTS, QUICK_GATE, ROLLOUT, Lab, Town, town
+from tests.e2e.town import ENDPOINTS, ONE_STEP, QUICK_GATE, ROLLOUT, Lab, Town, canary, town
+from tests.e2e.turns import in_a_hurry, taking_turns
 
 Scenario = Callable[[Lab], None]
 HELD_FOR = 6.0
@@ -31,7 +31,7 @@ def good_version(lab: Lab) -> None:
         here.expect_no_failure()
         here.expect_home()
         old = next(s.status.stable.pod_hash for s in here.watch.seen if s.status.stable)
-        _until_gone(here, old)
+        here.until_gone(old)
         here.expect_no_failure()
 
 
@@ -51,13 +51,13 @@ def bad_version(lab: Lab) -> None:
         assert last - failed < TIME_TO_SAFE, (
             f"{last - failed:.1f} s from the first failed measurement to the last request"
         )
-        _until_gone(here, bad)
+        here.until_gone(bad)
         here.expect_no_failure()
 
 
 def no_traffic(lab: Lab) -> None:
     """A version that nobody uses is held, not promoted; when requests come it is judged, and goes on by itself."""
-    with town(lab, "silent") as here:
+    with town(lab, "silent", rollout=ONE_STEP) as here:
         here.users.pause()
         generation = here.shop.release("v2")
         held = here.watch.until("held", lambda s: s.status.phase == "Held", timeout=60)
@@ -75,14 +75,14 @@ def bad_references(lab: Lab) -> None:
     with town(lab, "inputs") as here:
         other = Shop(lab.cluster, "inputs", name="other")
         other.deploy(1)
-        other.govern({"replicas": 1, "gates": [], "strategy": _strategy("other", [{"setWeight": 50}])}, QUICK_GATE)
+        other.govern({"replicas": 1, **_plain(name="other")}, QUICK_GATE)
         with Watch(lab.cluster, "inputs", "other") as watch:
             watch.until("adopted", lambda s: s.status.phase == "Healthy" and bool(s.status.history), timeout=60)
             before = (here.shop.weights(), here.shop.selected())
             for change, field, name in (
                 ({"gates": [{"ref": {"name": "missing"}}]}, "spec.gates[0].ref.name", "missing"),
-                (_canary("canaryService", "nowhere"), "canaryService", "nowhere"),
-                (_canary("trafficRouting", {"gatewayAPI": {"httpRoutes": [{"name": "noroute"}]}}), "", "noroute"),
+                (_plain(canaryService="nowhere"), "canaryService", "nowhere"),
+                (_plain(trafficRouting={"gatewayAPI": {"httpRoutes": [{"name": "noroute"}]}}), "", "noroute"),
             ):
                 _edit(here, change)
                 seen = here.watch.until(f"a condition about {name}", _complains(name), timeout=30)
@@ -92,7 +92,7 @@ def bad_references(lab: Lab) -> None:
                 assert (here.shop.weights(), here.shop.selected()) == before
             end = watch.at_rest(other.release("v2"), timeout=60)
             assert end.status.history[-1].outcome == "Promoted", end.line
-        _edit(here, {"gates": [], "strategy": _strategy("shop", [{"setWeight": 50}])})
+        _edit(here, _plain())
         here.condition("Ready", "Accepted")
         assert (here.shop.weights(), here.shop.selected()) == before
         here.expect_only("release-1")
@@ -155,7 +155,7 @@ def blue_green(lab: Lab) -> None:
         assert any(each.version == "v3" for each in here.users.read()), "the users were switched to it"
         here.expect_only("v2", within=ENDPOINTS)
         here.expect_home()
-        _until_gone(here, bad)
+        here.until_gone(bad)
         here.leave("v2")
         assert set(here.shop.selected().values()) == {""}
         here.expect_no_failure()
@@ -166,6 +166,8 @@ SCENARIOS: dict[str, Scenario] = {
     "a StatefulSet in place": in_place,
     "by header and mirrored": by_header,
     "behind an HTTPProxy": http_proxy,
+    "two Services take turns": taking_turns,
+    "a hotfix, and younger pods": in_a_hurry,
     "a good version is promoted": good_version,
     "a bad version is taken back": bad_version,
     "a version without traffic is held": no_traffic,
@@ -184,7 +186,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def _unanswerable(lab: Lab, namespace: str, check: dict[str, Any], reason: str) -> None:
-    with town(lab, namespace, gate={"checks": [check], "consecutiveErrorLimit": 1}) as here:
+    with town(lab, namespace, rollout=ONE_STEP, gate={"checks": [check], "consecutiveErrorLimit": 1}) as here:
         here.shop.release("v2")
         # A Prometheus that is busy may not be reached for a moment, which holds as well.
         held = here.watch.until(
@@ -195,7 +197,7 @@ def _unanswerable(lab: Lab, namespace: str, check: dict[str, Any], reason: str) 
         assert held.condition("Stalled")[:2] == ("True", "GateHeld"), held.line
         _stays(here, HELD_FOR, phase="Held", weight=20)
         # A gate that can be asked is for the next attempt; this one has pinned its own, so a person ends it.
-        here.shop.govern({"replicas": 2}, QUICK_GATE)
+        here.shop.govern({"replicas": 2, **ONE_STEP}, QUICK_GATE)
         generation = here.shop.release("v3")
         end = here.watch.at_rest(generation, timeout=120)
         assert here.outcome() == ("Promoted", "Healthy"), end.line
@@ -210,23 +212,8 @@ def _check(
     return {"name": "success-rate", "prometheus": {"provider": provider, "query": query}, "pass": {"min": 99}}
 
 
-def _strategy(name: str, steps: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "canary": {
-            "stableService": name,
-            "canaryService": f"{name}-canary",
-            "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": name, "rule": "main"}]}},
-            "scaleDownDelaySeconds": 5,
-            "abortScaleDownDelaySeconds": 5,
-            "steps": steps,
-        }
-    }
-
-
-def _canary(field: str, value: Any) -> dict[str, Any]:
-    strategy = _strategy("shop", [{"setWeight": 50}])
-    strategy["canary"][field] = value
-    return {"gates": [], "strategy": strategy}
+def _plain(**fields: Any) -> dict[str, Any]:
+    return {"gates": [], "strategy": canary({"setWeight": 50}, **fields)}
 
 
 def _complains(name: str) -> Callable[[Seen], bool]:
@@ -250,13 +237,3 @@ def _stays(here: Town, seconds: float, *, phase: str, weight: int) -> None:
         assert last.status.phase == phase, last.line
         assert max(last.status.weights.desired, last.status.weights.observed) <= weight, last.line
         time.sleep(0.2)
-
-
-def _until_gone(here: Town, pod_hash: str) -> None:
-    """Wait until a revision has no pods any more."""
-
-    def gone() -> bool:
-        pods = here.cluster.all("pods", here.shop.namespace, f"headgate.dev/revision={pod_hash}")
-        return not pods
-
-    until(f"the end of the pods of {pod_hash}", gone, timeout=90, seen=lambda: str(here.watch.last))

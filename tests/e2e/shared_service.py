@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from hack.lib.hgdemo.cluster import Json
 from hack.lib.hgdemo.shop import Shop
+from tests.e2e.town import GATE
 
-GATE: Json = {"gate": {"ref": {"name": "golden-signals"}}}
 SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
 CHECK: Json = {
     "name": "success-rate",

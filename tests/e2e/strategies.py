@@ -17,8 +17,8 @@ from hack.lib.hgdemo.waiting import until
 from hack.lib.hgdemo.watching import Seen
 from headgate.decide.in_place import CLOSED
 from tests.e2e.proxied import ProxiedShop
-from tests.e2e.shared_service import GATE, CountedShop, InPlaceShop
-from tests.e2e.town import Lab, Town, town
+from tests.e2e.shared_service import CountedShop, InPlaceShop
+from tests.e2e.town import GATE, Lab, Town, town
 
 TESTER = "X-Tester"
 VERSION = "X-Version"
@@ -153,15 +153,10 @@ def _release_tried(
 def _restart_one(here: Town, end: Seen) -> None:
     """Delete a pod of the stable version and wait for the one that takes its place."""
     assert end.status.stable is not None, end.line
-    chosen = f"headgate.dev/revision={end.status.stable.pod_hash}"
+    stable = end.status.stable.pod_hash
 
     def ready() -> set[str]:
-        return {
-            pod["metadata"]["name"]
-            for pod in here.cluster.all("pods", here.shop.namespace, chosen)
-            if not pod["metadata"].get("deletionTimestamp")
-            and any((c["type"], c["status"]) == ("Ready", "True") for c in pod["status"].get("conditions", []))
-        }
+        return {pod["metadata"]["name"] for pod in here.serving(stable)}
 
     before = ready()
     here.cluster.delete("pod", min(before), here.shop.namespace, wait=False)

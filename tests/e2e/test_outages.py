@@ -17,7 +17,7 @@ from hack.lib.hgdemo.traffic import describe
 from hack.lib.hgdemo.waiting import until
 from hack.lib.hgdemo.watching import over
 from tests.e2e.conftest import install
-from tests.e2e.town import Lab, Town, town
+from tests.e2e.town import ONE_STEP, Lab, Town, town
 
 RUNBOOK = ROOT / "docs" / "runbooks" / "operator-down.md"
 ABSENT_FOR = 8.0
@@ -74,7 +74,7 @@ def _killed_bad(lab: Lab) -> None:
 @pytest.mark.timeout(300)
 def test_without_prometheus_a_release_is_held_and_goes_on_when_it_is_back(lab: Lab) -> None:
     """No answer is no proof: nothing is raised until Prometheus answers again, then the gate begins anew."""
-    with town(lab, "blind", gate={"consecutiveErrorLimit": 2}) as here:
+    with town(lab, "blind", rollout=ONE_STEP, gate={"consecutiveErrorLimit": 2}) as here:
         _scale(lab, "monitoring", "prometheus", 0)
         try:
             generation = here.shop.release("v2")
@@ -118,7 +118,7 @@ def test_the_runbook_brings_traffic_back_while_the_operator_is_down(lab: Lab, tm
 @pytest.mark.timeout(300)
 def test_uninstalling_the_operator_interrupts_no_traffic(lab: Lab) -> None:
     """`helm uninstall` in the middle of a release leaves the data plane as it is; installed again it goes on."""
-    with town(lab, "uninstalled") as here:
+    with town(lab, "uninstalled", rollout=ONE_STEP) as here:
         generation = here.shop.release("v2")
         here.watch.until("weight 20 is served", lambda s: s.status.weights.observed == 20, timeout=60)
         try:

@@ -6,8 +6,7 @@ from typing import Any
 
 from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.watching import Seen
-from tests.e2e.shared_service import GATE
-from tests.e2e.town import Lab, Town, town
+from tests.e2e.town import GATE, Lab, Town, town
 
 
 def by_switch(lab: Lab) -> None:

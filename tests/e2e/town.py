@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hack.lib.hgdemo import judging
-from hack.lib.hgdemo.cluster import Cluster
+from hack.lib.hgdemo.cluster import Cluster, Json
 from hack.lib.hgdemo.record import Record
 from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.traffic import Request, Traffic, describe
@@ -29,6 +29,21 @@ AFTERWARDS = 3.0
 ROLLOUT = "rollouts.headgate.dev"
 RECORDS = Path(__file__).resolve().parents[2] / "build" / "e2e"
 """What each town leaves behind."""
+
+
+GATE: Json = {"gate": {"ref": {"name": "golden-signals"}}}
+
+
+def canary(*steps: Json, name: str = "shop", **more: Any) -> Json:
+    """The strategy of a canary behind the example's HTTPRoute, with these steps and further fields."""
+    services = {} if "pingPong" in more else {"stableService": name, "canaryService": f"{name}-canary"}
+    route = {"gatewayAPI": {"httpRoutes": [{"name": name, "rule": "main"}]}}
+    delays = {"scaleDownDelaySeconds": 5, "abortScaleDownDelaySeconds": 5}
+    return {"canary": {**services, "trafficRouting": route, **delays, "steps": [*steps], **more}}
+
+
+ONE_STEP: Json = {"strategy": canary({"setWeight": 20}, GATE)}
+"""Of a Rollout of which more steps would show nothing more."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +120,25 @@ class Town:
         self.cluster.delete(ROLLOUT, self.shop.name, self.shop.namespace, timeout=120)
         self.expect_only(version)
 
+    def act(self, verb: str, *, reason: str) -> None:
+        """Ask for something by the command line, as a person does; the operator has accepted it."""
+        where = f"--namespace={self.shop.namespace}"
+        self.cluster.headgate(verb, self.shop.name, where, f"--reason={reason}")
+
+    def serving(self, pod_hash: str) -> list[Json]:
+        """The pods of a revision that are ready and do not go, in the order in which they were made."""
+        found = [
+            pod
+            for pod in self.cluster.all("pods", self.shop.namespace, f"headgate.dev/revision={pod_hash}")
+            if not pod["metadata"].get("deletionTimestamp") and ready_since(pod)
+        ]
+        return sorted(found, key=lambda pod: (pod["metadata"]["creationTimestamp"], ready_since(pod)))
+
+    def until_gone(self, pod_hash: str) -> None:
+        """Wait until a revision has no pods any more."""
+        what = (f"--namespace={self.shop.namespace}", f"--selector=headgate.dev/revision={pod_hash}")
+        self.cluster.kubectl("wait", "--for=delete", "pods", *what, "--timeout=90s", timeout=100)
+
     def outcome(self) -> tuple[str, str]:
         """How the last attempt ended, and the phase."""
         last = self.watch.last
@@ -149,18 +183,25 @@ class Town:
         assert not odd, "; ".join(odd)
 
     def expect_home(self) -> None:
-        """All traffic and both Services are with the stable revision."""
+        """All traffic and both Services are with the stable revision, whichever of them is the stable one."""
         last = self.watch.last
         assert last is not None
         assert last.status.stable is not None, last.line
         stable, name = last.status.stable.pod_hash, self.shop.name
-        assert self.shop.weights() == {name: 100, f"{name}-canary": 0}
+        turned = last.status.stable_ping_pong == "Pong"
+        assert self.shop.weights() == {name: 0 if turned else 100, f"{name}-canary": 100 if turned else 0}
         assert set(self.shop.selected().values()) == {stable}
 
     def condition(self, kind: str, reason: str, *, timeout: float = 30) -> str:
         """Wait until a condition has a reason; gives its message."""
         found = self.watch.until(f"{kind} with {reason}", lambda s: s.condition(kind)[1] == reason, timeout=timeout)
         return found.condition(kind)[2]
+
+
+def ready_since(pod: Json) -> str:
+    """Since when a pod is ready; empty if it is not."""
+    found = [c for c in pod["status"].get("conditions", []) if (c["type"], c["status"]) == ("Ready", "True")]
+    return str(found[0]["lastTransitionTime"]) if found else ""
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,11 @@ class Cluster:
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl as the cluster's administrator."""
         return run(["kubectl", *words], environment=self.environment, stdin=stdin, check=check, timeout=timeout)
+
+    def headgate(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the command line as the cluster's administrator."""
+        environment = {**self.environment, "PYTHONPATH": str(ROOT / "operator")}
+        return run([sys.executable, "-m", "headgate.cli.main", *words], environment=environment, check=check)
 
     def get(self, kind: str, name: str, namespace: str = "") -> Json | None:
         """An object, or None."""

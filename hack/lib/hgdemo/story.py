@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hack.lib.hgdemo import judging
-from hack.lib.hgdemo.cluster import ROOT, Cluster
+from hack.lib.hgdemo.cluster import Cluster
 from hack.lib.hgdemo.judging import Verdict
 from hack.lib.hgdemo.shop import Shop
 from hack.lib.hgdemo.traffic import Traffic, describe
 from hack.lib.hgdemo.view import View
-from hack.lib.hgdemo.waiting import Trouble, run
+from hack.lib.hgdemo.waiting import Trouble
 from hack.lib.hgdemo.watching import AT_REST, Seen, Watch, over
 
 PATIENCE = 180.0
@@ -175,9 +174,7 @@ class Story:
     def _abort(self, verdict: Verdict) -> None:
         words = ["abort", self.shop.name, "--namespace", self.shop.namespace, "--reason", "nobody has used it"]
         self.view.say(f"$ headgate {shlex.join(words)}", style="bold")
-        environment = {**self.cluster.environment, "PYTHONPATH": str(ROOT / "operator")}
-        command = [sys.executable, "-m", "headgate.cli.main", *words]
-        said = run(command, environment=environment, check=False)
+        said = self.cluster.headgate(*words, check=False)
         self.view.say((said.stdout or said.stderr).strip())
         if said.returncode != 0:
             verdict.wrong.append(f"release-4: `headgate abort` ended with exit code {said.returncode}.")
