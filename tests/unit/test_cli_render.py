@@ -93,6 +93,18 @@ def test_weights_that_are_no_percent_are_said_with_their_whole() -> None:
     assert "weight 5->250 of 1000" in render.line(seen)
 
 
+@pytest.mark.parametrize(("turn", "stable", "canary"), [("Ping", "one", "other"), ("Pong", "other", "one")])
+def test_services_that_take_turns_are_named_by_their_role(turn: str, stable: str, canary: str) -> None:
+    """At rest the canary's weight is 0, and which Service that is changes with each promotion."""
+    turns = {"pingPong": {"pingService": "one", "pongService": "other"}}
+    fixed = {name: value for name, value in WITH_ROUTER["canary"].items() if not name.endswith("Service")}
+    strategy = {"canary": fixed | turns}
+    status = objects.healthy() | {"stablePingPong": turn}
+    seen = picture(objects.rollout(status, strategy=strategy), plans=[], replica_sets=[])
+    assert f"Services  {stable} is stable, {canary} the canary" in objects.printed(render.status(seen, NOW))
+    assert "Services" not in objects.tree(objects.healthy())
+
+
 def test_an_override_is_shown_beside_its_gate() -> None:
     """Who went on past a held gate stands where the gate is."""
     status = objects.held()

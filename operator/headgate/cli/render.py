@@ -15,7 +15,7 @@ from headgate.cli.steps import check_line, describe, gate_line, time_left
 from headgate.cli.table import phase_style, why
 from headgate.cli.text import SIGNS, Marks, age, clean, plural
 from headgate.cli.view import Picture, PodView, RolloutView, SetView
-from headgate.decide import strategies
+from headgate.decide import ping_pong, strategies
 
 FINE_WHEN_TRUE = frozenset({"Ready", "Available", "GatesPassing", "TrafficInSync"})
 FINE_WHEN_FALSE = frozenset({"Stalled", "Rejected", "Paused"})
@@ -85,7 +85,7 @@ def _header(picture: Picture, now: float) -> RenderableType:
     if rollout.spec and rollout.spec.paused:
         lines.append(Text("paused by its spec (spec.paused)", style="yellow"))
     lines.append(Text())
-    lines += [_releasing(picture, now), _weights(rollout), _replicas(picture)]
+    lines += [_releasing(picture, now), _weights(rollout), *_services(rollout), _replicas(picture)]
     return Group(*lines, Text())
 
 
@@ -120,6 +120,14 @@ def _weights(rollout: RolloutView) -> Text:
     if weights.reasserted:
         text.append(f"  rewritten by others {plural(weights.reasserted, 'time')}", "yellow")
     return text
+
+
+def _services(rollout: RolloutView) -> list[Text]:
+    """Whose turn it is, where two Services take turns: the weight is that of the other one."""
+    if rollout.spec is None or ping_pong.pair(rollout.spec) is None or rollout.status.stable_ping_pong is None:
+        return []
+    (_, stable), (_, canary) = strategies.of(ping_pong.resolved(rollout.spec, rollout.status)).services
+    return [_fact("Services", f"{stable} is stable, {canary} the canary")]
 
 
 def _who_confirms(rollout: RolloutView) -> str:
