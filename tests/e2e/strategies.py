@@ -18,7 +18,7 @@ from hack.lib.hgdemo.watching import Seen
 from headgate.decide.in_place import CLOSED
 from tests.e2e.proxied import ProxiedShop
 from tests.e2e.shared_service import CountedShop, InPlaceShop
-from tests.e2e.town import GATE, Lab, Town, town
+from tests.e2e.town import AHEAD, GATE, Lab, Town, town
 
 TESTER = "X-Tester"
 VERSION = "X-Version"
@@ -222,6 +222,6 @@ def _expect_led(here: Town, testers: Traffic, since: float, version: str) -> Non
     current = seen[tried[0]].status.current
     assert current is not None
     failed = judging.first_failure(here.watch, current.pod_hash)
-    began, ended = seen[tried[0]].at, seen[tried[-1] + 1].at if failed is None else failed
+    began, ended = seen[tried[0]].at, seen[tried[-1] + 1].at if failed is None else failed - AHEAD
     met = Counter(each.version for each in testers.read() if began <= each.at <= ended)
     assert set(met) == {version}, f"with the header there were {met}"

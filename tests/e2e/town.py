@@ -24,6 +24,8 @@ QUICK_GATE: dict[str, Any] = {"interval": "2s", "initialDelay": "4s", "count": 2
 RATE = 40.0
 ENDPOINTS = 1.0
 """Seconds in which the gateway follows a Service that was switched: nobody tells, unlike of a route, when it has."""
+AHEAD = 1.0
+"""Seconds by which the operator's clock may be ahead of ours: it goes by the API server's dates, in whole seconds."""
 AFTERWARDS = 3.0
 """Seconds of requests that show that something stays so."""
 ROLLOUT = "rollouts.headgate.dev"
