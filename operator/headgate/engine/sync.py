@@ -6,7 +6,6 @@ A watch that had to start over never reports what was deleted meanwhile, and a w
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -120,9 +119,12 @@ class Sync:
                 self._probed = now
                 self._probe_pause = min(PROBE_EVERY, 2 * self._probe_pause)
                 await self._probe()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK):
-                    await self._asked.wait()
+            # A tick asks, too: giving up the waiting instead would cost several times as much, each second.
+            tick = asyncio.get_running_loop().call_later(TICK, self._asked.set)
+            try:
+                await self._asked.wait()
+            finally:
+                tick.cancel()
             self._asked.clear()
 
     async def _freshen(self) -> None:
