@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hack.lib.hgprove.campaign import ROOT, Record, Result
+from headgate import sparing
 from tests.simulation.model.search import LIMIT, Report, explore
 from tests.simulation.model.worlds import BY_NAME, WORLDS
 
@@ -62,6 +63,7 @@ def arguments() -> argparse.Namespace:
 def look(task: tuple[str, bool, int, float | None]) -> tuple[Report, int]:
     """Look at one world, in a process of its own."""
     name, small, limit, until = task
+    sparing.the_collector()
     world = BY_NAME[name]
     seconds = None if until is None else max(0.0, until - time.monotonic())
     report = explore(world, world.slice if small else world.budget, limit=limit, seconds=seconds)

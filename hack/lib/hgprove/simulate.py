@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from hack.lib.hgprove.campaign import ROOT, Record, Result, lower_bound, rotation
+from headgate import sparing
 from tests.simulation.shell.history import Outcome, run
 from tests.simulation.shell.scenario import Scenario, scenario
 from tests.simulation.shell.shrink import shrink
@@ -148,7 +149,7 @@ def _campaign(
     end = time.monotonic() + seconds if seconds is not None else float("inf")
     todo = (b for b in _batches(first, seeds) if not record.done(_item(*b)))
     began, done, broken = time.monotonic(), 0, 0
-    with ProcessPoolExecutor(jobs, max_tasks_per_child=40) as pool:
+    with ProcessPoolExecutor(jobs, max_tasks_per_child=40, initializer=sparing.the_collector) as pool:
         under_way: set[Future[Batch]] = set()
         while True:
             while len(under_way) < jobs + 1 and time.monotonic() < end and (batch := next(todo, None)) is not None:

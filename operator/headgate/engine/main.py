@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 from collections.abc import Mapping
 
@@ -15,6 +14,7 @@ import uvloop
 from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
+from headgate import sparing
 from headgate.act.transport import ClientTransport, own_namespace
 from headgate.api.config import OperatorConfig
 from headgate.checks.protocol import CheckProvider
@@ -29,9 +29,6 @@ from headgate.handlers.shell import Shell
 from headgate.telemetry import logs
 from headgate.traffic.protocol import Router
 from headgate.traffic.registry import routers_of
-
-GARBAGE = 10_000
-"""New objects that may come together before the youngest are looked through; Python's own number is 700."""
 
 NESTING = 12_000
 """The API server takes JSON nested 10,000 deep. Python gives up at 1,000, and kopf with it: as long as the object is
@@ -84,7 +81,7 @@ def main(  # noqa: PLR0913, PLR0917  one parameter for each option
         details = error.errors(include_url=False, include_input=False) if isinstance(error, ValidationError) else None
         log.error("the configuration cannot be used", error=str(details or error))  # noqa: TRY400  no traceback for a typing mistake
         sys.exit(2)
-    _spare_the_collector()
+    sparing.the_collector()
     sys.setrecursionlimit(NESTING)
     try:
         # It serves the many small answers and watch lines for a tenth less CPU than asyncio's own loop.
@@ -95,16 +92,6 @@ def main(  # noqa: PLR0913, PLR0917  one parameter for each option
     except Exception:
         log.exception("the operator ended")
         sys.exit(1)
-
-
-def _spare_the_collector() -> None:
-    """Look for garbage in cycles less often, and never among what was imported.
-
-    Nearly everything here is freed by reference counting; cycles come from exceptions and from tasks that end.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE, 20, 20)
 
 
 def parts_of(config: OperatorConfig) -> tuple[Mapping[str, Router], Mapping[str, CheckProvider]]:
