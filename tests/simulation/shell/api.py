@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jsonpatch
@@ -401,7 +402,7 @@ def _with_field(before: Object, operation: Any, own: dict[int, Object]) -> Objec
     path = operation.get("path")
     if not isinstance(path, str) or not path.startswith("/"):
         return None
-    *parents, last = (part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/"))
+    *parents, last = _pointed(path)
     after = inner = _owned(before, own)
     for key in parents:
         found = inner.get(key)
@@ -412,6 +413,12 @@ def _with_field(before: Object, operation: Any, own: dict[int, Object]) -> Objec
         return None
     inner[last] = operation["value"]
     return after
+
+
+@lru_cache(maxsize=4096)
+def _pointed(path: str) -> list[str]:
+    """The keys of a JSON pointer; not to be changed."""
+    return [part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/")]
 
 
 def _owned(found: Object, own: dict[int, Object]) -> Object:
