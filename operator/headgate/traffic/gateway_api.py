@@ -5,7 +5,6 @@ The parents of a route are gateways, or Services where a mesh serves it (GAMMA).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -106,7 +105,7 @@ class GatewayAPIRouter(RuledRouter):
             return "matches nothing that the claimed rule does; correct its match"
         if len(matches) > MOST_MATCHES:
             return f"would need {len(matches)} matches, and a rule has {MOST_MATCHES} at most; ask for less"
-        made = copy.deepcopy({k: v for k, v in rule.items() if k not in ("name", "matches")} | {"matches": matches})
+        made = {k: v for k, v in rule.items() if k not in ("name", "matches")} | {"matches": matches}
         refs = list(entries(made, "backendRefs"))
         to = next(ref for ref in refs if _role(place, ref) == route.to)
         if route.percentage is None:

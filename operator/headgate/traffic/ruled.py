@@ -92,7 +92,7 @@ class RuledRouter(WeightedRouter):
 
     def rules(self, place: Place) -> list[Rule]:
         """All of them."""
-        return list(entries(mapping(place.obj, "spec"), self.rules_in(place)))
+        return place.once("rules", lambda: list(entries(mapping(place.obj, "spec"), self.rules_in(place))))
 
     def foreign(self, place: Place) -> Iterator[tuple[int, Rule]]:
         """Those that are not ours, by index."""
@@ -100,12 +100,9 @@ class RuledRouter(WeightedRouter):
             if not self._ours(place, rule):
                 yield index, rule
 
-    def read(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> RouteView:
+    def seen(self, place: Place) -> RouteView:
         """The place as it stands, with the routes of ours."""
-        view = super().read(canary, obj, target)
-        if obj is None:
-            return view
-        place = Place(canary, obj, target)
+        view = super().seen(place)
         mine, cookies = self._mine(place), self._cookies(place)
         return replace(view, managed=self._keys(place, mine, cookies)) if mine or cookies else view
 
@@ -127,7 +124,7 @@ class RuledRouter(WeightedRouter):
         within(canary, weight)
         place = Place(canary, obj, target)
         mine, rules = self._mine(place), self.rules(place)
-        index, found = self._sound(place), self.backends(place)
+        index, found = self._sound(place), self.claimed(place)
         if not routes and index is None and (mine or self._cookies(place)):
             return _tests_first([*self._set_cookies(place, {}), *self._arranged(place, mine, [], 0)])
         patch = super().set_weight(canary, obj, target, weight, routes)
@@ -170,10 +167,14 @@ class RuledRouter(WeightedRouter):
 
     def _sound(self, place: Place) -> int | None:
         """The index of the claimed rule, if weights can be written to it."""
-        found = self.backends(place)
-        if isinstance(found, str) or found.problem(place.canary, writing=True):
-            return None
-        return self.find(place)[0]
+
+        def index() -> int | None:
+            found = self.claimed(place)
+            if isinstance(found, str) or found.problem(place.canary, writing=True):
+                return None
+            return self.find(place)[0]
+
+        return place.once("sound", index)
 
     def _mine(self, place: Place) -> list[tuple[int, str]]:
         """Index and name of our routes."""
@@ -223,7 +224,7 @@ class RuledRouter(WeightedRouter):
                     f"needs a cookie on the answers of the canary alone, which a {self.resource.kind} cannot add; use "
                     "an HTTPRoute or a VirtualService, or remove it"
                 )
-            served = [entry for role, entry in _of_both(self.backends(place), rule) if role == route.to]
+            served = [entry for role, entry in _of_both(self.claimed(place), rule) if role == route.to]
             why = next(filter(None, (_why(self.cookied(entry, route.cookie)) for entry in served)), "")
             if why:
                 return why
@@ -246,26 +247,30 @@ class RuledRouter(WeightedRouter):
 
     def _cookies(self, place: Place) -> list[tuple[str, str]]:
         """Those of ours that the claimed rule sets, with the role of the Service, whatever else is wrong with it."""
-        found = self.backends(place) if self.sessions else ""
+        found = self.claimed(place) if self.sessions else ""
         listed = [] if isinstance(found, str) else _of_both(found, _at(place.obj, found.path[:3]))
         return [(role, cookie) for role, entry in listed for cookie in self.cookies(entry)]
 
     def _with_cookies(self, place: Place, rule: Rule, cookies: Mapping[str, str]) -> Rule:
         """The claimed rule, whose two Services set these cookies by their roles, and no others of ours."""
-        found = self.backends(place)
+        found = self.claimed(place)
         if isinstance(found, str) or not found.entries:
+            return rule
+        there = _at(rule, found.path[3:])
+        both = [one for one in found.entries if one.role in ROLES]
+        made = {one.index: self.cookied(there[one.index], cookies.get(one.role, "")) for one in both}
+        other = {i: entry for i, entry in made.items() if not isinstance(entry, str) and entry is not there[i]}
+        if not other:
             return rule
         after = copy.deepcopy(dict(rule))
         listed = _at(after, found.path[3:])
-        for one in (one for one in found.entries if one.role in ROLES):
-            made = self.cookied(listed[one.index], cookies.get(one.role, ""))
-            if not isinstance(made, str):
-                listed[one.index] = made
+        for index, entry in other.items():
+            listed[index] = entry
         return after
 
     def _set_cookies(self, place: Place, cookies: Mapping[str, str]) -> JSONPatch:
         """The change of the claimed rule by which its two Services set these, and no others of ours."""
-        found = self.backends(place)
+        found = self.claimed(place)
         if isinstance(found, str) or not found.entries:
             return []
         rule = _at(place.obj, found.path[:3])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import field
+from typing import Any, TypeVar
 
 from headgate.api.rollout import Canary
 from headgate.api.values import dataclass
@@ -13,6 +14,8 @@ from headgate.decide.types import RouteView
 from headgate.traffic.backends import Backends, within
 from headgate.traffic.parts import mapping
 from headgate.traffic.protocol import JSONPatch, Resource, Target
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,20 @@ class Place:
     canary: Canary
     obj: Mapping[str, Any]
     target: Target
+    known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What `once` was asked for already."""
 
     @property
     def namespace(self) -> Any:
         """Of the object, and so of everything that it names without one."""
         return mapping(self.obj, "metadata").get("namespace")
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        """What follows from the place, worked out when it is asked for first: an object that was read never changes."""
+        if what not in self.known:
+            self.known[what] = make()
+        found: T = self.known[what]
+        return found
 
 
 class WeightedRouter(ABC):
@@ -55,6 +67,10 @@ class WeightedRouter(ABC):
     def backends(self, place: Place) -> Backends | str:
         """The claimed list, or why there is none, in a sentence that names the field."""
 
+    def claimed(self, place: Place) -> Backends | str:
+        """What `backends` says, which is asked once for each place."""
+        return place.once("claimed", lambda: self.backends(place))
+
     def claims(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
         """The object as a whole, unless a router knows several places in it."""
         del canary, obj
@@ -71,7 +87,12 @@ class WeightedRouter(ABC):
         if obj is None:
             problem = missing(self.field, self.resource, target)
             return RouteView(self.key, kind, target.name, target.rule, problem=problem)
-        found = self.backends(Place(canary, obj, target))
+        return self.seen(Place(canary, obj, target))
+
+    def seen(self, place: Place) -> RouteView:
+        """The same of an object that is there."""
+        canary, obj, target, kind = place.canary, place.obj, place.target, self.resource.kind
+        found = self.claimed(place)
         problem = found if isinstance(found, str) else found.problem(canary)
         served = self.served(obj)
         return RouteView(
