@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -460,22 +461,23 @@ class TrafficRouting(Model):
     @classmethod
     def routers(cls) -> tuple[str, ...]:
         """The names of all routers of Headgate's own, as specs and the admin's configuration write them."""
-        return tuple(str(cls.model_fields[name].alias) for name in cls._own())
+        return tuple(alias for _, alias in _own_routers())
 
     def named(self) -> tuple[tuple[str, str], ...]:
         """Those of the routers that this Rollout uses: the field, and what the configuration calls it."""
-        fields = type(self).model_fields
-        own = [str(fields[name].alias) for name in self._own() if getattr(self, name) is not None]
+        own = [(alias, alias) for name, alias in _own_routers() if getattr(self, name) is not None]
         others = [(f"{PLUGINS}[{index}].name", plugin.key) for index, plugin in enumerate(self.plugins or ())]
-        return (*((name, name) for name in own), *others)
-
-    @classmethod
-    def _own(cls) -> tuple[str, ...]:
-        return tuple(name for name in TrafficRouting.model_fields if name != PLUGINS)
+        return (*own, *others)
 
     def plugin(self, name: str) -> Plugin | None:
         """What is said of the router of another package; None if it is not used."""
         return next((plugin for plugin in self.plugins or () if plugin.name == name), None)
+
+
+@cache
+def _own_routers() -> tuple[tuple[str, str], ...]:
+    """Headgate's own routers: the field, and what specs call it."""
+    return tuple((name, str(field.alias)) for name, field in TrafficRouting.model_fields.items() if name != PLUGINS)
 
 
 class CanaryRouting(TrafficRouting):

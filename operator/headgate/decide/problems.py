@@ -159,7 +159,7 @@ def _in_place(snapshot: Snapshot) -> list[Problem]:
 
 
 def _services(snapshot: Snapshot) -> list[Problem]:
-    strategy, found = strategies.of(snapshot.spec), []
+    strategy, found, labels = strategies.of(snapshot.spec), [], _labels(snapshot.template)
     views = (snapshot.stable_service, snapshot.canary_service)
     for (field, name), service in zip(strategy.services, views, strict=False):
         if not service.found:
@@ -179,7 +179,7 @@ def _services(snapshot: Snapshot) -> list[Problem]:
                 )
             )
             continue
-        wrong = _unmatched(service, snapshot.template)
+        wrong = _unmatched(service, labels)
         if wrong:
             found.append(
                 Problem(
@@ -191,16 +191,23 @@ def _services(snapshot: Snapshot) -> list[Problem]:
     return found
 
 
-def _unmatched(service: ServiceView, template: Mapping[str, Any] | None) -> str:
+def _unmatched(service: ServiceView, labels: Mapping[str, Any] | None) -> str:
     own = {k: v for k, v in service.selector.items() if not k.startswith(OURS)}
     if not own:
         return "nothing" if not service.selector else ""
-    if template is None:
+    if labels is None:
         return ""
+    wrong = [item for item in own.items() if labels.get(item[0]) != item[1]]
+    return "=".join(min(wrong)) if wrong else ""
+
+
+def _labels(template: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The labels of a template; None without one."""
+    if template is None:
+        return None
     metadata = template.get("metadata")
     labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
-    labels = labels if isinstance(labels, Mapping) else {}
-    return next((f"{k}={v}" for k, v in sorted(own.items()) if labels.get(k) != v), "")
+    return labels if isinstance(labels, Mapping) else {}
 
 
 def _gates(snapshot: Snapshot) -> list[Problem]:
