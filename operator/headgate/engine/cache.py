@@ -72,8 +72,10 @@ class Cache:
 
     def by(self, kind: str, index: str, value: str) -> list[Object]:
         """The objects that an index function put under a value, in the order of their names."""
-        objects = self._objects.get(kind, {})
-        keys = self._indexes.get((kind, index), {}).get(value, ())
+        keys = self._indexes.get((kind, index), {}).get(value)
+        if keys is None:
+            return []
+        objects = self._objects[kind]
         return [objects[k] for k in sorted(keys)]
 
     def count(self, kind: str) -> int:
