@@ -41,6 +41,12 @@ def rollout_of(kind: str, obj: Mapping[str, Any]) -> Key | None:
     return Key(meta["namespace"], str(name)) if name else None
 
 
+def _spec_of(obj: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Whose spec it is, and the how many-th: the server counts its changes."""
+    meta = obj.get("metadata") or {}
+    return meta.get("uid"), meta.get("generation")
+
+
 def build_indexes(cache: Cache, references: References) -> None:
     """Give a fresh cache the indexes that observing and `Intake` look things up by."""
 
@@ -102,9 +108,11 @@ class Intake:
     def _take(self, kind: str, obj: Object) -> None:
         meta = obj.get("metadata") or {}
         namespace, name = str(meta.get("namespace") or ""), str(meta.get("name") or "")
-        before = self._concerned(kind, self._cache.get(kind, namespace, name)) if kind == "Rollout" else set()
+        before = self._cache.get(kind, namespace, name) if kind == "Rollout" else None
+        # With another spec it leaves what it referred to, and whoever waited for that is concerned.
+        left = self._concerned(kind, before) if before is not None and _spec_of(before) != _spec_of(obj) else set[Key]()
         if self._cache.put(kind, obj):
-            concerned = before | self._concerned(kind, self._cache.get(kind, namespace, name))
+            concerned = left | self._concerned(kind, self._cache.get(kind, namespace, name))
             self._dirty(concerned, BURST_SECONDS if kind in CHATTY else 0.0)
 
     def gone(self, kind: str, namespace: str, name: str, uid: str) -> None:

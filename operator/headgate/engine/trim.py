@@ -66,7 +66,10 @@ def _rollout(obj: Object, before: Object | None) -> Object:
     annotations = (obj.get("metadata") or {}).get("annotations")
     if isinstance(annotations, Mapping):
         metadata["annotations"] = {k: v for k, v in annotations.items() if k.startswith("headgate.dev/")}
-    return {"metadata": metadata, "spec": _lean(obj.get("spec")), "status": _lean(obj.get("status"))}
+    kept = {"metadata": metadata, "spec": _lean(obj.get("spec")), "status": _lean(obj.get("status"))}
+    # Its peers are looked for with each change of it, its status included.
+    group = _pick(obj.get("spec"), ("group",))
+    return kept | group
 
 
 def _spec_only(obj: Object) -> Object:

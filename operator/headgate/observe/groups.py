@@ -8,7 +8,7 @@ from typing import Any
 from headgate.api.rollout import RolloutSpec
 from headgate.decide import group
 from headgate.decide.types import GroupView, PeerView
-from headgate.observe.reading import Models, Unreadable, part
+from headgate.observe.reading import Models, Unreadable
 from headgate.observe.store import BY_GROUP, Object, Store
 
 
@@ -20,8 +20,7 @@ def keys(rollout: Mapping[str, Any]) -> Iterable[str]:
 
 def _named(rollout: Mapping[str, Any]) -> tuple[str, str] | None:
     """The Environment, which may be empty, and the name."""
-    spec = part(rollout, "spec")
-    found = spec.get("group") if isinstance(spec, Mapping) else None
+    found = rollout.get("group")
     name = found.get("name") if isinstance(found, Mapping) else None
     environment = found.get("environment") if isinstance(found, Mapping) else None
     return (str(environment or ""), name) if isinstance(name, str) and name else None
