@@ -265,8 +265,9 @@ class Objects:
         """The journal without acts that are answered and that the operator sees no more: it needs them no longer."""
         wanted, seen = state.wanted, state.seen
         journal = wanted.journal
-        visible = {uid_of(a) for a in (*state.acts, *(seen.acts or ()))}
-        for act in self._journals.status(journal).actions:
+        noted = self._journals.status(journal).actions
+        visible = {uid_of(a) for a in (*state.acts, *(seen.acts or ()))} if noted else ()
+        for act in noted:
             if act.uid not in visible:
                 journal = self._journals.forgotten(journal, act.uid)
         return state if journal == wanted.journal else state._replace(wanted=wanted._replace(journal=journal))
