@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from headgate.api.common import LABEL_REVISION
 from headgate.api.rollout import Canary, CanaryRouting, ConsumedAction, RejectedRevision
 from headgate.decide import types as t
 from headgate.decide.journal import SIZE_LIMIT, running
@@ -252,6 +253,16 @@ def rewrite(world: World, service: str, pod_hash: str) -> None:
     world.selector_changed[service] = world.now
 
 
+def named_otherwise(seen: t.Snapshot, selector: Mapping[str, str], weight: int) -> t.Snapshot:
+    """Another stable Service or route is named, which another Rollout works with."""
+    return replace(
+        seen,
+        stable_service=replace(seen.stable_service, name="other", selector=selector),
+        routes=tuple(replace(route, name="other", weight=weight) for route in seen.routes),
+        contenders=('what is named "other" is claimed by Rollout "old"',),
+    )
+
+
 def test_a_stable_selector_that_is_dropped_in_mid_run_is_put_back_even_while_paused() -> None:
     """A Service that selects every pod gives the canary more than its step allows; taking that back needs no resume."""
     world = settled(spec(PAUSED))
@@ -278,6 +289,27 @@ def test_a_selector_that_is_rewritten_again_and_again_is_told() -> None:
         rewrite(world, "shop", "")
     world.run_for(10)
     assert stalled(world) == ("True", "TrafficContested")
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        pytest.param(lambda seen: named_otherwise(seen, {LABEL_REVISION: "old"}, weight=0), id="Service"),
+        pytest.param(lambda seen: named_otherwise(seen, seen.stable_service.selector, weight=30), id="route"),
+    ],
+)
+def test_a_spec_that_names_something_else_again_and_again_is_no_rewrite(
+    named: Callable[[t.Snapshot], t.Snapshot],
+) -> None:
+    """What another Service selects and another route gives was never ours; the journal speaks of those before."""
+    world = settled(spec(PAUSED))
+    for _ in range(6):
+        for world.lens in (named, lambda seen: seen):
+            world.change_spec()
+            world.run_for(30)
+    assert stalled(world) == ("False", "NotStalled")
+    assert world.status.weights.reasserted == 0
+    world.check_rest()
 
 
 def test_what_was_contested_goes_on_when_a_person_resumes() -> None:

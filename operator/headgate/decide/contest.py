@@ -66,6 +66,11 @@ def _weight_rewritten(cycle: Cycle, desired: int, keys: tuple[str, ...]) -> bool
     )
 
 
+def _speaks_of_this(cycle: Cycle) -> bool:
+    """What the journal says to be served is what the present spec names, and no other route or Service."""
+    return cycle.snapshot.status.observed_generation == cycle.snapshot.meta.generation
+
+
 def watch(cycle: Cycle, desired: int, keys: tuple[str, ...] = ()) -> bool:
     """Count a rewrite of a weight or a route, and let running gates begin again: they saw another weight."""
     if strategies.of(cycle.snapshot.spec).pooled:
@@ -76,7 +81,8 @@ def watch(cycle: Cycle, desired: int, keys: tuple[str, ...] = ()) -> bool:
     workload, changed = cycle.snapshot.workload, observed != desired
     if workload is not None and workload.in_place is not None:
         changed = rolling.lever_of(cycle.snapshot.spec).rewritten(workload, observed, desired)
-    was_served = weights.applied and same and (changed or not in_step(cycle.snapshot, keys))
+    served = weights.applied and same and _speaks_of_this(cycle)
+    was_served = served and (changed or not in_step(cycle.snapshot, keys))
     if not was_served and not _weight_rewritten(cycle, desired, keys):
         return False
     if not count(cycle):
@@ -122,7 +128,7 @@ def watch_selectors(cycle: Cycle, *, served: bool) -> None:
         return
     services = (cycle.snapshot.stable_service, cycle.snapshot.canary_service)
     now = next((selected(s) for s in services if s.name == action.name), "")
-    if served or _overwritten(cycle, action.key, now):
+    if (served and _speaks_of_this(cycle)) or _overwritten(cycle, action.key, now):
         count(cycle)
 
 
