@@ -55,7 +55,7 @@ class Goal:
     """Only lowering is allowed: paused, held, or something is not as it must be."""
     hold_reason: str = ""
     frozen: bool = False
-    """Held, and not even capacity that the spec newly asks for may be added: the spec cannot be worked with."""
+    """Held, and not even pods may be added: which are wanted cannot be known."""
     keep: frozenset[str] = frozenset()
     """Pod hashes that must not lose capacity yet."""
     follows: str = ""
@@ -233,7 +233,9 @@ def _lower_one(snapshot: Snapshot, goal: Goal, route: RouteView, bearable: int) 
     surplus = len(kept) < len(route.managed) and not (goal.fought and selected(canary) == goal.stable)
     if not route.found or not (route.weight > weight or surplus):
         return None
-    if not surplus and _waits(route, weight, bearable):
+    # Who was led by header goes where the weight sends him: how many they are nobody knows, so that the stable revision
+    # must have the pods for all that the weight leaves it.
+    if bearable > route.weight if surplus else _waits(route, weight, bearable):
         return _returning(snapshot, goal)
     if route.problem:
         # Its weight cannot be written, so what is behind it changes.
@@ -366,6 +368,8 @@ def _capacity_up(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None:
     for pod_hash in sorted(replicas, key=lambda h: (h != goal.stable, h)):
         wanted = replicas[pod_hash]
         found = replica_set(snapshot, pod_hash)
+        if found is None and goal.hold and not wanted:
+            continue  # It has time until there is something to run.
         if found is None:
             return create(snapshot, pod_hash, wanted)
         if found.replicas < wanted:

@@ -31,11 +31,14 @@ class Problem:
     message: str
     blocks_running: bool = True
     """False: what is wrong concerns the next attempt only, because the one under way has pinned its plan."""
+    blocks_pods: bool = False
+    """True: not even which pods are wanted can be known, so that those that are there stay as they are. Whatever else is
+    wrong keeps nobody from having the pods for the load."""
 
 
 def find(snapshot: Snapshot) -> list[Problem]:
     """All problems, most basic first."""
-    found = [Problem("InvalidSpec", text) for text in snapshot.problems]
+    found = [Problem("InvalidSpec", text, blocks_pods=True) for text in snapshot.problems]
     if found:
         return found
     found += [

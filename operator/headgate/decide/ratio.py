@@ -152,9 +152,9 @@ def _held(snapshot: Snapshot, goal: Goal, sets: Mapping[str, ReplicaSetView], wa
     found = sets.get(goal.stable)
     rest = snapshot.spec.replicas - sum(r.replicas for h, r in sets.items() if h != goal.stable)
     served = all(sets[h].replicas == n if h in sets else not n for h, n in wanted.items())
-    if goal.proven and not goal.frozen and found is not None and found.replicas < rest:
-        action = _scale(snapshot, goal, found, rest)
-        return Move(action, waiting=goal.hold_reason, short_of=goal.stable)
+    if goal.proven and not goal.frozen and rest > (found.replicas if found is not None else 0):
+        move = _grow(snapshot, goal, found, goal.stable, rest)
+        return replace(move, waiting=move.waiting or goal.hold_reason)
     return Move(waiting=goal.hold_reason, served=served)
 
 

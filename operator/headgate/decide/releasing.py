@@ -15,7 +15,7 @@ from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
 from headgate.decide.managed import ManagedRoute, keys_of, leading
-from headgate.decide.mover import Goal, goes_forward, in_step, led, needs, not_serving, observed_weight
+from headgate.decide.mover import Goal, goes_forward, in_step, led, needs, not_serving, observed_weight, selected
 from headgate.decide.planning import find_plan, next_attempt, plan_of_spec
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
@@ -111,7 +111,7 @@ def _pin(cycle: Cycle, run: RevisionRef) -> Action | None:
         cycle.change(step_started_at=time, step_timer=None, progress_since=time)
     # Gates that are missing bar an attempt that would need them, not the way back.
     if any(p.blocks_running or not run.fast for p in cycle.problems):
-        return None
+        return cycle.move.action  # What is stable may need pods meanwhile.
     return copying.pin(cycle, run)
 
 
@@ -148,6 +148,19 @@ def _allowance(cycle: Cycle, plan: Plan, index: int) -> Allowance:
     return replace(allowed, replicas=stay) if stay > allowed.replicas else allowed
 
 
+def _as_needed(cycle: Cycle, plan: Plan, run: RevisionRef, allowed: Allowance, *, promoting: bool) -> Allowance:
+    """The same with no more pods than what the revision may get needs.
+
+    While something is missing pods can be of no other use, and those that stable needs may find no place beside them.
+    """
+    spec, index = cycle.snapshot.spec, cycle.status.current_step_index
+    weight = max(0 if run.fast else allowed.weight, _strategy(cycle).ends_at if promoting else 0)
+    # How many requests routes lead nobody knows: there the steps say it.
+    led = allowed.replicas if allowed.routes and not run.fast else 0
+    stay = canary.staying(plan, index, spec.replicas, spec.total)
+    return replace(allowed, replicas=max(needs(spec, weight), led, stay))
+
+
 def _weight_for(cycle: Cycle, allowed: Allowance, *, hold: bool) -> int:
     """The weight to aim at: what is allowed, or under a hold no more than what is there."""
     return min(allowed.weight, _observed(cycle)) if hold else allowed.weight
@@ -174,7 +187,7 @@ def _goal(
         proven=True,
         hold=hold,
         hold_reason=reason,
-        frozen=any(p.blocks_running for p in cycle.problems),
+        frozen=any(p.blocks_pods for p in cycle.problems),
         keep=keep_until(cycle),
         careful=bool(cycle.status.weights.stable_follows),
     )
@@ -182,21 +195,30 @@ def _goal(
 
 
 def _promotion_goal(
-    cycle: Cycle, run: RevisionRef, reason: str, routes_at: Callable[[int], tuple[ManagedRoute, ...]]
+    cycle: Cycle,
+    run: RevisionRef,
+    reason: str,
+    replicas: int,
+    routes_at: Callable[[int], tuple[ManagedRoute, ...]],
 ) -> Goal:
     """The same for the revision under way to become what is stable; a reason holds it."""
-    full, strategy = cycle.snapshot.spec.replicas, _strategy(cycle)
+    strategy = _strategy(cycle)
     # A hold leaves the canary Service its traffic: by that a gate that could not know can know again.
     weight = observed_weight(cycle.snapshot) if reason else 0
     routes = routes_at(weight) if reason else ()
-    goal = _goal(cycle, run, weight=weight, replicas=full, hold=bool(reason), reason=reason, routes=routes)
+    goal = _goal(cycle, run, weight=weight, replicas=replicas, hold=bool(reason), reason=reason, routes=routes)
     led = () if run.fast else routes_at(strategy.ends_at)
     return strategy.promotion(cycle.snapshot, goal, led, cycle.now)
 
 
+def _blocked(cycle: Cycle) -> bool:
+    """Something is missing or wrong without which no release can go on."""
+    return any(p.blocks_running for p in cycle.problems)
+
+
 def hold_reason(cycle: Cycle) -> str:
     """Why nothing may be raised now; empty if nothing forbids it."""
-    if any(p.blocks_running for p in cycle.problems):
+    if _blocked(cycle):
         return cycle.problems[0].message
     if cycle.snapshot.spec.paused:
         return "paused by spec.paused"
@@ -209,6 +231,8 @@ def hold_reason(cycle: Cycle) -> str:
 def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, again: bool = False) -> None:
     """The next move; `again`: the same step was looked at in this decision, so no rewrite counts twice."""
     allowed = _allowance(cycle, plan, cycle.status.current_step_index)
+    if _blocked(cycle):
+        allowed = _as_needed(cycle, plan, run, allowed, promoting=promoting)
 
     def routes_at(weight: int) -> tuple[ManagedRoute, ...]:
         return leading(plan, run, weight, allowed.routes)
@@ -229,7 +253,8 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
                 cycle, run, weight=weight, replicas=allowed.replicas, hold=True, reason=why, routes=routes_at(weight)
             )
         else:
-            goal = _promotion_goal(cycle, run, why, routes_at)
+            pods = allowed.replicas if _blocked(cycle) and not flipped else cycle.snapshot.spec.replicas
+            goal = _promotion_goal(cycle, run, why, pods, routes_at)
         desired = _strategy(cycle).weight_of(goal)
     else:
         # A weight at which nothing is judged is not even written.
@@ -579,6 +604,19 @@ def tell_verdict(cycle: Cycle, action: Action | None) -> Action | None:
     if record is None or record.attempt != run.attempt:
         return action
     return replace(action, takes_back=_attempt(cycle, run))
+
+
+def look_first(cycle: Cycle, action: Action | None) -> Action | None:
+    """Let what turns the canary Service away from a version that was taken back look first whether others lead to it.
+
+    It lowers nothing, because nothing is seen to be led there. A watch that hangs tells nothing of what others did, and
+    then what goes before this write is what takes the requests away.
+    """
+    service = cycle.snapshot.canary_service
+    if not isinstance(action, SetSelector) or action.name != service.name or action.exposure == "lower":
+        return action
+    taken_back = any(record.pod_hash == selected(service) for record in cycle.status.rejected)
+    return replace(action, looks=True) if taken_back else action
 
 
 def _was_taken_back(cycle: Cycle, run: RevisionRef) -> bool:

@@ -26,6 +26,7 @@ def initialize(cycle: Cycle) -> Action | None:
     if again is not None:
         return again
     blocked = bool(cycle.problems)
+    frozen = any(p.blocks_pods for p in cycle.problems)
     paused = cycle.snapshot.spec.paused
     goal = Goal(
         stable=run.pod_hash,
@@ -35,7 +36,7 @@ def initialize(cycle: Cycle) -> Action | None:
         proven=False,
         hold=blocked or paused,
         hold_reason=cycle.problems[0].message if blocked else "paused by spec.paused",
-        frozen=blocked,
+        frozen=frozen,
         keep=keep_until(cycle),
     )
     cycle.move = strategies.of(cycle.snapshot.spec).next_move(cycle.snapshot, goal, cycle.now)
@@ -82,7 +83,7 @@ def rest(cycle: Cycle) -> Action | None:
         proven=True,
         hold=bool(reason or contested),
         hold_reason=reason or contested,
-        frozen=bool(blocked),
+        frozen=any(p.blocks_pods for p in blocked),
         keep=keep_until(cycle),
         fought=bool(contested),
         careful=bool(cycle.status.weights.stable_follows),

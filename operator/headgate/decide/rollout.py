@@ -64,7 +64,8 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
     answer = people.consume(cycle)
     _choose_revision(cycle)
     ping_pong.enter(cycle)
-    wanted = roles.dressed(cycle, releasing.tell_verdict(cycle, _stage(cycle)))
+    wanted = releasing.look_first(cycle, releasing.tell_verdict(cycle, _stage(cycle)))
+    wanted = roles.dressed(cycle, wanted)
     if any(p.reason == problems.CONFLICT for p in cycle.problems):
         wanted = None  # It is another's: putting anything right here would be a fight over somebody's traffic.
     _explain_missing_pods(cycle)

@@ -638,6 +638,8 @@ class SetSelector(Action):
     pod_hash: str
     takes_back: str = ""
     """The attempt that a verdict of this very decision takes back: the journal of it comes later, and may be lost."""
+    looks: bool = False
+    """It counts on no request going to what was taken back: before it the routes and Services are read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from headgate.decide.types import (
     EvictPod,
     OutcomeKind,
     SetFinalizer,
+    SetSelector,
     Snapshot,
 )
 from headgate.engine.cache import Cache
@@ -124,13 +125,12 @@ class Cycle:
         parts.reads.ask(key, decision.reads)
 
     async def _carry_through(self, key: Key, snapshot: Snapshot, decision: Decision) -> None:
-        action = decision.action
+        action, entry = decision.action, self._parts.ledger.of(key)
+        looked, entry.looked = entry.looked, False  # What was read counts for the very next decision.
         if action is not None and action.exposure == "lower":
             await self._act(key, snapshot, action, decision.status)
             action = None
         if action is not None and await self._in_doubt(key):
-            return
-        if isinstance(action, SetFinalizer) and not action.present and not await self._looked(key, snapshot, action):
             return
         if action is not None and not decision.write and not await self._journal_stands(key, snapshot, action):
             return
@@ -143,7 +143,7 @@ class Cycle:
                 action = dataclasses.replace(action, resource_version=written["metadata"]["resourceVersion"])
         for note in decision.events:
             self._parts.recorder.record(snapshot.meta, note)
-        if action is not None:
+        if action is not None and (looked or not _looks(action) or not await self._look(key, snapshot, action)):
             await self._act(key, snapshot, action, decision.status)
 
     # ------------------------------------------------------------------------------------------------ journal
@@ -263,27 +263,27 @@ class Cycle:
         parts.queue.add(key)
         return True
 
-    async def _looked(self, key: Key, snapshot: Snapshot, action: SetFinalizer) -> bool:
-        """Whether routes and Services were read since all is handed back; if not, they are, and the key comes again.
+    async def _look(self, key: Key, snapshot: Snapshot, action: Action) -> bool:
+        """Whether routes and Services are read before this write; if so, the key comes again.
 
-        A watch may not have told yet what somebody else has just put there, and after this nobody takes it back.
+        A watch may not have told yet what somebody else has just put there.
         """
-        parts, entry = self._parts, self._parts.ledger.of(key)
-        if entry.looked or snapshot.contenders or snapshot.namespace_terminating:
-            return True
+        parts = self._parts
+        if snapshot.contenders or snapshot.namespace_terminating or parts.ledger.barred_for(key, action) > 0:
+            return False
         services = (snapshot.stable_service, snapshot.canary_service)
         places = {(SERVICES, service.name) for service in services if service.found}
         routed = [(parts.routers[r.router].resource, r.name) for r in snapshot.routes if r.found]
         places |= {(resource, name) for resource, name in routed if resource.served}
         for resource, name in sorted(places, key=lambda place: (place[0].kind, place[1])):
             reading = await self._read(key, resource, name)
-            if reading.failed and action.patient:
+            if reading.failed and not (isinstance(action, SetFinalizer) and not action.patient):
                 delay = parts.queue.add_rate_limited(key)
-                log.warning("not read before going", rollout=str(key), kind=resource.kind, name=name, retry_in=delay)
-                return False
-        entry.looked = True
+                log.warning("not read before a write", rollout=str(key), kind=resource.kind, name=name, retry_in=delay)
+                return True
+        parts.ledger.of(key).looked = True
         parts.queue.add(key)
-        return False
+        return True
 
     async def _read(self, key: Key, resource: Resource, name: str) -> carry.Reading:
         """Read one object for the cache."""
@@ -318,7 +318,6 @@ class Cycle:
         )
         name = str(getattr(action, "name", ""))
         uid = next((u for k in self._kinds(action) if (u := self._uid(k, key.namespace, name))), "")
-        parts.ledger.of(key).looked = False
         result = await carry.carry_out(context, action)
         self._learn(key, result, uid)
         if result.doubt is not None:
@@ -424,6 +423,11 @@ class Cycle:
     def _kinds(action: Action) -> tuple[str, ...]:
         resource, _ = carry.FAMILIES[type(action)]
         return (resource.kind if resource else str(getattr(action, "kind", "")),)
+
+
+def _looks(action: Action) -> bool:
+    """It counts on what others may have changed: after it nobody would take their requests back, or not at once."""
+    return action.looks if isinstance(action, SetSelector) else isinstance(action, SetFinalizer) and not action.present
 
 
 def _routed(snapshot: Snapshot) -> Canary | None:

@@ -43,7 +43,7 @@ class Entry:
     doubts: dict[tuple[str, str], Resource] = field(default_factory=dict)
     """Objects, by kind and name, that a write may have changed and that could not be read since."""
     looked: bool = False
-    """Routes and Services were read after the last write, for the finalizer to go."""
+    """Routes and Services were just read, for a write that counts on them."""
     active: bool = False
     """Something is under way, so that it must be looked at again and again."""
     at: float = float("-inf")

@@ -36,6 +36,7 @@ from tests.simulation.shell.traffic import (
 from tests.simulation.shell.truth import selector
 
 Object = dict[str, Any]
+Reach = tuple[int, frozenset[str]]
 CLOCK = 1.0
 """What the operator may be off the server's clock by, whose `Date` has whole seconds."""
 HEARD = ("HTTPRoute", "Service", "ReplicaSet", "Lease", "Rollout", "ControllerRevision")
@@ -89,8 +90,8 @@ class Oracle:
         self.journal = Journal(cluster, traffic, self.fail, self._disturbed)
         self._weightless: dict[str, float] = {}
         """Since when no stored weight or selector leads to a revision."""
-        self._must_leave: dict[str, float] = {}
-        """Revisions that were just taken back, and the share that they had: the next write takes it away."""
+        self._must_leave: dict[str, Reach] = {}
+        """Revisions that were just taken back, and what led to them: the next write takes some of it away."""
         self._holders: list[str] = []
         """Who held the Lease, one after the other."""
         self._last_writer: dict[tuple[str, str], int] = {}
@@ -140,6 +141,11 @@ class Oracle:
         stable = 100 - weight if self._selector(self.roles[0]) in leading else 0
         # How many requests a route by header takes nobody knows.
         return stable + ((weight or (1 if self._routes() else 0)) if self._selector(self.roles[1]) in leading else 0)
+
+    def _reach(self, pod_hash: str) -> Reach:
+        """That, and the names of the routes by which requests are led to it besides."""
+        leads = self._selector(self.roles[1]) in ("", pod_hash)
+        return self._stored_share(pod_hash), frozenset(self._routes() if leads else ())
 
     def _ready(self, pod_hash: str) -> int:
         return sum(
@@ -245,9 +251,9 @@ class Oracle:
         self.journal.written(before.get("status") or {}, after.get("status") or {})
         for record in (after.get("status") or {}).get("rejected") or ():
             known = [r["at"] for r in (before.get("status") or {}).get("rejected") or ()]
-            share = self._stored_share(record["podHash"])
-            if record["at"] not in known and share and record["podHash"] != self._stable():
-                self._must_leave[record["podHash"]] = share
+            reach = self._reach(record["podHash"])
+            if record["at"] not in known and reach[0] and record["podHash"] != self._stable():
+                self._must_leave[record["podHash"]] = reach
 
     def _stable(self) -> str:
         return str((self._status().get("stable") or {}).get("podHash", ""))
@@ -285,7 +291,7 @@ class Oracle:
         old, new = (dict(weights_of(o))[self.roles[1]] for o in (before, after))
         self._exposed()
         added = sorted(routes_of(after).keys() - routes_of(before).keys())
-        if new < old:
+        if new < old or routes_of(before).keys() - routes_of(after).keys():
             self._given_back(100 - new)
         if new > old or added:
             self._raised(new, added=added)
@@ -379,12 +385,15 @@ class Oracle:
         One may go before it: the stable Service, if somebody pointed it elsewhere, has to be put right before what is
         taken away can go to it.
         """
-        for pod_hash, share in list(self._must_leave.items()):
-            now = self._stored_share(pod_hash)
-            if now >= share and not self._runs(pod_hash):
+        for pod_hash, (share, led) in list(self._must_leave.items()):
+            now, still = self._reach(pod_hash)
+            # Routes go by themselves where the weight has to wait for pods of the stable version.
+            less = now < share or (now == share and still < led)
+            if not less and not self._runs(pod_hash):
                 if prepares:
                     continue
-                self.fail(f"6: {pod_hash} was taken back and has {now}% after the next write")
+                by = f", and {sorted(still)}," if still else ""
+                self.fail(f"6: {pod_hash} was taken back and has {now}%{by} after the next write")
             del self._must_leave[pod_hash]
         for pod_hash, share in self.journal.shares_of_rejected.items():
             if self._stored_share(pod_hash) > share and not self._runs(pod_hash) and pod_hash != self._stable():
