@@ -369,3 +369,53 @@ def test_an_abort_trusts_no_weight_that_may_be_gone(kind: t.OutcomeKind, *, goes
     place = (seen.routes[0].kind, seen.routes[0].name)
     later = replace(seen, outcome=done, doubtful=frozenset() if goes_back else frozenset({place}))
     assert (decide(later, world.now).action == back) is goes_back
+
+
+BY_HEADER: dict[str, Any] = {
+    "setHeaderRoute": {"name": "beta", "match": [{"headerName": "x", "headerValue": {"exact": "1"}}]}
+}
+
+
+def led(weight: int) -> tuple[Shared, str, str]:
+    """A release that waits at this weight with a route by header besides; both revisions."""
+    world, old = settled([{"setWeight": weight}, BY_HEADER, WAIT])
+    new = world.release("v2")
+    world.run_for(60)
+    assert (world.weight, len(world.routes), world.status.phase) == (weight, 1, "Paused")
+    return world, old, new
+
+
+def test_who_is_led_by_header_goes_home_at_once_where_the_weight_has_to_wait() -> None:
+    """Stable has the pods for all that the weight leaves it, whoever asks by header."""
+    world, old, _ = led(60)
+    began = world.now
+    world.person("abort")
+    world.turn()
+    world.turn()
+    written = [w for w in world.since(began) if w.startswith(("Scale", "SetWeight"))]
+    assert written == ["SetWeight/HTTPRoute/shop/ 60", f"ScaleReplicaSet/shop-{old} 5"]
+    assert not world.routes
+    comes_to_rest(world)
+    assert (world.pods(old), world.weight) == (5, 0)
+
+
+def test_who_is_led_by_header_waits_for_the_pods_that_take_him() -> None:
+    """How many they are nobody knows: where stable has not even the pods for its share, nobody is sent there.
+
+    Somebody has just asked for twice the pods.
+    """
+    world = World(1, spec([{"setWeight": 60}, BY_HEADER, WAIT], replicas=5, canary=FOLLOWS))
+    world.settle(120)
+    world.release("v2")
+    world.settle(60, until=("Paused",))
+    world.run_for(60)
+    old = world.selectors["shop"]
+    assert [world.ready(s) for s in world.sets.values() if s.pod_hash == old] == [2]
+    world.change_spec(replicas=10)
+    world.person("abort")
+    while world.routes:
+        if not world.turn():
+            world.advance()
+    assert [world.ready(s) >= 4 for s in world.sets.values() if s.pod_hash == old] == [True]
+    comes_to_rest(world)
+    assert (world.ready(world.sets[f"shop-{old}"]), world.weight) == (10, 0)

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from headgate.act.errors import Timeout
 from headgate.api.rollout import Canary
 from headgate.decide.invariants import guard
+from headgate.decide.mover import selected
 from headgate.decide.types import (
     Action,
     Decision,
@@ -42,6 +43,7 @@ pytestmark = pytest.mark.looptime
 
 STATUS = ("PATCH", f"{ROLLOUT}/status")
 SELECTOR = ("PATCH", STABLE)
+CANARY = f"{STABLE}-canary"
 RECORDS = "/apis/apps/v1/namespaces/shop/controllerrevisions"
 
 
@@ -673,6 +675,56 @@ async def test_a_service_that_cannot_be_read_keeps_the_finalizer_for_a_while(wor
     await world.pass_over()
     await world.pass_over()
     assert world.api.written() == [("PATCH", ROLLOUT)]
+
+
+def turning_away(world: World) -> None:
+    """The canary Service leaves what was taken back, unless the stable Service is seen to lead to it: that comes first."""
+    world.put("Service", CANARY, service({"headgate.dev/revision": "bad"}))
+
+    def decide(snapshot: Snapshot, _now: float) -> Decision:
+        stable, canary = snapshot.stable_service, snapshot.canary_service
+        action: Action | None = None
+        if selected(stable) == "bad":
+            action = SetSelector(stable.name, stable.resource_version, "good", exposure="lower")
+        elif selected(canary) == "bad":
+            action = SetSelector(canary.name, canary.resource_version, "good", looks=True)
+        return Decision(snapshot.status, write=False, action=action)
+
+    world.decide = decide
+
+
+async def everything(world: World) -> None:
+    """Until nothing is left to be looked at at once."""
+    while world.queue.statistics().ready:
+        await world.pass_over()
+
+
+async def test_requests_that_no_watch_has_told_of_are_taken_back_before_the_canary_service_turns(world: World) -> None:
+    """Somebody leads the users to the version that was taken back just then."""
+    turning_away(world)
+    world.api.put(STABLE, service({"headgate.dev/revision": "bad"}) | {"metadata": {"uid": "uid-101"}})
+    await everything(world)
+    turned = [("PATCH", STABLE), ("PATCH", CANARY)]
+    assert world.api.written() == turned, "another write came before the one that takes the requests back"
+
+
+async def test_it_looks_once_before_the_canary_service_turns(world: World) -> None:
+    """What was read counts for the very next write."""
+    turning_away(world)
+    await everything(world)
+    looks = [("GET", STABLE), ("GET", CANARY)]
+    assert world.api.log == [("GET", ROLLOUT), *looks, ("PATCH", CANARY)]
+
+
+async def test_the_canary_service_does_not_turn_before_the_others_could_be_read(world: World) -> None:
+    """It has time: nothing is seen to be led there."""
+    turning_away(world)
+    world.api.fail("GET", STABLE, (500, "InternalError"))
+    await world.pass_over()
+    assert world.api.written() == [], "it relied on what could not be read"
+    world.queue.add(KEY)
+    await everything(world)
+    assert world.api.written() == [("PATCH", CANARY)]
 
 
 async def test_a_write_that_would_break_an_invariant_is_not_sent(world: World) -> None:

@@ -87,6 +87,10 @@ class Surroundings:
             elif s.ready < s.replicas:
                 more = s._replace(ready=s.ready + 1)
                 yield from self._set(state, s, more, f"{s.version}: {more.ready} of {s.replicas} pods ready")
+            if "deleted" in self._world.budget:
+                rest = state._replace(sets=tuple(other for other in state.sets if other is not s))
+                label = f"somebody deletes the ReplicaSet of {s.version}"
+                yield from self._changed(label, state, rest, "sets", "ends", cost=COST["deleted"])
             if "loss" in self._world.budget and s.settled and s.ready:
                 fewer = s._replace(ready=s.ready - 1)
                 label = f"{s.version}: a pod is not ready any more, {fewer.ready} of {s.replicas} are"
@@ -148,9 +152,12 @@ class Surroundings:
                 after = state._replace(services=(services[0], services[1]))
                 yield from self._changed(f"the endpoints of the {name} Service follow", state, after, "ends")
         route, limits = state.route, self._world.budget
+        if "missing" in limits and state.wanted.life == CLAIMED:
+            yield from self._missing(state)
         if not route.settled:
             served = route._replace(least=route.weight, most=route.weight, serves=route.led, age=self._objects.young)
             label = " ".join((f"the gateway serves weight {route.weight}", *route.led))
+            label = "the gateway serves the route no more" if route.gone else label
             yield from self._changed(label, state, state._replace(route=served), "route")
         if (
             "rewrite" in limits
@@ -169,6 +176,16 @@ class Surroundings:
             else:
                 refused = state._replace(route=route._replace(refuses=True))
                 yield "writes of the route are refused from now on", refused, COST["outage"]
+
+    def _missing(self, state: State) -> Iterator[Event]:
+        """It goes with all that it says, and comes back as the file has it."""
+        after, route = self._objects.weighted(state, 0), state.route
+        if route.gone:
+            back = after._replace(route=after.route._replace(gone=False))
+            yield from self._changed("the route is there again", state, back, "route")
+        else:
+            gone = after._replace(route=after.route._replace(gone=True))
+            yield from self._changed("somebody deletes the route", state, gone, "route", cost=COST["missing"])
 
     def _selector_rewritten(self, state: State) -> Iterator[Event]:
         """Where a selector is the weight, that is what others rewrite."""

@@ -80,7 +80,7 @@ class Objects:
                 which = NAMES.index(action.name)
                 return seen.selected is None or seen.selected[which] == selected_of(state)[which]
             case t.SetWeight():
-                return seen.route is None
+                return seen.route is None and not state.route.gone
             case t.ScaleWorkload():
                 return seen.deployment is None
             case t.AnswerAction():

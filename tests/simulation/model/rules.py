@@ -47,7 +47,7 @@ class Rules:
         self._world = world
         self._views = views
         self._journals = journals
-        self._blind = bool({"loss", "rewrite"} & set(world.budget))
+        self._blind = bool({"loss", "rewrite", "deleted", "missing"} & set(world.budget))
         self._nodes = NodeRules(views, blind=self._blind) if world.nodes else None
 
     # ------------------------------------------------------------------------------------------------ decisions
@@ -387,6 +387,19 @@ class Rules:
             return f"25: the Deployment has pods beside {stable}"
         left = [s for s in state.sets if s.version != stable and s.ready]
         return f"25: pods are left: {left}" if left else ""
+
+    def without_route(self, state: State) -> str:
+        """Why this is not how it should be until somebody creates the route again; empty if it is.
+
+        The version that the stable Service selects has all its pods, whatever was deleted or wanted meanwhile.
+        """
+        status, wanted = self._journals.status(state.wanted.journal), self._world.specs[state.wanted.variant].replicas
+        version = selected_of(state)[0]
+        if status.stable is None or not version:
+            return ""
+        found = set_of(state.sets, version)
+        there = found.ready if found else 0
+        return f"5: without its route {version} has {there} of {wanted} pods" if there < wanted else ""
 
     def _waits(self, state: State, status: RolloutStatus) -> bool:
         conditions = {c.type: c for c in status.conditions}

@@ -190,11 +190,16 @@ class Search:
     # ------------------------------------------------------------------------------------------------ liveness
 
     def _calm(self, number: int) -> list[int]:
-        """What follows with faults off. While writes are refused, that they are again accepted."""
+        """What follows with faults off. While writes are refused, that they are again accepted.
+
+        A route that is gone comes back only when nothing else goes on.
+        """
         edges = self._edges[number] or array("i")
         free = [edges[i + 1] for i in range(0, len(edges), 3) if not edges[i + 2]]
         if self._worlds[number].route.refuses:
             return [n for n in free if not self._worlds[n].route.refuses]
+        if self._worlds[number].route.gone:
+            return [n for n in free if self._worlds[n].route.gone] or free
         return free
 
     def _liveness(self, report: Report) -> tuple[str, int]:
@@ -208,6 +213,11 @@ class Search:
         for n, nexts in follow.items():
             for m in nexts:
                 before[m].append(n)
+        for n in looked:
+            if self._worlds[n].route.gone and not any(self._worlds[m].route.gone for m in follow[n]):
+                wrong = self.rules.without_route(self._worlds[n])
+                if wrong:
+                    return f"{wrong}; and nothing goes on: {self.told(n)}", n
         ends = [n for n in looked if not follow[n]]
         for n in ends:
             wrong = self.rules.end(self._worlds[n])

@@ -49,6 +49,8 @@ class Route(NamedTuple):
     """The keys of the routes by header and of the mirrors, as stored."""
     serves: tuple[str, ...] = ()
     """And of those that the gateway may be serving."""
+    gone: bool = False
+    """Somebody has deleted it."""
 
     @property
     def settled(self) -> bool:

@@ -307,6 +307,8 @@ class Views:
         )
 
     def _routes(self, route: Route) -> tuple[t.RouteView, ...]:
+        if route.gone:
+            return (t.RouteView(router="gatewayAPI", kind="HTTPRoute", name="shop", problem="there is no HTTPRoute"),)
         return (
             t.RouteView(
                 router="gatewayAPI",

@@ -28,6 +28,8 @@ KINDS = (
     "loss",
     "rewrite",
     "outage",
+    "missing",
+    "deleted",
 )
 """What is budgeted; the first stands for what costs nothing, because it comes by itself.
 
@@ -35,7 +37,8 @@ crash: the operator is killed, between any two of its writes. conflict: somebody
 carried out and its answer did not arrive. stale: a change is not seen yet. release: the template changes. change: the
 rest of the spec changes. person: somebody acts. delete: the Rollout is deleted. bad: an answer that is no Pass. loss: a
 pod is not ready any more, one of a DaemonSet dies. rewrite: somebody else changes the weight, or the template of a
-DaemonSet, or scales the adopted Deployment up. outage: the router's writes are refused.
+DaemonSet, or scales the adopted Deployment up. outage: the router's writes are refused. missing: somebody deletes the
+route, and creates it again. deleted: somebody deletes a ReplicaSet.
 """
 NODES = 3
 """Nodes of the worlds in which a DaemonSet is released."""
@@ -360,6 +363,20 @@ WORLDS: tuple[World, ...] = (
         slice={"release": 1, "outage": 1, "bad": 1},
         specs=(spec(FEW),),
         verbs=("abort",),
+    ),
+    World(
+        name="missing",
+        tells="the route goes and comes back, while ReplicaSets are deleted and other numbers of pods are wanted",
+        budget={"release": 1, "missing": 2, "deleted": 1, "change": 1, "bad": 1, "crash": 1},
+        slice={"release": 1, "missing": 1, "deleted": 1},
+        specs=(spec(FEW), spec(FEW, replicas=4), spec(FEW, replicas=2)),
+    ),
+    World(
+        name="missing-follow",
+        tells="the same with a stable version that gives pods away, a route by header, and what is not seen yet",
+        budget={"release": 1, "missing": 1, "deleted": 1, "change": 1, "stale": 1, "bad": 1},
+        slice={"release": 1, "missing": 1, "change": 1},
+        specs=(spec([BY_HEADER, *FEW], pods=FOLLOWS), spec([BY_HEADER, *FEW], replicas=4, pods=FOLLOWS)),
     ),
     World(
         name="deadline",

@@ -10,7 +10,8 @@ from headgate.api.rollout import RolloutStatus
 from headgate.decide.configuration import digest_of
 from headgate.decide.invariants import at_rest
 from headgate.decide.revision import revision_of, with_contents
-from tests.simulation.shell.scenario import CANARY, CONFIG, CONFIGURING, FOREIGN, NAME, NAMESPACE
+from tests.simulation.shell.people import DISTURBED
+from tests.simulation.shell.scenario import CANARY, CONFIG, CONFIGURING, FOREIGN, NAME, NAMESPACE, Event
 from tests.simulation.shell.traffic import claimed, cookies_of, routes_of
 from tests.simulation.shell.truth import selector, truth
 
@@ -42,6 +43,8 @@ DONE = (
     *FOREIGN,
     *CONFIGURING,
 )
+LACKING = 300.0
+"""Seconds in which the pods for the load are there, although no route is."""
 LONG_QUIET = 900.0
 """The same in one of twenty histories: longer than between two sweeps."""
 
@@ -60,6 +63,8 @@ class End:
             Violation: if it does not come, or is not as it must be.
         """
         history = self._history
+        if history.scenario.lacking:
+            await self._without_route()
         if history.rollout() is not None:
             history.people.restore()
             history.people.patch("Rollout", {"spec": {"paused": False}})
@@ -87,10 +92,35 @@ class End:
         self._few()
         history.check()
 
+    async def _without_route(self) -> None:
+        """5: while the route is missing what serves is made again if somebody deletes it, as large as is wanted now."""
+        history = self._history
+        history.people.restore()
+        more = (history.rollout() or {}).get("spec", {}).get("replicas", 0) + 1
+        for event in (Event(0.0, "route gone"), Event(0.0, "set deleted", "stable"), Event(0.0, "replicas", str(more))):
+            if self._can_serve():
+                history.tell(f"> {event.what} {event.arg}".rstrip())
+                history.people.carry_out(event)
+        began = history.loop.time()
+        while self._can_serve() and not self._serves(history.rollout() or {}, history.status()):
+            if history.loop.time() - began > LACKING:
+                history.fail(f"5: {LACKING:.0f} s after its route has gone it has not the pods for the load")
+            await history.wait(5.0)
+        history.oracle.disturbed_until = history.loop.time() + DISTURBED
+
+    def _can_serve(self) -> bool:
+        """Something is stable, serves, has its record, and is not to go."""
+        rollout, status = self._history.rollout() or {}, self._history.status()
+        stable = (status.get("stable") or {}).get("podHash", "")
+        serves = selector(self._store, self._history.oracle.roles[0]) == stable
+        recorded = any(o["metadata"]["labels"][LABEL_REVISION] == stable for o in self._mine("ControllerRevision"))
+        going = not rollout or bool(rollout["metadata"].get("deletionTimestamp"))
+        return bool(stable) and serves and recorded and not going
+
     def _few(self) -> None:
         """15: so many writes for each thing that was done, and for each step; many more would be a loop."""
         of = self._history.scenario
-        done = 1 + sum(e.what in DONE for e in of.events)
+        done = 1 + sum(e.what in DONE for e in of.events) + 3 * of.lacking
         most = WRITES + done * (WRITES + WRITES_PER_STEP * len(of.steps))
         if self._history.writes > most:
             self._history.fail(f"15: {self._history.writes} writes, and {most} are enough for {done} things done")

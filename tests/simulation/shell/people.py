@@ -150,7 +150,7 @@ class People:
             case "pod dies":
                 self._end("Pod", self._mine("Pod", "stable"))
             case "set deleted":
-                self._end_set()
+                self._end_set(event.arg or "current")
             case "record deleted":
                 self._end("ControllerRevision", self._mine("ControllerRevision", "current"))
             case "gate gone":
@@ -164,10 +164,10 @@ class People:
                     if action.get("status"):
                         self.request("DELETE", "RolloutAction", name=action["metadata"]["name"])
 
-    def _end_set(self) -> None:
+    def _end_set(self, which: str) -> None:
         # Without its record nobody could ever make it again.
-        if self._mine("ControllerRevision", "current"):
-            self._end("ReplicaSet", self._mine("ReplicaSet", "current"))
+        if self._mine("ControllerRevision", which):
+            self._end("ReplicaSet", self._mine("ReplicaSet", which))
 
     def restore(self) -> None:
         """Put back what is missing of the surroundings."""

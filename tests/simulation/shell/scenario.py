@@ -52,6 +52,8 @@ TURNING = 70_000_000
 """From this seed on it is a canary whose Services take turns, with a say over pods, or with users who stay."""
 ENOUGH = 80_000_000
 """From this seed on it is such a canary whose steps go on without all their pods, if enough of them are there."""
+LACKING = 90_000_000
+"""From this seed on it is a canary whose route goes, also at the end, while its pods are deleted and others wanted."""
 CONFIG = f"{NAME}-settings"
 CONFIGURING = ("config edited", "config gone", "config back")
 """What others do to the ConfigMap."""
@@ -103,6 +105,8 @@ class Scenario:
     """What else the canary says."""
     config: Object | None = None
     """`configSnapshots`, where the pods read a ConfigMap."""
+    lacking: bool = False
+    """The end begins without the route."""
 
     @property
     def by_route(self) -> bool:
@@ -163,7 +167,28 @@ def scenario(seed: int) -> Scenario:
         return _following(_canary(seed))
     if seed < TURNING:
         return _staying(_canary(seed))
-    return _turning(_canary(seed)) if seed < ENOUGH else _going_on(_canary(seed))
+    if seed < ENOUGH:
+        return _turning(_canary(seed))
+    return _going_on(_canary(seed)) if seed < LACKING else _lacking(_canary(seed))
+
+
+def _lacking(of: Scenario) -> Scenario:
+    """The same without its route for a while, in half of all cases with a say over the pods of both versions."""
+    chance = random.Random(f"{of.seed}/lacking")
+    found = _following(of) if chance.random() < 0.5 else _with_options(of)
+    events = list(found.events)
+    for release in (e for e in found.events if e.what == "release"):
+        if chance.random() < 0.3:
+            continue
+        begin, length = release.at + chance.uniform(-5.0, 30.0), chance.uniform(2.0, 80.0)
+        events += [Event(max(0.1, begin), "route gone"), Event(begin + length, "route back")]
+        for _ in range(chance.randint(0, 3)):
+            at = max(0.2, begin + chance.uniform(-2.0, length))
+            many = Event(at, "replicas", str(chance.choice([1, 2, 3, 5])))
+            events.append(many if chance.random() < 0.5 else Event(at, "set deleted", chance.choice(["stable", ""])))
+    ended = max(e.at for e in events) if events else 0.0
+    events.sort(key=lambda e: e.at)
+    return replace(found, events=tuple(events), calm_at=max(found.calm_at, ended + 5.0), lacking=True)
 
 
 def _following(of: Scenario) -> Scenario:

@@ -345,10 +345,23 @@ LEADING = (
         breaks="A deleted Rollout goes by what the watches have told, and leaves what was just put there.",
         belongs="29",
         file="engine/cycle.py",
-        old="        if entry.looked or snapshot.contenders or snapshot.namespace_terminating:\n",
-        new="        if not entry.looked or snapshot.contenders or snapshot.namespace_terminating:\n",
+        old=" else isinstance(action, SetFinalizer) and not action.present\n",
+        new=" else False\n",
         tests=("tests/unit/test_cycle.py::test_what_no_watch_has_told_is_handed_back_before_the_finalizer_goes",),
         says="left its selector behind",
+    ),
+    Mutation(
+        id="verdict-without-a-look",
+        breaks="After a verdict the watches are relied on for that nobody leads requests to the version.",
+        belongs="6",
+        file="engine/cycle.py",
+        old="    return action.looks if isinstance(action, SetSelector) else",
+        new="    return False if isinstance(action, SetSelector) else",
+        tests=(
+            "tests/unit/test_cycle.py::"
+            "test_requests_that_no_watch_has_told_of_are_taken_back_before_the_canary_service_turns",
+        ),
+        says="another write came before",
     ),
     Mutation(
         id="no-margin-before-the-lease-ends",
