@@ -10,7 +10,7 @@ import pytest
 
 from headgate.decide import types as t
 from headgate.decide.problems import find
-from tests.simulation.test_review import Stubborn, settled
+from tests.simulation.test_review import Stubborn, failing, settled
 from tests.simulation.world import ratio, spec
 
 pytestmark = pytest.mark.simulation
@@ -176,11 +176,12 @@ def test_who_is_led_by_header_has_the_pods_that_the_steps_say() -> None:
     assert pods(world) == {stable: 4, canary: 3}
 
 
-def test_a_stable_version_that_has_given_pods_away_gets_all_of_them() -> None:
-    """Without the route nobody knows its share, so that it may be everything."""
+@pytest.mark.parametrize("lack", [without_route, failing])
+def test_a_stable_version_that_has_given_pods_away_gets_all_of_them(lack: Lens) -> None:
+    """Nobody knows its share, so that it may be everything."""
     world, stable, canary = in_mid_release(HALF, canary={"dynamicStableScale": True})
     assert pods(world) == {stable: 2, canary: 2}
-    world.lens = without_route
+    world.lens = lack
     world.run_for(60)
     assert pods(world) == {stable: 4, canary: 2}
 

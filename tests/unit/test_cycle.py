@@ -678,7 +678,7 @@ async def test_a_service_that_cannot_be_read_keeps_the_finalizer_for_a_while(wor
 
 
 def turning_away(world: World) -> None:
-    """The canary Service leaves what was taken back, unless the stable Service is seen to lead to it: that comes first."""
+    """The canary Service leaves what was taken back, after the stable Service, if that is seen to lead to it."""
     world.put("Service", CANARY, service({"headgate.dev/revision": "bad"}))
 
     def decide(snapshot: Snapshot, _now: float) -> Decision:

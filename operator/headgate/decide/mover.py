@@ -349,11 +349,14 @@ def _set(route: RouteView, weight: int, routes: tuple[ManagedRoute, ...], exposu
 
 
 def wanted_pods(snapshot: Snapshot, goal: Goal) -> Mapping[str, int]:
-    """Pods by pod hash. What follows its share has those for the greater of what it gets and what it is to get."""
+    """Pods by pod hash. What follows its share has those for the greater of what it gets and what it is to get.
+
+    Where a route is missing, or what it says nobody can read, that may be everything.
+    """
     if goal.follows not in goal.replicas:
         return goal.replicas
     service, found = snapshot.stable_service, replica_set(snapshot, goal.follows)
-    least = min((route.weight for route in snapshot.routes if route.found), default=0)
+    least = min((route.weight if route.found and not route.problem else 0 for route in snapshot.routes), default=0)
     if goal.stable == goal.follows:
         least = min(least, goal.weight if selected(snapshot.canary_service) == goal.canary else 0)
     elif selected(service) == goal.stable:
