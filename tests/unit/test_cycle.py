@@ -699,7 +699,7 @@ async def everything(world: World) -> None:
         await world.pass_over()
 
 
-async def test_requests_that_no_watch_has_told_of_are_taken_back_before_the_canary_service_turns(world: World) -> None:
+async def test_untold_requests_are_taken_back_before_the_canary_service_turns(world: World) -> None:
     """Somebody leads the users to the version that was taken back just then."""
     turning_away(world)
     world.api.put(STABLE, service({"headgate.dev/revision": "bad"}) | {"metadata": {"uid": "uid-101"}})

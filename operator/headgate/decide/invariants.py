@@ -251,7 +251,9 @@ def _broken_by(
             keys = keys_of(action.routes)
             if action.exposure == "raise" or action.weight > truth.weight or not set(keys) <= set(truth.routes):
                 yield from _raise(truth, action.weight, journal, plan, stands=stands, keys=keys)
-            elif truth.selects[1] != truth.selects[0] and (action.weight < truth.weight or set(keys) < set(truth.routes)):
+            elif truth.selects[1] != truth.selects[0] and (
+                action.weight < truth.weight or set(keys) < set(truth.routes)
+            ):
                 yield from _take_back(truth, action.weight, journal)
         case SetSelector():
             yield from _select(truth, action, journal, plan, stands=stands)

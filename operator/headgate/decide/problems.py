@@ -32,8 +32,8 @@ class Problem:
     blocks_running: bool = True
     """False: what is wrong concerns the next attempt only, because the one under way has pinned its plan."""
     blocks_pods: bool = False
-    """True: not even which pods are wanted can be known, so that those that are there stay as they are. Whatever else is
-    wrong keeps nobody from having the pods for the load."""
+    """True: not even which pods are wanted can be known, so that those that are there stay as they are. Whatever else
+    is wrong keeps nobody from having the pods for the load."""
 
 
 def find(snapshot: Snapshot) -> list[Problem]:

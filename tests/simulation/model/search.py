@@ -213,14 +213,9 @@ class Search:
         for n, nexts in follow.items():
             for m in nexts:
                 before[m].append(n)
-        for n in looked:
-            if self._worlds[n].route.gone and not any(self._worlds[m].route.gone for m in follow[n]):
-                wrong = self.rules.without_route(self._worlds[n])
-                if wrong:
-                    return f"{wrong}; and nothing goes on: {self.told(n)}", n
         ends = [n for n in looked if not follow[n]]
-        for n in ends:
-            wrong = self.rules.end(self._worlds[n])
+        for n in (*(n for n in looked if self._stands_still(n, follow)), *ends):
+            wrong = self.rules.end(self._worlds[n]) if not follow[n] else self.rules.without_route(self._worlds[n])
             if wrong:
                 return f"{wrong}; and nothing goes on: {self.told(n)}", n
         missing = {n: len(nexts) for n, nexts in follow.items()}
@@ -238,6 +233,11 @@ class Search:
             if missing[n]:
                 return f"22: it goes round and round: {self._circle(n, follow, missing)}", n
         return "", -1
+
+    def _stands_still(self, number: int, follow: dict[int, list[int]]) -> bool:
+        """Nothing is left to be waited for but the route."""
+        there = bool(follow[number]) and all(not self._worlds[n].route.gone for n in follow[number])
+        return there and self._worlds[number].route.gone
 
     def _circle(self, number: int, follow: dict[int, list[int]], missing: dict[int, int]) -> str:
         """The events of a circle that begins near a state."""

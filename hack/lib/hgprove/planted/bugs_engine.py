@@ -357,10 +357,7 @@ LEADING = (
         file="engine/cycle.py",
         old="    return action.looks if isinstance(action, SetSelector) else",
         new="    return False if isinstance(action, SetSelector) else",
-        tests=(
-            "tests/unit/test_cycle.py::"
-            "test_requests_that_no_watch_has_told_of_are_taken_back_before_the_canary_service_turns",
-        ),
+        tests=("tests/unit/test_cycle.py::test_untold_requests_are_taken_back_before_the_canary_service_turns",),
         says="another write came before",
     ),
     Mutation(
