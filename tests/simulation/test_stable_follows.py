@@ -399,7 +399,8 @@ def test_who_is_led_by_header_goes_home_at_once_where_the_weight_has_to_wait() -
     assert (world.pods(old), world.weight) == (5, 0)
 
 
-def test_who_is_led_by_header_waits_for_the_pods_that_take_him() -> None:
+@pytest.mark.parametrize("way", ["abort", "delete"])
+def test_who_is_led_by_header_waits_for_the_pods_that_take_him(way: str) -> None:
     """How many they are nobody knows: where stable has not even the pods for its share, nobody is sent there.
 
     Somebody has just asked for twice the pods.
@@ -412,10 +413,13 @@ def test_who_is_led_by_header_waits_for_the_pods_that_take_him() -> None:
     old = world.selectors["shop"]
     assert [world.ready(s) for s in world.sets.values() if s.pod_hash == old] == [2]
     world.change_spec(replicas=10)
-    world.person("abort")
+    world.deleting = way == "delete"
+    if way == "abort":
+        world.person("abort")
     while world.routes:
         if not world.turn():
             world.advance()
     assert [world.ready(s) >= 4 for s in world.sets.values() if s.pod_hash == old] == [True]
-    comes_to_rest(world)
-    assert (world.ready(world.sets[f"shop-{old}"]), world.weight) == (10, 0)
+    if way == "abort":
+        comes_to_rest(world)
+        assert (world.ready(world.sets[f"shop-{old}"]), world.weight) == (10, 0)

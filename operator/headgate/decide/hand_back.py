@@ -15,6 +15,7 @@ from headgate.decide.mover import (
     available,
     draining,
     least_bearable,
+    led,
     lowering_fails,
     observed_weight,
     place_of,
@@ -196,7 +197,8 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
     exposed = stable is not None and canary.found and selected(canary) not in ("", stable.pod_hash)
     for route in snapshot.routes:
         helpless = route.problem or lowering_fails(snapshot, route)
-        leads = route.found and (route.weight > bearable or bool(route.managed))
+        # Who is led by a route of ours goes to stable, too, if that has the pods for all that the weight leaves it.
+        leads = route.found and (route.weight > bearable or (bool(route.managed) and route.weight == bearable))
         if stable is not None and exposed and leads and helpless and not bearable:
             # The weight cannot be written, so what is behind it changes, before its pods go.
             return SetSelector(canary.name, canary.resource_version, stable.pod_hash, exposure="lower"), ""
@@ -213,7 +215,7 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
             return lower, ""
     if snapshot.namespace_terminating or not _patient(cycle):
         return None
-    if bearable and observed_weight(snapshot):
+    if bearable and (observed_weight(snapshot) or led(snapshot)):
         return None, short
     for route in snapshot.routes:
         if route.found and not route.problem and not route.settled:

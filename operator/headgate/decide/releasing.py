@@ -154,11 +154,12 @@ def _as_needed(cycle: Cycle, plan: Plan, run: RevisionRef, allowed: Allowance, *
     While something is missing pods can be of no other use, and those that stable needs may find no place beside them.
     """
     spec, index = cycle.snapshot.spec, cycle.status.current_step_index
-    weight = max(0 if run.fast else allowed.weight, _strategy(cycle).ends_at if promoting else 0)
+    least = needs(spec, _strategy(cycle).ends_at) if promoting else 0
+    if run.fast:
+        return replace(allowed, replicas=least)
     # How many requests routes lead nobody knows: there the steps say it.
-    led = allowed.replicas if allowed.routes and not run.fast else 0
-    stay = canary.staying(plan, index, spec.replicas, spec.total)
-    return replace(allowed, replicas=max(needs(spec, weight), led, stay))
+    by_routes = allowed.replicas if allowed.routes else canary.staying(plan, index, spec.replicas, spec.total)
+    return replace(allowed, replicas=max(least, needs(spec, allowed.weight), by_routes))
 
 
 def _weight_for(cycle: Cycle, allowed: Allowance, *, hold: bool) -> int:
@@ -231,7 +232,9 @@ def hold_reason(cycle: Cycle) -> str:
 def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, again: bool = False) -> None:
     """The next move; `again`: the same step was looked at in this decision, so no rewrite counts twice."""
     allowed = _allowance(cycle, plan, cycle.status.current_step_index)
-    if _blocked(cycle):
+    # What is released in place has no pods besides: there they are those that have been replaced.
+    bounded = _blocked(cycle) and not _strategy(cycle).in_place
+    if bounded:
         allowed = _as_needed(cycle, plan, run, allowed, promoting=promoting)
 
     def routes_at(weight: int) -> tuple[ManagedRoute, ...]:
@@ -253,7 +256,7 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
                 cycle, run, weight=weight, replicas=allowed.replicas, hold=True, reason=why, routes=routes_at(weight)
             )
         else:
-            pods = allowed.replicas if _blocked(cycle) and not flipped else cycle.snapshot.spec.replicas
+            pods = allowed.replicas if bounded and not flipped else cycle.snapshot.spec.replicas
             goal = _promotion_goal(cycle, run, why, pods, routes_at)
         desired = _strategy(cycle).weight_of(goal)
     else:
