@@ -906,3 +906,26 @@ def test_a_status_that_was_cut_is_not_written_for_ever() -> None:
     again = decide(replace(world.snapshot(), status=once), world.now + 200)
     assert len(again.status.model_dump_json(by_alias=True, exclude_none=True)) <= SIZE_LIMIT
     assert not again.write
+
+
+@pytest.mark.parametrize("way", ["abort", "template"])
+def test_what_turns_away_from_a_verdict_looks_before(way: str) -> None:
+    """Nothing is seen to lead there, and a watch that hangs would not tell: routes and Services are read first.
+
+    Where nothing was taken back, nothing has to come before it.
+    """
+    world = settled(spec([{"setCanaryScale": {"replicas": 1}}, {"pause": {}}]))
+    canary = world.release("v2")
+    world.settle(60, until=("Paused",))
+    assert world.selectors["shop-canary"] == canary
+    if way == "abort":
+        world.person("abort")
+    else:
+        world.release("v1")
+    turns: list[t.SetSelector] = []
+    while world.selectors["shop-canary"] == canary:
+        action = decide(world.snapshot(), world.now).action
+        turns += [action] if isinstance(action, t.SetSelector) else []
+        if not world.turn():
+            world.advance()
+    assert [turn.looks for turn in turns] == [way == "abort"]
