@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from headgate.api.common import Model, Name, ShortName
+from headgate.api.common import Model, ShortName
 
 VARIANTS = 4
 """Variants of one experiment."""
@@ -28,7 +28,7 @@ class Variant(Model):
     spec_ref: Literal["Stable", "Canary"]
     """Whose template its pods have."""
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
-    service: Name | None = None
+    service: ShortName | None = None
     """A Service that leads to these pods while the step lasts, and to nobody before and after it. It is no Service of
     anything else."""
     weight: Annotated[int, Field(ge=1, le=1_000_000)] | None = None

@@ -23,7 +23,7 @@ from headgate.api.common import (
     StepIndex,
     Time,
 )
-from headgate.api.experiment import Variants
+from headgate.api.experiment import VARIANTS, Variants
 from headgate.api.gate import Arguments, GateRun
 from headgate.api.group import SELF_RULE, GroupProgress, ReleaseGroup
 from headgate.api.resource import PrinterColumn, Resource, Rule, Scale
@@ -1301,8 +1301,9 @@ class Weights(Model):
     observed: Weight = 0
     applied: bool = False
     """The router reported that it serves `desired`."""
-    routes: Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=STEPS + 2)] | None = None
-    """The routes by header, the mirrors and those for sessions that are wanted, each by its name and a digest."""
+    routes: Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=STEPS + 2 + VARIANTS)] | None = None
+    """The routes by header, the mirrors, those for sessions and the variants' shares that are wanted, each by its name
+    and a digest."""
     stable_follows: bool | None = None
     """The stable version may have the pods for its share only: they come back before the weight does."""
     reasserted: Count = 0
