@@ -75,6 +75,16 @@ def is_share(key: str) -> bool:
     return key.startswith(SHARE)
 
 
+def service_of(key: str) -> str:
+    """The Service that the share with this key leads to."""
+    return key.removeprefix(SHARE).rpartition("@")[0]
+
+
+def to_canary(keys: Iterable[str]) -> tuple[str, ...]:
+    """Those of these keys that are no shares."""
+    return tuple(key for key in keys if not is_share(key))
+
+
 def names_of(keys: Iterable[str]) -> str:
     """The routes of these keys, for people."""
     return ", ".join(key.rpartition("@")[0] for key in keys)
@@ -182,7 +192,7 @@ def all_of(steps: Iterable[Step]) -> tuple[ManagedRoute, ...]:
 
 
 def recorded(canary: Canary, plans: Iterable[PlanView]) -> Canary:
-    """The strategy with the steps of these records, too, if one of them sets a route or a share: by them it is known."""
+    """The strategy with the steps of these records, too, if one of them sets a route or a share: so each is known."""
     views = list(plans)
     steps = [step for view in views for step in view.plan.steps if set_by(step) is not None or shares(step)]
     for view in views:
