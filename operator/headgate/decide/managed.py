@@ -80,6 +80,16 @@ def names_of(keys: Iterable[str]) -> str:
     return ", ".join(key.rpartition("@")[0] for key in keys)
 
 
+def awaited(wanted: tuple[str, ...], there: tuple[str, ...]) -> str:
+    """What a place is still to do that is to have other routes than it has: what leads to the canary comes first."""
+    what = "lead to the canary by"
+    one, other = ([key for key in keys if not is_share(key)] for keys in (wanted, there))
+    if one == other:
+        what = "share the requests with"
+        one, other = ([key for key in keys if is_share(key)] for keys in (wanted, there))
+    return f"{what} {names_of(one) or 'none'} (now {names_of(other) or 'none'})"
+
+
 def set_by(step: Step) -> ManagedRoute | None:
     """The route that a step sets; None if it sets none, or takes one out."""
     header, mirror = step.set_header_route, step.set_mirror_route
@@ -182,7 +192,7 @@ def all_of(steps: Iterable[Step]) -> tuple[ManagedRoute, ...]:
 
 
 def recorded(canary: Canary, plans: Iterable[PlanView]) -> Canary:
-    """The strategy with the steps of these records, too, if one of them sets a route or a share: by them it is known."""
+    """The strategy with the steps of these records, too, if they set routes or shares: by them each is known."""
     views = list(plans)
     steps = [step for view in views for step in view.plan.steps if set_by(step) is not None or shares(step)]
     for view in views:
