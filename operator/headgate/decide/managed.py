@@ -192,7 +192,7 @@ def all_of(steps: Iterable[Step]) -> tuple[ManagedRoute, ...]:
 
 
 def recorded(canary: Canary, plans: Iterable[PlanView]) -> Canary:
-    """The strategy with the steps of these records, too, if they set routes or shares: by them each is known."""
+    """The strategy with the steps of these records, too, if one of them sets a route or a share: so each is known."""
     views = list(plans)
     steps = [step for view in views for step in view.plan.steps if set_by(step) is not None or shares(step)]
     for view in views:

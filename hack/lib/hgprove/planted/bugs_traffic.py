@@ -687,7 +687,7 @@ ROUTES = (
         file="traffic/plugin.py",
         old="            why = self._no_share(route)\n",
         new="            why = ''\n",
-        tests=(f"{CONFORMS}::test_a_share_that_cannot_be_given_is_refused",),
+        tests=("tests/unit/test_extensions.py::test_a_share_of_a_variant_reaches_no_router_of_another_package",),
         says="DID NOT RAISE",
     ),
     Mutation(
