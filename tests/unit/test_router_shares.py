@@ -123,6 +123,12 @@ def test_key_of_a_share_fits_into_the_journal() -> None:
     assert len(longest.key) <= 80
 
 
+def test_keys_of_other_routes_are_those_that_journals_have() -> None:
+    """An operator of the version before wrote them, and the next one is to find its routes in step."""
+    routes = routes_of(step("setHeaderRoute"), step("setMirrorRoute"), step("sessionAffinity"))
+    assert keys_of(routes) == ("setheaderroute@431898f0", "setmirrorroute@0205d328", "session@43ce50d0")
+
+
 def test_shares_stand_behind_the_routes_for_sessions() -> None:
     """They are read back in that order."""
     canary = strategy(EXAMPLES["HTTPRoute"], sessionAffinity={"cookieName": "stay", "stayOnStable": True})
