@@ -29,8 +29,8 @@ class Variant(Model):
     """Whose template its pods have."""
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
     service: ShortName | None = None
-    """A Service that leads to these pods while the step lasts, and to nobody before and after it. It is no Service of
-    anything else."""
+    """A Service that leads to these pods while the step lasts, and then to nobody until the next experiment. It is no
+    Service of anything else."""
     weight: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Its part of the requests, which the stable version has less by that; only the Gateway API's router can do it."""
     gate_arguments: Annotated[

@@ -200,6 +200,11 @@ class Step(Timed):
     set_mirror_route: MirrorRoute | None = None
     experiment: Experiment | None = None
 
+    @property
+    def judged_by(self) -> GateStep | None:
+        """The gate whose Pass ends it; None of a step that ends by itself or by a person."""
+        return self.experiment.gate if self.experiment is not None else self.gate
+
     model_config = Model.model_config | {
         "json_schema_extra": {
             "x-kubernetes-validations": [

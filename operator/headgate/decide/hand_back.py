@@ -7,8 +7,20 @@ does wherever the spec says `onDelete: Keep`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headgate.api.common import FINALIZER, LABEL_REVISION, to_epoch, to_time
-from headgate.decide import conditions, configuration, in_place, journal, ping_pong, problems, rolling, strategies
+from headgate.decide import (
+    conditions,
+    configuration,
+    experiment,
+    in_place,
+    journal,
+    ping_pong,
+    problems,
+    rolling,
+    strategies,
+)
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import (
     Goal,
@@ -25,6 +37,7 @@ from headgate.decide.types import (
     Action,
     Decision,
     DeletePlan,
+    DeleteReplicaSet,
     Disown,
     EventNote,
     OutcomeKind,
@@ -36,6 +49,8 @@ from headgate.decide.types import (
     Snapshot,
 )
 
+Part = Callable[[Cycle], tuple[Action | None, str] | None]
+"""One thing to hand back: the next write of it, or what it waits for; None if it is done."""
 PATIENCE = 60.0
 """Seconds after which a gateway that does not answer is not waited for any longer."""
 
@@ -108,7 +123,9 @@ def _next(cycle: Cycle) -> tuple[Action | None, str]:
     if reading:
         return None, reading
     replaced = strategies.of(snapshot.spec).in_place
-    for part in (_pods, _records) if replaced else (_ratio, _canaries, _workload, _selectors, _records):
+    # Variants may be left over of a strategy that the spec has no more.
+    parts: tuple[Part, ...] = (_pods,) if replaced else (_ratio, _canaries, _workload, _selectors)
+    for part in (_variants, *parts, _variant_services, _records):
         found = part(cycle)
         if found is not None:
             return found
@@ -252,6 +269,30 @@ def _ratio(cycle: Cycle) -> tuple[Action | None, str] | None:
     return (None, move.waiting) if _patient(cycle) and not move.reached else None
 
 
+def _variants(cycle: Cycle) -> tuple[Action | None, str] | None:
+    """Variants go first, with their pods before their ReplicaSets: a Service that is handed back selects those, too."""
+    mine = [found for found in cycle.snapshot.variants if found.owned and not found.deleting]
+    for found in sorted(mine, key=lambda found: found.name):
+        if found.replicas:
+            waits = experiment.still_reached(cycle.snapshot, found.pod_hash) if _patient(cycle) else None
+            waiting = waits.waiting if waits is not None else _still_reached(cycle, found.pod_hash)
+            if waiting:
+                return None, waiting
+            return ScaleReplicaSet(found.name, found.resource_version, 0, found.min_ready_seconds), ""
+        if found.pods and _patient(cycle):
+            return None, f"waiting for the pods of {found.name} to end"
+        return DeleteReplicaSet(found.name, found.uid, found.resource_version), ""
+    return None
+
+
+def _variant_services(cycle: Cycle) -> tuple[Action | None, str] | None:
+    """Nothing is to be left of what led nowhere between two experiments."""
+    for _, service in sorted(cycle.snapshot.variant_services.items()):
+        if service.found and selected(service):
+            return SetSelector(service.name, service.resource_version, ""), ""
+    return None
+
+
 def _canaries(cycle: Cycle) -> tuple[Action | None, str] | None:
     """Every revision but the stable one goes, before a Service could select it again."""
     stable = cycle.status.stable.pod_hash if cycle.status.stable else ""
@@ -370,7 +411,7 @@ def _disown(cycle: Cycle) -> Action | None:
         found.append(Disown(workload.kind, workload.name, workload.resource_version))
     found += [
         Disown("Service", service.name, service.resource_version)
-        for service in (snapshot.stable_service, snapshot.canary_service)
+        for service in (snapshot.stable_service, snapshot.canary_service, *snapshot.variant_services.values())
         if service.signed and not selected(service)
     ]
     found += [

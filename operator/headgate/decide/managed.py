@@ -75,6 +75,16 @@ def is_share(key: str) -> bool:
     return key.startswith(SHARE)
 
 
+def service_of(key: str) -> str:
+    """The Service that the share with this key leads to."""
+    return key.removeprefix(SHARE).rpartition("@")[0]
+
+
+def to_canary(keys: Iterable[str]) -> tuple[str, ...]:
+    """Those of these keys that are no shares."""
+    return tuple(key for key in keys if not is_share(key))
+
+
 def names_of(keys: Iterable[str]) -> str:
     """The routes of these keys, for people."""
     return ", ".join(key.rpartition("@")[0] for key in keys)
@@ -83,10 +93,10 @@ def names_of(keys: Iterable[str]) -> str:
 def awaited(wanted: tuple[str, ...], there: tuple[str, ...]) -> str:
     """What a place is still to do that is to have other routes than it has: what leads to the canary comes first."""
     what = "lead to the canary by"
-    one, other = ([key for key in keys if not is_share(key)] for keys in (wanted, there))
+    one, other = to_canary(wanted), to_canary(there)
     if one == other:
         what = "share the requests with"
-        one, other = ([key for key in keys if is_share(key)] for keys in (wanted, there))
+        one, other = (tuple(filter(is_share, keys)) for keys in (wanted, there))
     return f"{what} {names_of(one) or 'none'} (now {names_of(other) or 'none'})"
 
 

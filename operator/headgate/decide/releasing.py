@@ -9,13 +9,33 @@ from headgate.api.common import to_epoch, to_time
 from headgate.api.gate import GateRun, QualityGateSpec
 from headgate.api.group import GroupVerdict
 from headgate.api.rollout import RevisionRef, Step
-from headgate.decide import canary, contest, copying, group, journal, ping_pong, resting, strategies, timeouts
+from headgate.decide import (
+    canary,
+    contest,
+    copying,
+    experiment,
+    group,
+    journal,
+    ping_pong,
+    resting,
+    strategies,
+    timeouts,
+)
 from headgate.decide.asking import BACKGROUND
 from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
-from headgate.decide.managed import ManagedRoute, keys_of, leading
-from headgate.decide.mover import Goal, goes_forward, in_step, led, needs, not_serving, observed_weight
+from headgate.decide.managed import ManagedRoute, keys_of, leading, to_canary
+from headgate.decide.mover import (
+    Goal,
+    WantedVariant,
+    goes_forward,
+    in_step,
+    led,
+    needs,
+    not_serving,
+    observed_weight,
+)
 from headgate.decide.planning import find_plan, next_attempt, plan_of_spec
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
@@ -131,13 +151,31 @@ def _observed(cycle: Cycle) -> int:
 
 def _exposed(cycle: Cycle) -> bool:
     """Some requests can reach the revision under way."""
-    return _observed(cycle) > 0 or bool(led(cycle.snapshot))
+    return _observed(cycle) > 0 or bool(to_canary(led(cycle.snapshot)))
 
 
 def _as_desired(cycle: Cycle) -> bool:
     """It is exposed just as the journal wants it."""
     weights = cycle.status.weights
     return _observed(cycle) == weights.desired and in_step(cycle.snapshot, tuple(weights.routes or ()))
+
+
+def _variants(cycle: Cycle, plan: Plan) -> tuple[WantedVariant, ...]:
+    """Those of the present step."""
+    return experiment.wanted(cycle.snapshot.meta.uid, cycle.status, plan)
+
+
+def _variants_serve(cycle: Cycle, plan: Plan) -> bool:
+    """All of the present step, each with all its pods."""
+    return experiment.serving(cycle.snapshot, _variants(cycle, plan))
+
+
+def _sees_another(cycle: Cycle, plan: Plan) -> str:
+    """Why a gate that has begun sees something else than what its step wants; empty if it does not."""
+    if not _as_desired(cycle):
+        return contest.ANOTHER
+    gone = experiment.lost(cycle.snapshot, _variants(cycle, plan))
+    return f"variant {gone} does not serve any more; the gate begins again once all do" if gone else ""
 
 
 def _allowance(cycle: Cycle, plan: Plan, index: int) -> Allowance:
@@ -162,6 +200,7 @@ def _goal(
     hold: bool,
     reason: str,
     routes: tuple[ManagedRoute, ...] = (),
+    variants: tuple[WantedVariant, ...] = (),
 ) -> Goal:
     stable = cycle.status.stable.pod_hash if cycle.status.stable else ""
     full = cycle.snapshot.spec.replicas
@@ -171,6 +210,7 @@ def _goal(
         weight=0,
         replicas={stable: full, run.pod_hash: replicas},
         routes=routes,
+        variants=variants,
         proven=True,
         hold=hold,
         hold_reason=reason,
@@ -208,7 +248,10 @@ def hold_reason(cycle: Cycle) -> str:
 
 def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, again: bool = False) -> None:
     """The next move; `again`: the same step was looked at in this decision, so no rewrite counts twice."""
-    allowed = _allowance(cycle, plan, cycle.status.current_step_index)
+    allowed, variants = _allowance(cycle, plan, cycle.status.current_step_index), _variants(cycle, plan)
+    if variants:
+        shares = experiment.shares(cycle.snapshot, plan.steps[cycle.status.current_step_index], variants)
+        allowed = replace(allowed, routes=(*allowed.routes, *shares))
 
     def routes_at(weight: int) -> tuple[ManagedRoute, ...]:
         return leading(plan, run, weight, allowed.routes)
@@ -243,6 +286,7 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
             hold=bool(reason),
             reason=reason,
             routes=routes_at(weight),
+            variants=variants,
         )
         desired = _strategy(cycle).weight_of(goal) if passing and not reason else allowed.weight
     if plan.session is not None and plan.session.stay_on_stable:
@@ -256,11 +300,11 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
     action = cycle.move.action
     # Where the selector is the weight, its rewrite was counted by that.
     by_weight = counted and not cycle.snapshot.routes
-    if (
-        not (promoting or again or by_weight)
-        and isinstance(action, SetSelector)
-        and action.name == cycle.snapshot.stable_service.name
-    ):
+    if promoting or again or by_weight or not isinstance(action, SetSelector):
+        return
+    if action.name in cycle.snapshot.variant_services:
+        contest.watch_selectors(cycle, served=False)
+    elif action.name == cycle.snapshot.stable_service.name:
         # Any but the stable revision is a switch that the steps ask for.
         back = cycle.status.stable is not None and action.pod_hash == cycle.status.stable.pod_hash
         contest.watch_selectors(cycle, served=back and cycle.snapshot.status.weights.applied)
@@ -490,28 +534,33 @@ def _passed(cycle: Cycle, run: RevisionRef) -> str:
 # Gates
 # --------------------------------------------------------------------------------------------------------------------
 
+UNSERVED = "its window begins when all variants serve"
+
 
 def _begin_gates(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     """The gate of the step that begins, and the background gates once traffic is there (or the steps are over)."""
     index = cycle.status.current_step_index
     over = index >= len(plan.steps)
     step = plan.steps[index] if not over else None
-    if step is not None and step.gate is not None and not _has(cycle, step.gate.ref.name, index):
-        spec = plan.step_gates[step.gate.ref.name]
-        _put_new(cycle, step.gate.ref.name, spec, index, run)
+    gate = step.judged_by if step is not None else None
+    if step is not None and gate is not None and not _has(cycle, gate.ref.name, index):
+        fresh = _new(cycle, gate.ref.name, plan.step_gates[gate.ref.name], index, run)
+        # Without checks it has not begun.
+        waits = {"checks": [], "message": UNSERVED} if step.experiment is not None else {}
+        cycle.status = journal.put_gate(cycle.status, fresh.model_copy(update=waits))
     if over or _exposed(cycle):
         for name in sorted(plan.background_gates):
             if not _has(cycle, name, -1):
-                _put_new(cycle, name, plan.background_gates[name], -1, run)
+                fresh = _new(cycle, name, plan.background_gates[name], -1, run)
+                cycle.status = journal.put_gate(cycle.status, fresh)
 
 
 def _has(cycle: Cycle, name: str, step: int) -> bool:
     return any((g.name, g.step) == (name, step) for g in cycle.status.gates)
 
 
-def _put_new(cycle: Cycle, name: str, spec: QualityGateSpec, step: int, run: RevisionRef) -> None:
-    fresh = begin(name, spec, step=step, pod_hash=run.pod_hash, attempt=run.attempt, now=cycle.now)
-    cycle.status = journal.put_gate(cycle.status, fresh)
+def _new(cycle: Cycle, name: str, spec: QualityGateSpec, step: int, run: RevisionRef) -> GateRun:
+    return begin(name, spec, step=step, pod_hash=run.pod_hash, attempt=run.attempt, now=cycle.now)
 
 
 def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
@@ -527,7 +576,8 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
         spec = plan.background_gates.get(gate.name) if gate.step == -1 else plan.step_gates.get(gate.name)
         if spec is None:
             continue
-        if gate.step >= 0 and gate.checks and not _as_desired(cycle):
+        another = _sees_another(cycle, plan) if gate.step >= 0 and gate.checks else ""
+        if another:
             # The weight may be lower because this very verdict lowered it, and the journal could not be written then:
             # what was answered before still takes the version back, and must not raise it to be judged once more.
             told = _advanced(cycle, plan, run, gate, spec)
@@ -536,11 +586,11 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
                 _fail(cycle, told.run)
                 return True
             # Also where nobody is blamed for it, as under a hold, which leaves a lower weight as it is.
-            contest.stop(cycle, gate)
+            contest.stop(cycle, gate, another)
             continue
         if not gate.checks:
-            # It was stopped; its window begins when the step's weight is served.
-            if not _serves_desired(cycle, run):
+            # It was stopped; its window begins when the step's weight is served, and its variants serve.
+            if not _serves_desired(cycle, run) or (gate.step >= 0 and not _variants_serve(cycle, plan)):
                 continue
             gate = begin(  # noqa: PLW2901  the same gate, from here on
                 gate.name,
@@ -614,7 +664,7 @@ def _advanced(cycle: Cycle, plan: Plan, run: RevisionRef, gate: GateRun, spec: Q
         context=_context(cycle, plan, run, gate),
         config=cycle.snapshot.config,
         key_prefix=cycle.snapshot.meta.uid,
-        step=step.gate if step else None,
+        step=experiment.gate_of(step, cycle.snapshot.meta.uid, run, index) if step else None,
     )
 
 
@@ -625,7 +675,7 @@ def _serves_desired(cycle: Cycle, run: RevisionRef) -> bool:
 
 def _begin_gates_in_place(cycle: Cycle, plan: Plan, run: RevisionRef, index: int) -> None:
     """A gate of the very first step has no step before it that could begin it."""
-    if index < len(plan.steps) and plan.steps[index].gate is not None and not run.fast:
+    if index < len(plan.steps) and plan.steps[index].judged_by is not None and not run.fast:
         _begin_gates(cycle, plan, run)
 
 
