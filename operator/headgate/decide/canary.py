@@ -349,5 +349,8 @@ class Shifting(TwoServices):
 
     def traffic(self, snapshot: Snapshot, weights: Weights) -> str:
         """Who gets the requests, as a sentence."""
-        routes = managed.names_of(mover.led(snapshot))
-        return f"the router serves weight {weights.observed}" + (f" and leads by {routes}" if routes else "")
+        led = mover.led(snapshot)
+        routes = managed.names_of(key for key in led if not managed.is_share(key))
+        variants = managed.names_of(filter(managed.is_share, led))
+        said = f"the router serves weight {weights.observed}" + (f" and leads by {routes}" if routes else "")
+        return said + (f"; shares go to {variants}" if variants else "")

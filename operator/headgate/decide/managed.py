@@ -90,6 +90,16 @@ def names_of(keys: Iterable[str]) -> str:
     return ", ".join(key.rpartition("@")[0] for key in keys)
 
 
+def awaited(wanted: tuple[str, ...], there: tuple[str, ...]) -> str:
+    """What a place is still to do that is to have other routes than it has: what leads to the canary comes first."""
+    what = "lead to the canary by"
+    one, other = to_canary(wanted), to_canary(there)
+    if one == other:
+        what = "share the requests with"
+        one, other = (tuple(filter(is_share, keys)) for keys in (wanted, there))
+    return f"{what} {names_of(one) or 'none'} (now {names_of(other) or 'none'})"
+
+
 def set_by(step: Step) -> ManagedRoute | None:
     """The route that a step sets; None if it sets none, or takes one out."""
     header, mirror = step.set_header_route, step.set_mirror_route

@@ -14,7 +14,7 @@ from headgate.api.common import LABEL_REVISION, PERCENT, portion
 from headgate.api.rollout import RolloutSpec
 from headgate.api.values import dataclass
 from headgate.decide import apart, configuration
-from headgate.decide.managed import ManagedRoute, keys_of, names_of, to_canary
+from headgate.decide.managed import ManagedRoute, awaited, keys_of, to_canary
 from headgate.decide.types import (
     Action,
     CreateReplicaSet,
@@ -166,7 +166,7 @@ def observed_weight(snapshot: Snapshot) -> int:
 
 
 def led(snapshot: Snapshot) -> tuple[str, ...]:
-    """The keys of the routes of ours that lead to the canary in any claimed place."""
+    """The keys of the routes of ours that lead to the canary or to a variant in any claimed place."""
     return tuple(sorted({key for route in snapshot.routes for key in route.managed}))
 
 
@@ -563,8 +563,7 @@ def unsettled(snapshot: Snapshot, weight: int, keys: tuple[str, ...], now: float
             wished, now_it_is = (portion(part, snapshot.spec.total) for part in (weight, route.weight))
             return Move(waiting=f"waiting for {label} to give the canary {wished} (now {now_it_is})")
         if route.managed != keys:
-            wanted, there = names_of(keys) or "none", names_of(route.managed) or "none"
-            return Move(waiting=f"waiting for {label} to lead to the canary by {wanted} (now {there})")
+            return Move(waiting=f"waiting for {label} to {awaited(keys, route.managed)}")
         if not route.settled or route.settled_since is None:
             return Move(waiting=f"waiting for the gateway to serve {label}: {route.message or 'not reported yet'}")
         if now < route.settled_since + settle:

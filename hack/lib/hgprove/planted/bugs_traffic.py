@@ -14,6 +14,7 @@ SWITCHES = "tests/simulation/test_blue_green.py"
 LED = "tests/simulation/test_routes.py"
 STAYS = "tests/simulation/test_sessions.py"
 CONFORMS = "tests/unit/test_router_conformance.py"
+SHARES = "tests/unit/test_router_shares.py"
 
 TRAFFIC = (
     Mutation(
@@ -233,7 +234,7 @@ TRAFFIC = (
         breaks="The stable backend keeps its 100 when the canary gets a weight.",
         belongs="1 B16",
         file="traffic/backends.py",
-        old='return {"stable": canary.total - weight, "canary": weight}',
+        old='return {"stable": canary.total - weight - apart, "canary": weight}',
         new='return {"stable": canary.total, "canary": weight}',
         tests=("tests/unit/test_field_bugs.py::test_b16_a_route_gets_whole_weights_that_sum_to_100",),
         says="weights",
@@ -243,8 +244,8 @@ TRAFFIC = (
         breaks="A weight below 0 goes into the route.",
         belongs="1 B16",
         file="traffic/backends.py",
-        old="    if not 0 <= weight <= canary.total:",
-        new="    if weight > canary.total:",
+        old="    if not 0 <= weight <= canary.total - apart:",
+        new="    if weight > canary.total - apart:",
         tests=("tests/unit/test_field_bugs.py::test_b16_a_route_gets_whole_weights_that_sum_to_100",),
         says="DID NOT RAISE",
     ),
@@ -638,6 +639,56 @@ ROUTES = (
         new="        patch += self._set_cookies(place, cookies) if cookies else []\n",
         tests=(f"{CONFORMS}::test_routes_leave_nothing_behind",),
         says="assert ",
+    ),
+    Mutation(
+        id="share-outlives-its-step",
+        breaks="The entry of a variant stays in the list when nobody has a share any more, and leads to pods that go.",
+        belongs="25",
+        file="traffic/ruled.py",
+        old="if one.role == VARIANT and one.name not in there]",
+        new="if wanted and one.role == VARIANT and one.name not in there]",
+        tests=(f"{CONFORMS}::test_shares_leave_nothing_behind",),
+        says="assert ",
+    ),
+    Mutation(
+        id="share-left-to-the-others",
+        breaks="A share that goes from a broken rule is the canary's in part, whose weight nobody can take back there.",
+        belongs="2",
+        file="traffic/ruled.py",
+        old="                whole = stable[0].weight + sum(one.weight for one in parts)",
+        new="                whole = stable[0].weight",
+        tests=(f"{CONFORMS}::test_shares_go_from_a_place_that_cannot_be_worked_with",),
+        says="assert ",
+    ),
+    Mutation(
+        id="share-of-whatever-there-is",
+        breaks="Somebody takes stable's weight, and the variant has most of the requests while its share looks right.",
+        belongs="1",
+        file="traffic/ruled.py",
+        old="if s.service == one.name and s.share == part and self._is(",
+        new="if s.service == one.name and self._is(",
+        tests=(f"{SHARES}::test_a_share_that_is_not_what_was_written_is_not_taken_for_it",),
+        says="assert ",
+    ),
+    Mutation(
+        id="copied-requests-miss-the-variant",
+        breaks="A mirror of all requests stands before the claimed rule and shares them between two Services only.",
+        belongs="1",
+        file="traffic/ruled.py",
+        old="    listed += added\n    return after",
+        new="    return after",
+        tests=(f"{SHARES}::test_what_is_copied_is_shared_out_with_the_variants",),
+        says="assert ",
+    ),
+    Mutation(
+        id="share-for-a-plugin",
+        breaks="A router of another package is asked for a share, and writes the weight as if nobody had one.",
+        belongs="1",
+        file="traffic/plugin.py",
+        old="            why = self._no_share(route)\n",
+        new="            why = ''\n",
+        tests=("tests/unit/test_extensions.py::test_a_share_of_a_variant_reaches_no_router_of_another_package",),
+        says="DID NOT RAISE",
     ),
     Mutation(
         id="unread-is-nothing",
