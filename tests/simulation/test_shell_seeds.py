@@ -17,7 +17,16 @@ import pytest
 from hack.lib.hgprove.campaign import ROOT, rotation
 from hack.lib.hgprove.simulate import of_seed, told
 from tests.simulation.shell.history import run
-from tests.simulation.shell.scenario import BLUE_GREEN, ENOUGH, FOLLOWING, OPTIONS, SNAPSHOTS, STAYING, TURNING
+from tests.simulation.shell.scenario import (
+    BLUE_GREEN,
+    ENOUGH,
+    EXPERIMENT,
+    FOLLOWING,
+    OPTIONS,
+    SNAPSHOTS,
+    STAYING,
+    TURNING,
+)
 
 SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "30"))
 GOOD = (*range(1_000_000, 1_001_700), *range(3_700_000, 3_701_300))
@@ -34,6 +43,7 @@ FURTHER = {
     "users": range(STAYING, STAYING + 300),
     "turns": range(TURNING, TURNING + 300),
     "enough": range(ENOUGH, ENOUGH + 300),
+    "experiment": range(EXPERIMENT, EXPERIMENT + 300),
 }
 """The same: of blue-green Rollouts, and of canaries with timeouts, with copies of their configuration, with a say over
 the pods of both versions, with users who stay, with Services that take turns, and whose steps go on with enough of

@@ -151,9 +151,12 @@ def _field(number: int, variant: Variant) -> str:
 
 
 def still_reached(snapshot: Snapshot, pod_hash: str) -> mover.Move | None:
-    """What is waited for while a router leads requests to a variant; None if none does."""
+    """What is waited for while a router leads requests to a variant, or may still; None if none does."""
     for name in sorted({managed.service_of(key) for key in mover.led(snapshot) if managed.is_share(key)}):
         service = snapshot.variant_services.get(name)
         if service is not None and (selected(service) == pod_hash or service.ready.get(pod_hash, 0)):
             return mover.Move(waiting=f"waiting for the share of Service {name} to be taken back")
+    for route in snapshot.routes:
+        if route.found and not route.settled:
+            return mover.Move(waiting=f"waiting for the gateway to serve {route.kind} {route.name}")
     return None

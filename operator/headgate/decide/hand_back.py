@@ -286,11 +286,13 @@ def _variants(cycle: Cycle) -> tuple[Action | None, str] | None:
 
 
 def _variant_services(cycle: Cycle) -> tuple[Action | None, str] | None:
-    """Nothing is to be left of what led nowhere between two experiments."""
-    for _, service in sorted(cycle.snapshot.variant_services.items()):
-        if service.found and selected(service):
+    """Nothing is left of what led nowhere between two experiments; the records may be all that tells of them."""
+    services = [service for _, service in sorted(cycle.snapshot.variant_services.items()) if service.found]
+    for service in services:
+        if selected(service):
             return SetSelector(service.name, service.resource_version, ""), ""
-    return None
+    left = _willing(cycle, [Disown("Service", s.name, s.resource_version) for s in services if s.signed])
+    return (left, "") if left is not None else None
 
 
 def _canaries(cycle: Cycle) -> tuple[Action | None, str] | None:
@@ -411,7 +413,7 @@ def _disown(cycle: Cycle) -> Action | None:
         found.append(Disown(workload.kind, workload.name, workload.resource_version))
     found += [
         Disown("Service", service.name, service.resource_version)
-        for service in (snapshot.stable_service, snapshot.canary_service, *snapshot.variant_services.values())
+        for service in (snapshot.stable_service, snapshot.canary_service)
         if service.signed and not selected(service)
     ]
     found += [
@@ -419,9 +421,13 @@ def _disown(cycle: Cycle) -> Action | None:
         for route in snapshot.routes
         if route.signed and not (route.weight or route.managed)
     ]
-    # Nobody's requests depend on it, so what is refused is left as it is.
-    barred = frozenset() if _patient(cycle) else snapshot.barred
-    return next((a for a in found if not _refused(snapshot, a) and a.key not in barred), None)
+    return _willing(cycle, found)
+
+
+def _willing(cycle: Cycle, found: list[Disown]) -> Disown | None:
+    """The next of these; nobody's requests depend on it, so what is refused is left as it is."""
+    barred = frozenset() if _patient(cycle) else cycle.snapshot.barred
+    return next((a for a in found if not _refused(cycle.snapshot, a) and a.key not in barred), None)
 
 
 def _let_go(cycle: Cycle) -> Action:

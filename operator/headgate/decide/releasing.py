@@ -25,7 +25,7 @@ from headgate.decide.asking import BACKGROUND
 from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
-from headgate.decide.managed import ManagedRoute, keys_of, leading, to_canary
+from headgate.decide.managed import ManagedRoute, keys_of, leading, shares, to_canary
 from headgate.decide.mover import (
     Goal,
     WantedVariant,
@@ -166,8 +166,10 @@ def _variants(cycle: Cycle, plan: Plan) -> tuple[WantedVariant, ...]:
 
 
 def _variants_serve(cycle: Cycle, plan: Plan) -> bool:
-    """All of the present step, each with all its pods."""
-    return experiment.serving(cycle.snapshot, _variants(cycle, plan))
+    """All of the present step, each with all its pods, and their shares are among what is wanted by now."""
+    step = plan.steps[cycle.status.current_step_index]
+    asked = set(keys_of(shares(step))) <= set(cycle.status.weights.routes or ())
+    return asked and experiment.serving(cycle.snapshot, _variants(cycle, plan))
 
 
 def _sees_another(cycle: Cycle, plan: Plan) -> str:
@@ -250,8 +252,8 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
     """The next move; `again`: the same step was looked at in this decision, so no rewrite counts twice."""
     allowed, variants = _allowance(cycle, plan, cycle.status.current_step_index), _variants(cycle, plan)
     if variants:
-        shares = experiment.shares(cycle.snapshot, plan.steps[cycle.status.current_step_index], variants)
-        allowed = replace(allowed, routes=(*allowed.routes, *shares))
+        of_variants = experiment.shares(cycle.snapshot, plan.steps[cycle.status.current_step_index], variants)
+        allowed = replace(allowed, routes=(*allowed.routes, *of_variants))
 
     def routes_at(weight: int) -> tuple[ManagedRoute, ...]:
         return leading(plan, run, weight, allowed.routes)
