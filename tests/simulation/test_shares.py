@@ -63,10 +63,11 @@ def test_a_share_comes_when_its_variant_serves_and_goes_with_the_step() -> None:
     world.settle(300)
     assert given(world) == [(20, ""), (20, SHARE), (60, ""), (0, "")]
     gone = next(w for w in world.acts if isinstance(w.action, t.DeleteReplicaSet) and pod_hash in w.action.name)
-    shifts = [w for w in world.acts if isinstance(w.action, t.SetWeight)]
-    shared = next(place for place, w in enumerate(shifts) if w.action.routes)
-    assert shifts[shared + 1].action.routes == ()
-    assert gone.at >= shifts[shared + 1].at + CONFIG.drain_seconds
+    shifts = [(w.at, w.action.routes) for w in world.acts if isinstance(w.action, t.SetWeight)]
+    shared = next(place for place, (_, routes) in enumerate(shifts) if routes)
+    left, routes = shifts[shared + 1]
+    assert routes == ()
+    assert gone.at >= left + CONFIG.drain_seconds
     assert world.status.phase == "Healthy"
     assert not variants_of(world)
     world.check_rest()
