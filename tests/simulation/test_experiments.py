@@ -237,7 +237,7 @@ def test_a_deletion_in_the_middle_leaves_no_variant_and_hands_the_service_back(*
     world.run_for(200)
     assert world.gone
     assert not variants_of(world)
-    assert world.selectors["shop-baseline"] == ""
+    assert world.selectors["shop-baseline"] == "", "the Service still leads to nobody"
     assert not during(world)
 
 
@@ -248,7 +248,7 @@ def test_a_variant_that_loses_its_pods_stops_the_gate_until_it_is_there_again() 
     del world.sets[gone]
     world.run_for(0.5)
     stopped = next(g for g in world.status.gates if g.name == "compared")
-    assert (stopped.window, stopped.checks) == (2, [])
+    assert (stopped.window, stopped.checks) == (2, []), "the gate goes on"
     assert "variant baseline does not serve any more" in stopped.message
     world.settle(300)
     passed = next(g for g in world.status.gates if g.name == "compared")

@@ -15,7 +15,7 @@ EXPERIMENTS = (
         old="    if not strangers or held or any(p.blocks_running for p in cycle.problems):",
         new="    if True:",
         tests=(f"{STORIES}::test_the_gate_begins_when_all_variants_serve_and_they_go_when_it_has_passed",),
-        says="shop-",
+        says="22: not Healthy",
     ),
     Mutation(
         id="variants-go-while-paused",
@@ -45,7 +45,7 @@ EXPERIMENTS = (
         old="    return asked and experiment.serving(cycle.snapshot, _variants(cycle, plan))",
         new="    return asked",
         tests=(f"{STORIES}::test_the_gate_begins_when_all_variants_serve_and_they_go_when_it_has_passed",),
-        says="baseline",
+        says="does not come to rest",
     ),
     Mutation(
         id="gate-goes-on-without-a-variant",
@@ -55,7 +55,7 @@ EXPERIMENTS = (
         old="    gone = experiment.lost(cycle.snapshot, _variants(cycle, plan))",
         new='    gone = ""',
         tests=(f"{STORIES}::test_a_variant_that_loses_its_pods_stops_the_gate_until_it_is_there_again",),
-        says="window",
+        says="the gate goes on",
     ),
     Mutation(
         id="promotion-under-a-share",
@@ -75,7 +75,7 @@ EXPERIMENTS = (
         old="LABEL_VARIANT: variant} if variant else dict(labels)",
         new="LABEL_VARIANT: variant, **labels} if variant else dict(labels)",
         tests=("tests/unit/test_views.py::test_pods_of_a_variant_are_not_counted_as_the_rollouts",),
-        says="headgate.dev/rollout",
+        says="the Rollout's label",
     ),
     Mutation(
         id="variant-service-stays-ours",
@@ -85,6 +85,6 @@ EXPERIMENTS = (
         old="    for part in (_variants, *parts, _variant_services, _records):",
         new="    for part in (_variants, *parts, _records):",
         tests=(f"{STORIES}::test_a_deletion_in_the_middle_leaves_no_variant_and_hands_the_service_back",),
-        says="shop-baseline",
+        says="leads to nobody",
     ),
 )
