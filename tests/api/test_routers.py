@@ -305,11 +305,11 @@ def test_a_rollout_that_goes_leaves_everything_on_stable(shop: Routed) -> None:
 
 
 @contextmanager
-def sharing(kube: Kube, namespace: str, **spec: Any) -> Iterator[Routed]:
-    """Yield an application behind a GRPCRoute in whose release a variant has a share while such a gate judges."""
+def sharing(kube: Kube, namespace: str) -> Iterator[Routed]:
+    """Yield an application behind a GRPCRoute in whose release a variant has a share while a gate waits for data."""
     with controlled(Routed(kube, namespace, steps=SHARED, kind=KINDS[0])) as made:
         kube.create(services(namespace), made.service(BASELINE))
-        kube.create(gates(namespace), gate("compared", **spec))
+        kube.create(gates(namespace), gate("compared", count=2))
         first = made.deploy_healthy()
         made.change(2)
         made.expect("the variant has its share", lambda: shares_of(made) == [40, 50, 10])
@@ -328,15 +328,16 @@ def shares_of(shop: Routed) -> list[int]:
     return [int(one["weight"]) for one in shop.kind.backends(shop.kube.must_get(shop.place))]
 
 
-def test_a_variant_has_its_share_while_its_gate_judges(kube: Kube, namespace: str) -> None:
+def test_a_variant_has_its_share_while_its_gate_judges(kube: Kube, namespace: str, prometheus: Prometheus) -> None:
     """Then the step is over, and the route as it was written."""
-    with sharing(kube, namespace, count=3) as shop:
+    with sharing(kube, namespace) as shop:
+        prometheus.values[namespace] = 0
         shop.expect_promoted(2)
 
 
 def test_a_variants_share_goes_with_an_abort(kube: Kube, namespace: str) -> None:
     """With the weight, also while the gate knows nothing."""
-    with sharing(kube, namespace, provider="down", count=3) as shop:
+    with sharing(kube, namespace) as shop:
         assert shop.act("abort")[0] == "Accepted"
         shop.expect_phase("Degraded")
         assert shares_of(shop) == [100, 0]
@@ -344,7 +345,7 @@ def test_a_variants_share_goes_with_an_abort(kube: Kube, namespace: str) -> None
 
 def test_a_variants_share_goes_with_its_rollout(kube: Kube, namespace: str) -> None:
     """Deleted in the middle of the experiment, and with it the selector's key of the variant's Service."""
-    with sharing(kube, namespace, provider="down", count=3) as shop:
+    with sharing(kube, namespace) as shop:
         kube.delete(rollouts(namespace, shop.name))
         shop.expect("it is gone", lambda: kube.get(shop.path) is None)
         assert kube.must_get(services(namespace, BASELINE))["spec"]["selector"] == {"app": "shop"}
