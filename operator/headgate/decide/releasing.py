@@ -25,7 +25,7 @@ from headgate.decide.asking import BACKGROUND
 from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
-from headgate.decide.managed import ManagedRoute, keys_of, leading, shares, to_canary
+from headgate.decide.managed import ManagedRoute, is_share, keys_of, leading, names_of, shares, to_canary
 from headgate.decide.mover import (
     Goal,
     WantedVariant,
@@ -267,7 +267,7 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
     reason = hold_reason(cycle)
     if promoting:
         flipped = _strategy(cycle).switched(cycle.snapshot, run.pod_hash)
-        why = reason or _unproven(cycle, plan, run) or _waits_to_switch(cycle)
+        why = reason or _unproven(cycle, plan, run) or _waits_to_switch(cycle) or _shares_led(cycle)
         if why and not flipped and not run.fast:
             weight = _weight_for(cycle, allowed, hold=True)
             goal = _goal(
@@ -479,6 +479,12 @@ def _unproven(cycle: Cycle, plan: Plan, run: RevisionRef) -> str:
 def _waits_to_switch(cycle: Cycle) -> str:
     """What of its group the promotion waits for."""
     return group.waits_to_switch(cycle, irrevocable=_strategy(cycle).in_place)
+
+
+def _shares_led(cycle: Cycle) -> str:
+    """Variants of the last step get requests, which go back before the others move; empty if none does."""
+    found = names_of(filter(is_share, led(cycle.snapshot)))
+    return f"waiting for the shares of {found} to be taken back" if found else ""
 
 
 def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:

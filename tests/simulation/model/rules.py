@@ -13,7 +13,7 @@ from headgate.decide import experiment, invariants, ping_pong
 from headgate.decide import types as t
 from headgate.decide.invariants import Truth
 from headgate.decide.journal import is_rejected, running
-from headgate.decide.managed import is_share, keys_of
+from headgate.decide.managed import is_share, keys_of, shares
 from headgate.decide.mover import floor_of, need, selected
 from tests.simulation.model.journals import AGES, OLD, Journals
 from tests.simulation.model.node_rules import NodeRules
@@ -67,6 +67,7 @@ class Rules:
             stable = status.stable.pod_hash if status.stable else ""
             demand(action.pod_hash == stable, 6, "what is not stable gets a Service, and that is called lowering")
         self._taken_back(snapshot, decision)
+        self._stray_shares(snapshot, decision)
         if self._nodes is not None:
             self._nodes.taken_back(snapshot, decision)
         if not snapshot.meta.deleting and status is not snapshot.status:
@@ -92,6 +93,20 @@ class Rules:
             return  # It gives pods back with its share, never more than that: rule 4 counts them.
         if data_plane and action is not None:
             demand(action.exposure == "lower", 6, f"{action.key} comes before the weight of what was taken back is 0")
+
+    @staticmethod
+    def _stray_shares(snapshot: t.Snapshot, decision: t.Decision) -> None:
+        """When its step is over, the next write to the data plane takes the share of a variant away."""
+        status, action = decision.status, decision.action
+        plan = invariants.plan_under_way(snapshot.plans, status)
+        present, index = running(status) is not None and plan is not None, status.current_step_index
+        own = keys_of(shares(plan.steps[index])) if present and plan is not None and index < len(plan.steps) else ()
+        stray = {key for r in snapshot.routes for key in r.managed if is_share(key)} - set(own)
+        data_plane = isinstance(action, (t.SetWeight, t.SetSelector, t.DeleteReplicaSet)) or (
+            isinstance(action, t.ScaleReplicaSet) and not _grows(snapshot, action)
+        )
+        if stray and data_plane and action is not None:
+            demand(action.exposure == "lower", 34, f"{action.key} comes before {sorted(stray)} of a step that is over")
 
     def _question(self, snapshot: t.Snapshot, status: RolloutStatus, question: t.Question) -> None:
         run = running(status)
