@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from headgate.decide import types as t
 from headgate.decide.managed import names_of
 from tests.simulation.recorded import Recorded, at_every_moment, settled
 from tests.simulation.test_experiments import COMPARED, trial
-from tests.simulation.world import CONFIG, stays_at_rest
+from tests.simulation.test_review import Stubborn
+from tests.simulation.world import CONFIG, World, spec, stays_at_rest
 
 pytestmark = pytest.mark.simulation
 
@@ -46,7 +48,7 @@ def given(world: Recorded) -> list[tuple[int, str]]:
     return list(dict.fromkeys(found))
 
 
-def variants_of(world: Recorded) -> dict[str, int]:
+def variants_of(world: World) -> dict[str, int]:
     """Ready pods by variant."""
     return {s.variant: world.ready(s) for s in world.sets.values() if s.variant}
 
@@ -187,3 +189,47 @@ def test_deletion_leaves_no_share_behind() -> None:
     world.settle(300)
     assert world.gone
     assert (world.weight, world.routes, variants_of(world)) == (0, (), {})
+
+
+@pytest.mark.parametrize("how", ["abort", "delete"])
+@pytest.mark.parametrize("problem", ["", "HTTPRoute shop: somebody has broken it"], ids=["refused", "broken"])
+def test_a_share_that_cannot_be_taken_back_leads_home(how: str, problem: str) -> None:
+    """What is behind it changes, as behind the weight: its variant may be of the bad version (6, 7)."""
+    world = Stubborn(1, spec([{"setWeight": 20}, trial(canary={"service": "shop-trial", "weight": 10})]))
+    world.gates = {**world.gates, "compared": COMPARED}
+    world.settle(120)
+    stable = world.selectors["shop"]
+    world.release("v2")
+    while not world.routes:
+        world.advance(world.now + 0.5)
+        world.turn()
+    assert world.selectors["shop-trial"] not in (stable, "")
+    world.refuses["SetWeight"] = t.OutcomeKind.REFUSED
+    world.lens = lambda seen: replace(seen, routes=tuple(replace(r, problem=problem) for r in seen.routes))
+    if how == "abort":
+        world.person("abort")
+    else:
+        world.deleting = True
+    world.run_for(20)
+    assert world.routes
+    assert world.selectors["shop-trial"] in ((stable,) if how == "abort" else (stable, ""))
+    assert world.selectors["shop-canary"] in ((stable,) if how == "abort" else (stable, ""))
+    world.refuses.clear()
+    world.lens = lambda seen: seen
+    world.run_for(300)
+    assert world.gone if how == "delete" else world.status.phase == "Degraded"
+    assert (world.weight, world.routes, variants_of(world)) == (0, (), {})
+
+
+def test_a_share_that_somebody_gives_again_and_again_leads_home() -> None:
+    """After an abort it is put right three times; then the variant's Service is pointed at stable."""
+    world = compared()
+    shared = world.routes
+    stable = world.selectors["shop"]
+    world.person("abort")
+    for _ in range(12):
+        world.run_for(5)
+        world.routes, world.route_version, world.route_written = shared, world.route_version + 1, world.now
+    world.run_for(60)
+    assert world.selectors["shop-baseline"] == stable
+    assert not variants_of(world)

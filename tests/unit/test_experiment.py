@@ -35,7 +35,8 @@ def test_an_argument_of_the_gate_is_given_once(variants: list[dict[str, Any]], a
     with pytest.raises(ValueError, match="of the gate is given twice; give it by one variant, or by the gate"):
         Experiment.model_validate({"variants": variants, "gate": gate})
     gate["arguments"] = [{"name": "three", "value": "x"}]
-    assert Experiment.model_validate({"variants": [variants[0], variant("b", **told("two"))], "gate": gate})
+    accepted = Experiment.model_validate({"variants": [variants[0], variant("b", **told("two"))], "gate": gate})
+    assert [one.name for one in accepted.variants] == ["a", "b"]
 
 
 @pytest.mark.parametrize(("most", "weight"), [(100, 90), (1000, 990)])
@@ -48,6 +49,6 @@ def test_variants_have_no_more_than_the_canary_leaves(most: int, weight: int) ->
         "canaryService": "shop-canary",
         "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}, "maxTrafficWeight": most},
     }
-    assert Canary.model_validate({**said, "steps": [{"setWeight": weight}, step]})
+    assert Canary.model_validate({**said, "steps": [{"setWeight": weight}, step]}).total == most
     with pytest.raises(ValueError, match=rf"steps\[1\].experiment: .* are more than {most}; make one of them less"):
         Canary.model_validate({**said, "steps": [{"setWeight": weight + 1}, step]})

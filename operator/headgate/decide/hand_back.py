@@ -32,6 +32,7 @@ from headgate.decide.mover import (
     place_of,
     replica_set,
     selected,
+    share_home,
 )
 from headgate.decide.types import (
     Action,
@@ -41,6 +42,7 @@ from headgate.decide.types import (
     Disown,
     EventNote,
     OutcomeKind,
+    RouteView,
     ScaleReplicaSet,
     ScaleWorkload,
     SetFinalizer,
@@ -209,14 +211,11 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
         if bearable:
             return None, short
         return SetSelector(service.name, service.resource_version, stable.pod_hash, exposure="lower"), ""
-    canary = snapshot.canary_service
-    exposed = stable is not None and canary.found and selected(canary) not in ("", stable.pod_hash)
     for route in snapshot.routes:
-        helpless = route.problem or lowering_fails(snapshot, route)
         leads = route.found and (route.weight > bearable or bool(route.managed))
-        if stable is not None and exposed and leads and helpless and not bearable:
-            # The weight cannot be written, so what is behind it changes, before its pods go.
-            return SetSelector(canary.name, canary.resource_version, stable.pod_hash, exposure="lower"), ""
+        behind = _behind(snapshot, route, stable.pod_hash) if stable is not None and leads and not bearable else None
+        if behind is not None:
+            return behind, ""
         if (
             leads
             and (not route.problem or route.managed)
@@ -236,6 +235,17 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
         if route.found and not route.problem and not route.settled:
             return None, f"waiting for the gateway to serve {route.kind} {route.name}"
     return None
+
+
+def _behind(snapshot: Snapshot, route: RouteView, stable: str) -> Action | None:
+    """Where a weight or a share cannot be written, what is behind it changes, before its pods go."""
+    canary, fails = snapshot.canary_service, lowering_fails(snapshot, route)
+    if (route.problem or fails) and canary.found and selected(canary) not in ("", stable):
+        return SetSelector(canary.name, canary.resource_version, stable, exposure="lower")
+    # Of a place with a problem shares are taken out all the same, if that can be done.
+    tried = fails or (route.problem and place_of(route) in snapshot.barred)
+    home = share_home(snapshot, route, stable) if tried else None
+    return home.action if home is not None else None
 
 
 def _pods_back(cycle: Cycle) -> tuple[Action | None, int]:

@@ -403,6 +403,8 @@ def _lead_to_variant(
 ) -> Iterator[Breach]:
     if not action.pod_hash and truth.deleting:
         return
+    if journal.stable is not None and action.pod_hash == journal.stable.pod_hash:
+        return  # The way back of a share that cannot be taken back waits for nothing.
     what = f"{action.name} is pointed at {action.pod_hash or 'all'}"
 
     def is_it(one: WantedVariant) -> bool:

@@ -14,7 +14,7 @@ from headgate.api.common import LABEL_REVISION, PERCENT, portion
 from headgate.api.rollout import RolloutSpec
 from headgate.api.values import dataclass
 from headgate.decide import apart, configuration
-from headgate.decide.managed import ManagedRoute, awaited, keys_of, to_canary
+from headgate.decide.managed import ManagedRoute, awaited, is_share, keys_of, service_of, to_canary
 from headgate.decide.types import (
     Action,
     CreateReplicaSet,
@@ -246,8 +246,9 @@ def _lower_one(snapshot: Snapshot, goal: Goal, route: RouteView, bearable: int) 
     stable, canary = snapshot.stable_service, snapshot.canary_service
     weight, routes = (goal.weight, goal.routes) if selected(canary) == goal.canary else (0, ())
     kept = _kept(route, routes)
-    # Where somebody else rewrites them again and again, the routes stay with a Service that leads home.
-    surplus = len(kept) < len(route.managed) and not (goal.fought and selected(canary) == goal.stable)
+    home = share_home(snapshot, route, goal.stable, kept) if goal.proven else None
+    # Where somebody else rewrites them again and again, the routes stay with Services that lead home.
+    surplus = len(kept) < len(route.managed) and not (goal.fought and selected(canary) == goal.stable and not home)
     if not route.found or not (route.weight > weight or surplus):
         return None
     if not surplus and _waits(route, weight, bearable):
@@ -258,7 +259,12 @@ def _lower_one(snapshot: Snapshot, goal: Goal, route: RouteView, bearable: int) 
             return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
         if surplus and place_of(route) not in snapshot.barred:
             return Move(_set(route, route.weight, (), "lower"))
-        return None
+        return home
+    helpless = not bearable and (goal.fought or lowering_fails(snapshot, route))
+    if helpless and goal.proven and canary.found and selected(canary) != goal.stable:
+        return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
+    if helpless and home is not None:
+        return home
     if selected(canary) == goal.stable and not goal.hold:
         # The canary Service serves what is to stay: its share may move only to a stable Service that can take it.
         if selected(stable) != goal.stable:
@@ -266,10 +272,16 @@ def _lower_one(snapshot: Snapshot, goal: Goal, route: RouteView, bearable: int) 
         waiting = not_serving(stable, goal.stable, snapshot.spec.replicas, goal.names[0])
         if waiting:
             return Move(waiting=waiting, short_of=goal.stable)
-    helpless = not bearable and (goal.fought or lowering_fails(snapshot, route))
-    if helpless and goal.proven and canary.found and selected(canary) != goal.stable:
-        return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
     return Move(_set(route, min(route.weight, max(weight, bearable)), kept, "lower"))
+
+
+def share_home(snapshot: Snapshot, route: RouteView, stable: str, kept: tuple[ManagedRoute, ...] = ()) -> Move | None:
+    """What is behind a share changes, where that cannot be taken back: the variant may be of the bad version."""
+    for key in route.managed:
+        service = snapshot.variant_services.get(service_of(key)) if is_share(key) and key not in keys_of(kept) else None
+        if service is not None and service.found and selected(service) != stable:
+            return Move(SetSelector(service.name, service.resource_version, stable, exposure="lower"))
+    return None
 
 
 def _waits(route: RouteView, weight: int, bearable: int) -> bool:

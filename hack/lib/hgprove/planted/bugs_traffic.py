@@ -681,6 +681,16 @@ ROUTES = (
         says="assert ",
     ),
     Mutation(
+        id="share-of-a-bad-version-stays",
+        breaks="A share that cannot be taken back goes on leading to a variant of the version that was taken back.",
+        belongs="7",
+        file="decide/mover.py",
+        old="    if helpless and home is not None:\n",
+        new="    if False and home is not None:\n",
+        tests=("tests/simulation/test_shares.py::test_a_share_that_cannot_be_taken_back_leads_home",),
+        says="assert ",
+    ),
+    Mutation(
         id="share-for-a-plugin",
         breaks="A router of another package is asked for a share, and writes the weight as if nobody had one.",
         belongs="1",
