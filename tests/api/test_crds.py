@@ -266,7 +266,7 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
             "spec.strategy.canary.steps.0",
             trial(BASELINE),
             "experiment needs trafficRouting",
-            id="trial of pods",
+            id="try pods",
         ),
         pytest.param(ROLLOUT, "spec.strategy.canary.steps.0", trial(), "at least 1 items", id="no variant"),
         pytest.param(
@@ -749,7 +749,14 @@ def test_neighbour_of_what_is_refused_is_taken(kube: Kube, strategy: dict[str, A
 
 
 @pytest.mark.parametrize(
-    "path", ["header/header.yaml", "switch/switch.yaml", "sessions/sessions.yaml", "ping-pong/ping-pong.yaml"]
+    "path",
+    [
+        "header/header.yaml",
+        "switch/switch.yaml",
+        "sessions/sessions.yaml",
+        "ping-pong/ping-pong.yaml",
+        "experiment/experiment.yaml",
+    ],
 )
 def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
     """The Rollout and the gate; `test_routes.py` of the simulation and its neighbours release by them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -11,7 +12,8 @@ from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RevisionRef, RolloutSpec, Step
 from headgate.decide import experiment, problems
 from headgate.decide.canary import may_be_passed
-from headgate.decide.managed import is_share
+from headgate.decide.managed import is_share, service_of
+from tests.simulation.examples import routed
 from tests.simulation.world import GATE, Faults, World, blue_green, comes_to_rest, spec, stays_at_rest
 
 pytestmark = pytest.mark.simulation
@@ -343,3 +345,16 @@ def test_experiments_come_to_their_end_whatever_goes_wrong(seed: int) -> None:
     comes_to_rest(world)
     assert not variants_of(world)
     stays_at_rest(world)
+
+
+def test_the_example_does_what_it_says() -> None:
+    """examples/experiment: both variants have a share and all their pods before the canary gets anything."""
+    _, rollout, *_ = routed("experiment")
+    steps = json.dumps(rollout["spec"]["strategy"]["canary"]["steps"]).replace("no-worse", "compared")
+    # The gate of this world asks for the other one by another name.
+    steps = steps.replace('"name": "trial", "value"', '"name": "canary", "value"')
+    world, _ = at_experiment(spec(json.loads(steps), replicas=10))
+    assert variants_of(world) == {"baseline": 2, "trial": 2}
+    assert [service_of(key) for key in during(world)] == ["checkout-baseline", "checkout-trial"]
+    assert world.weight == 0
+    assert world.endpoints("checkout-trial") == {world.selectors["checkout-trial"]: 2}

@@ -456,8 +456,11 @@ class Oracle:
             self.fail(f"4: the variant {pod_hash} goes with requests by {led}")
 
     def _variant_service(self, change: Change, was: str, is_: str) -> None:
-        """34: a Service of a variant leads to the pods of the present step's, and is handed back at the end."""
-        if was == is_ or (not is_ and self._deleting()):
+        """34: a Service of a variant leads to the pods of the present step's, and is handed back at the end.
+
+        To what is stable it may be led at any time: a share that cannot be taken back goes home so.
+        """
+        if was == is_ or is_ == self._stable() or (not is_ and self._deleting()):
             return
         run = self.journal.running(self._status()) or {}
         wanted = {self._hash(run, v["name"]) for v in self._present() if v.get("service") == change.key[1]}
