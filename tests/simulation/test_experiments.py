@@ -13,6 +13,7 @@ from headgate.api.rollout import RevisionRef, RolloutSpec, Step
 from headgate.decide import experiment, problems
 from headgate.decide.canary import may_be_passed
 from headgate.decide.managed import is_share, service_of
+from headgate.decide.rollout import decide
 from tests.simulation.examples import routed
 from tests.simulation.world import GATE, Faults, World, blue_green, comes_to_rest, spec, stays_at_rest
 
@@ -228,6 +229,20 @@ def test_variants_go_with_their_step_whatever_the_spec_says_by_then(other: Said)
         world.change_spec(strategy=blue_green(strategy={"trafficRouting": BY_ROUTE}).strategy)
     world.settle(400)
     assert not variants_of(world)
+
+
+def test_a_service_that_the_spec_names_no_more_is_looked_at_again_and_again() -> None:
+    """Nobody tells of its endpoints then, and its record is what the attempt goes by."""
+    world = world_of(spec([shared()]))
+    world.settle(120)
+    world.release("v2")
+    world.run_for(0.2)
+    world.change_spec(strategy=spec([{"setWeight": 50}]).strategy)
+    world.turn()
+    assert world.status.current_step_index == 0
+    decision = decide(world.snapshot(), world.now)
+    assert decision.wake_at is not None
+    assert decision.wake_at <= world.now + 5
 
 
 @pytest.mark.parametrize("keeps", ["Revert", "Keep"])

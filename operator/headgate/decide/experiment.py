@@ -141,6 +141,12 @@ def service_names(spec: RolloutSpec, plans: Iterable[PlanView]) -> tuple[str, ..
     return tuple(sorted({name for _, name in services(spec)} | {name for name in named if name is not None}))
 
 
+def unnamed(spec: RolloutSpec, variants: Iterable[WantedVariant]) -> bool:
+    """Some of these have a Service that the spec names no more, so that nobody hears of what becomes of it."""
+    named = {name for _, name in services(spec)}
+    return any(one.service and one.service not in named for one in variants)
+
+
 def _field(number: int, variant: Variant) -> str:
     return f"{FIELD}[{number}].experiment.variants[{variant.name}]"
 

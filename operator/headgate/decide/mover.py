@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 
 from headgate.api.common import LABEL_REVISION, PERCENT, portion
 from headgate.api.rollout import RolloutSpec
@@ -139,7 +140,7 @@ def selected(service: ServiceView) -> str:
 
 def replica_set(snapshot: Snapshot, pod_hash: str) -> ReplicaSetView | None:
     """The live ReplicaSet of ours with this pod hash, which may be a variant's."""
-    everyone = (*snapshot.replica_sets, *snapshot.variants)
+    everyone = chain(snapshot.replica_sets, snapshot.variants)
     return next((r for r in everyone if r.pod_hash == pod_hash and r.owned and not r.deleting), None)
 
 

@@ -167,9 +167,11 @@ def _variants(cycle: Cycle, plan: Plan) -> tuple[WantedVariant, ...]:
 
 def _variants_serve(cycle: Cycle, plan: Plan) -> bool:
     """All of the present step, each with all its pods, and their shares are among what is wanted by now."""
-    step = plan.steps[cycle.status.current_step_index]
+    step, variants = plan.steps[cycle.status.current_step_index], _variants(cycle, plan)
     asked = set(keys_of(shares(step))) <= set(cycle.status.weights.routes or ())
-    return asked and experiment.serving(cycle.snapshot, _variants(cycle, plan))
+    if experiment.unnamed(cycle.snapshot.spec, variants):
+        cycle.wake(cycle.now + AGAIN)
+    return asked and experiment.serving(cycle.snapshot, variants)
 
 
 def _sees_another(cycle: Cycle, plan: Plan) -> str:
@@ -542,6 +544,8 @@ def _passed(cycle: Cycle, run: RevisionRef) -> str:
 # Gates
 # --------------------------------------------------------------------------------------------------------------------
 
+AGAIN = 5.0
+"""Seconds after which a Service is looked at again of which nobody tells."""
 UNSERVED = "its window begins when all variants serve"
 
 
