@@ -63,6 +63,8 @@ FOUND = {
     3715109: "the stable Service led elsewhere as a version with all requests fell: two writes take it back, not one",
     3720241: "what was to stay at the deletion had been deleted by somebody before",
     3721251: "pods lost their requests for ever, and somebody led some there while the write was under way",
+    90000129: "after a deletion the operator owned the Service of a variant that only a record had named",
+    90000297: "the stable Service was not put right while a variant had a share, as if that were a promotion",
     10000115: "a preview lost pods that the users' Service still led to, because its record was lost after the switch",
 }
 """Seeds that failed once, and what they found."""

@@ -560,10 +560,10 @@ def _select(
         allowed = {r.pod_hash for r in (journal.stable, journal.current) if r is not None}
         if action.pod_hash not in allowed:
             yield Breach(Rule.NOT_THE_OTHERS, f"{action.name} is pointed at {action.pod_hash}, which is not released")
-        elif any(map(is_share, truth.routes)):
-            how = f"{action.name} is pointed at {action.pod_hash} while variants get requests"
-            yield Breach(Rule.OWN_STEP, how)
         elif journal.stable is not None and action.pod_hash != journal.stable.pod_hash:
+            if any(map(is_share, truth.routes)):
+                how = f"{action.name} is pointed at {action.pod_hash} while variants get requests"
+                yield Breach(Rule.OWN_STEP, how)
             yield from _raise(truth, truth.total, journal, plan, stands=stands)
     elif (truth.weight or truth.routes) and action.pod_hash != truth.selects[1]:
         wanted = max(need(truth.replicas, truth.weight, truth.total), min(1, truth.replicas))

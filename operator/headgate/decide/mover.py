@@ -504,7 +504,7 @@ def variant_waits(snapshot: Snapshot, one: WantedVariant, wanted: int) -> str:
         return f'waiting for the Service "{one.service}" of variant {one.name}: there is none; create it'
     if selected(service) != one.pod_hash:
         return f"waiting for the Service {one.service} to lead to variant {one.name}"
-    return not_serving(service, one.pod_hash, wanted, f"Service of variant {one.name},")
+    return not_serving(service, one.pod_hash, wanted, f"variant {one.name}'s Service")
 
 
 def goes_forward(snapshot: Snapshot) -> bool:
