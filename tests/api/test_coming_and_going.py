@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,14 +17,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import jsonpatch
 import pytest
+import yaml
 
 from headgate.decide.in_place import CLOSED
+from headgate.decide.managed import shares
 from tests.api.argo import Argo
-from tests.api.cluster import LightCluster
+from tests.api.cluster import ROOT, LightCluster
 from tests.api.kube import Json, Kube
 from tests.api.operator_process import OperatorProcess
 from tests.api.shop import Shop
+from tests.unit.router_example import examples, experiment
 
 ROLLING_KINDS = ("StatefulSet",)
 """For the operator of `conftest.py`."""
@@ -349,3 +354,20 @@ def test_the_operator_owns_no_field_any_more(applications: dict[str, Application
         assert owned - all_fields == set()
         unowned = {path for path in all_fields - owned if not any(path[: len(top)] == top for top in UNOWNED[kind])}
         assert unowned == set(), f"{kind} {name}"
+
+
+def test_the_rule_that_the_page_names_leaves_out_a_variants_share(argo: Argo) -> None:
+    """An entry of an experiment has no mark: the chart's rules show it, one that names its Service does not."""
+    page = (ROOT / "docs" / "gitops.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"`'(\.spec\.rules\S* \| select\(\.name == \"checkout-baseline\"\))'`", page)
+    example = next(one for one in examples() if one.id == "HTTPRoute")
+    asked = example.strategy(steps=[experiment(baseline=10)])
+    parts = shares(asked.steps[0])
+    live = jsonpatch.apply_patch(example.obj, example.subject.set_weight(asked, example.obj, example.target, 20, parts))
+    assert argo.differences([(example.obj, live)])
+    (key,) = (key for key in argo.rules if key.endswith("ignoreDifferences.gateway.networking.k8s.io_HTTPRoute"))
+    rules = yaml.safe_load(argo.rules[key])
+    rules["jqPathExpressions"].append(named)
+    told = copy.copy(argo)
+    told.rules = {**argo.rules, key: yaml.safe_dump(rules)}
+    assert told.differences([(example.obj, live)]) == []

@@ -84,6 +84,16 @@ COPIED: dict[str, Any] = {
 }
 NO_COPIES = {"setMirrorRoute": {"name": "shadow"}}
 CANARY = ROLLOUT["spec"]["strategy"]["canary"]
+BASELINE: dict[str, Any] = {"name": "baseline", "specRef": "Stable"}
+SHARED: dict[str, Any] = {**BASELINE, "service": "checkout-baseline", "weight": 5}
+COMPARED: dict[str, Any] = {"ref": {"name": "golden-signals"}, "duration": "2m"}
+
+
+def trial(*variants: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A step that compares these variants."""
+    return {"experiment": {"variants": list(variants), "gate": COMPARED, **more}}
+
+
 REQUIRED_APART: dict[str, Any] = {"requiredDuringSchedulingIgnoredDuringExecution": {}}
 TURNS: dict[str, Any] = {"pingService": "checkout-ping", "pongService": "checkout-pong"}
 TURNING = {k: v for k, v in CANARY.items() if not k.endswith("Service")} | {"pingPong": TURNS}
@@ -251,6 +261,85 @@ def test_defaults_are_filled_in_outside_atomic_lists_only(light_cluster: LightCl
             POOLED, "spec.strategy.canary.steps.0", {"setCanaryScale": {"replicas": 1}}, "use setWeight", id="scale"
         ),
         pytest.param(POOLED, "spec.strategy.canary.steps.0", BY_HEADER, "only a router tells", id="led by pods"),
+        pytest.param(
+            POOLED,
+            "spec.strategy.canary.steps.0",
+            trial(BASELINE),
+            "experiment needs trafficRouting",
+            id="try pods",
+        ),
+        pytest.param(ROLLOUT, "spec.strategy.canary.steps.0", trial(), "at least 1 items", id="no variant"),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            trial(*({**BASELINE, "name": f"v{n}"} for n in range(5))),
+            "must have at most 4 items",
+            id="five variants",
+        ),
+        pytest.param(ROLLOUT, "spec.strategy.canary.steps.0", trial(BASELINE, BASELINE), "Duplicate", id="one name"),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            trial({**BASELINE, "specRef": "Next"}),
+            "Unsupported value",
+            id="a variant of what",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            trial({**BASELINE, "replicas": 0}),
+            "greater than or equal to 1",
+            id="a variant without pods",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            trial({**BASELINE, "weight": 5}),
+            "a variant with a weight needs a service",
+            id="a share of nobody",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            trial({**BASELINE, "gateArguments": [{"name": "baseline", "value": "Service"}]}),
+            "needs a service of the variant",
+            id="an argument without a Service",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            trial(SHARED, {**SHARED, "name": "other"}),
+            "each variant needs a service of its own",
+            id="one Service of two variants",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            trial({**SHARED, "service": "checkout-canary"}),
+            "name one that is neither version's",
+            id="the canary's Service",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            CANARY | {"dynamicStableScale": True, "steps": [trial(SHARED)]},
+            "weight and dynamicStableScale cannot be together",
+            id="a share of a stable version that shrinks",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary",
+            CANARY | {"trafficRouting": TRAEFIK, "steps": [trial(SHARED)]},
+            "only the Gateway API's router gives a variant a weight",
+            id="a share by Traefik",
+        ),
+        pytest.param(
+            ROLLOUT,
+            "spec.strategy.canary.steps.0",
+            trial(BASELINE) | {"pause": {}},
+            "exactly one of",
+            id="a trial and a pause",
+        ),
         pytest.param(POOLED, "spec.strategy.canary.dynamicStableScale", True, "the pods are the weight", id="follows"),
         pytest.param(POOLED, "spec.strategy.canary.minPodsPerReplicaSet", 2, "would be more requests", id="floor"),
         pytest.param(
@@ -660,7 +749,14 @@ def test_neighbour_of_what_is_refused_is_taken(kube: Kube, strategy: dict[str, A
 
 
 @pytest.mark.parametrize(
-    "path", ["header/header.yaml", "switch/switch.yaml", "sessions/sessions.yaml", "ping-pong/ping-pong.yaml"]
+    "path",
+    [
+        "header/header.yaml",
+        "switch/switch.yaml",
+        "sessions/sessions.yaml",
+        "ping-pong/ping-pong.yaml",
+        "experiment/experiment.yaml",
+    ],
 )
 def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
     """The Rollout and the gate; `test_routes.py` of the simulation and its neighbours release by them."""
@@ -711,6 +807,32 @@ def test_example_of_routes_is_taken(kube: Kube, path: str) -> None:
             "spec.strategy.canary.steps",
             [{"setHeaderRoute": {**BY_HEADER["setHeaderRoute"], "name": f"n{n}"}} for n in range(50)],
             id="as many routes as there may be",
+        ),
+        pytest.param(
+            "spec.strategy.canary.steps",
+            [trial(*({**SHARED, "name": f"v{n}", "service": f"v{n}"} for n in range(4))) for _ in range(50)],
+            id="as many experiments as there may be",
+        ),
+        pytest.param(
+            "spec.strategy.canary",
+            CANARY
+            | {"dynamicStableScale": True, "steps": [trial({**BASELINE, "service": "a"}, {**BASELINE, "name": "b"})]},
+            id="variants without a share",
+        ),
+        pytest.param(
+            "spec.strategy.canary", CANARY | {"trafficRouting": TRAEFIK, "steps": [trial(BASELINE)]}, id="a trial"
+        ),
+        pytest.param(
+            "spec.strategy.canary.steps",
+            [
+                trial(
+                    {
+                        **SHARED,
+                        "gateArguments": [{"name": "one", "value": "Service"}, {"name": "two", "value": "Revision"}],
+                    }
+                )
+            ],
+            id="both ways to tell of a variant",
         ),
         pytest.param(
             "spec.strategy.canary", CANARY | {"dynamicStableScale": True, "minPodsPerReplicaSet": 1}, id="follows"

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import jsonpatch
 import pytest
 
-from headgate.decide.managed import all_of, keys_of
+from headgate.decide.managed import all_of, keys_of, shares
 from headgate.decide.types import RouteView
 from headgate.traffic.protocol import JSONPatch
 from headgate.traffic.registry import ROUTERS
 from tests.api.cluster import LightCluster, until
 from tests.api.kube import Kube
 from tests.api.router_definitions import definition, established
-from tests.unit.router_example import Example, Object, at, examples, leaves, made, put, step
+from tests.unit.router_example import Example, Object, at, examples, experiment, leaves, made, put, step
 
 NAMESPACE = f"router-schemas-{secrets.token_hex(2)}"
 """On a cluster that was kept, that of the run before may still be going."""
@@ -143,6 +143,39 @@ def test_routes_are_accepted_and_stored(place: Place) -> None:
         code, answer = place.send(place.stored(), example.subject.set_weight(strategy, answer, example.target, 20))
         assert code == 200, answer.get("message")
         assert bare(place.stored()) == bare(start)
+
+
+SHARED = experiment(baseline=10, control=5)
+
+
+def test_shares_are_accepted_and_stored(place: Place) -> None:
+    """Beside a mirror and without: the server holds the entries, they are read back, and nothing is left behind."""
+    example = place.example
+    if not example.shares:
+        assert "can have no share" in example.subject.unable(
+            example.strategy(steps=[SHARED]), place.stored(), example.target
+        )
+        return
+    mirror = step("setMirrorRoute")
+    strategy, parts = example.strategy(steps=[mirror, SHARED]), shares(made(SHARED))
+    assert place.send(place.stored(), example.set_weight(place.stored(), 20))[0] == 200
+    start = place.stored()
+    for routes in ((), all_of([made(mirror)])):
+        for wanted in ((*routes, *parts), routes, parts, (*routes, *parts[:1])):
+            before = place.stored()
+            code, answer = place.send(before, example.subject.set_weight(strategy, before, example.target, 20, wanted))
+            assert code == 200, answer.get("message")
+            stored = place.stored()
+            view = example.subject.read(strategy, stored, example.target)
+            assert (view.weight, view.managed, view.problem) == (20, keys_of(wanted), "")
+            # What the server has filled in is no change: the same once more writes what is there.
+            again = jsonpatch.apply_patch(
+                stored, example.subject.set_weight(strategy, stored, example.target, 20, wanted)
+            )
+            assert again == stored
+    before = place.stored()
+    assert place.send(before, example.subject.set_weight(strategy, before, example.target, 20))[0] == 200
+    assert bare(place.stored()) == bare(start)
 
 
 def test_a_patch_for_another_version_is_refused(place: Place) -> None:

@@ -21,11 +21,21 @@ from tests.api.kube import Json, Kube
 from tests.api.operator_process import OperatorProcess
 from tests.api.prometheus import Prometheus
 from tests.api.router_definitions import established
-from tests.api.shop import Shop, rollouts, services
+from tests.api.shop import Shop, gate, gates, replica_sets, rollouts, services
 from tests.unit.router_example import Example, examples
 
 CONTOUR = "github.com/projectcontour/contour"
 PAUSED: list[Json] = [{"setWeight": 50}, {"pause": {}}]
+BASELINE = "shop-baseline"
+SHARED: list[Json] = [
+    {"setWeight": 50},
+    {
+        "experiment": {
+            "variants": [{"name": "baseline", "specRef": "Stable", "service": BASELINE, "weight": 10}],
+            "gate": {"ref": {"name": "compared"}},
+        }
+    },
+]
 WEIGHTS = (0, 1, 50, 99, 100)
 PATCH = "application/json-patch+json"
 HELD_FOR = 2.0
@@ -287,3 +297,55 @@ def test_a_rollout_that_goes_leaves_everything_on_stable(shop: Routed) -> None:
     shop.kube.delete(rollouts(shop.namespace, shop.name))
     shop.expect("it is gone", lambda: shop.kube.get(shop.path) is None)
     shop.expect_untouched()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Shares of variants
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def sharing(kube: Kube, namespace: str) -> Iterator[Routed]:
+    """Yield an application behind a GRPCRoute in whose release a variant has a share while a gate waits for data."""
+    with controlled(Routed(kube, namespace, steps=SHARED, kind=KINDS[0])) as made:
+        kube.create(services(namespace), made.service(BASELINE))
+        kube.create(gates(namespace), gate("compared", count=2))
+        first = made.deploy_healthy()
+        made.change(2)
+        made.expect("the variant has its share", lambda: shares_of(made) == [40, 50, 10])
+        (entry,) = (one for one in made.kind.backends(kube.must_get(made.place)) if one["name"] == BASELINE)
+        assert (entry["port"], entry["kind"]) == (80, "Service")
+        chosen = kube.must_get(services(namespace, BASELINE))["spec"]["selector"]["headgate.dev/revision"]
+        assert chosen not in (first, made.pod_hash(2))
+        assert made.pods_of(chosen) == 1
+        yield made
+        made.expect_untouched()
+        made.expect("the variant is gone", lambda: kube.get(replica_sets(namespace, f"shop-{chosen}")) is None)
+
+
+def shares_of(shop: Routed) -> list[int]:
+    """Read the weights in the route, in their order."""
+    return [int(one["weight"]) for one in shop.kind.backends(shop.kube.must_get(shop.place))]
+
+
+def test_a_variant_has_its_share_while_its_gate_judges(kube: Kube, namespace: str, prometheus: Prometheus) -> None:
+    """Then the step is over, and the route as it was written."""
+    with sharing(kube, namespace) as shop:
+        prometheus.values[namespace] = 0
+        shop.expect_promoted(2)
+
+
+def test_a_variants_share_goes_with_an_abort(kube: Kube, namespace: str) -> None:
+    """With the weight, also while the gate knows nothing."""
+    with sharing(kube, namespace) as shop:
+        assert shop.act("abort")[0] == "Accepted"
+        shop.expect_phase("Degraded")
+        assert shares_of(shop) == [100, 0]
+
+
+def test_a_variants_share_goes_with_its_rollout(kube: Kube, namespace: str) -> None:
+    """Deleted in the middle of the experiment, and with it the selector's key of the variant's Service."""
+    with sharing(kube, namespace) as shop:
+        kube.delete(rollouts(namespace, shop.name))
+        shop.expect("it is gone", lambda: kube.get(shop.path) is None)
+        assert kube.must_get(services(namespace, BASELINE))["spec"]["selector"] == {"app": "shop"}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec, RolloutStatus
 from headgate.decide import strategies
 from headgate.decide import types as t
@@ -107,8 +108,15 @@ class Recorded(World):
         return super().release(version, quality=quality, broken=broken)
 
 
-def settled(steps: list[dict[str, Any]], *, replicas: int = 4, adopt: bool = False, **more: Any) -> Recorded:
-    """A world whose first revision is stable; `adopt` releases the template of a Deployment."""
+def settled(
+    steps: list[dict[str, Any]],
+    *,
+    replicas: int = 4,
+    adopt: bool = False,
+    known: Mapping[str, QualityGateSpec] | None = None,
+    **more: Any,
+) -> Recorded:
+    """A world whose first revision is stable; `adopt` releases the template of a Deployment, `known` are more gates."""
     source: dict[str, Any] = {"template": None, "workload_ref": {"name": "shop"}} if adopt else {}
     delays: dict[str, Any] = {
         k: more.pop(k) for k in ("scale_down_delay_seconds", "abort_scale_down_delay_seconds") if k in more
@@ -119,6 +127,7 @@ def settled(steps: list[dict[str, Any]], *, replicas: int = 4, adopt: bool = Fal
     world = Recorded(
         rollout.model_copy(update={"strategy": rollout.strategy.model_copy(update={"canary": canary})}), seed=replicas
     )
+    world.gates = {**world.gates, **(known or {})}
     if adopt:
         world.deployment = replicas
     world.settle(120)

@@ -17,7 +17,17 @@ import pytest
 from hack.lib.hgprove.campaign import ROOT, rotation
 from hack.lib.hgprove.simulate import of_seed, told
 from tests.simulation.shell.history import run
-from tests.simulation.shell.scenario import BLUE_GREEN, ENOUGH, FOLLOWING, LACKING, OPTIONS, SNAPSHOTS, STAYING, TURNING
+from tests.simulation.shell.scenario import (
+    BLUE_GREEN,
+    ENOUGH,
+    EXPERIMENT,
+    FOLLOWING,
+    LACKING,
+    OPTIONS,
+    SNAPSHOTS,
+    STAYING,
+    TURNING,
+)
 
 SECONDS = float(os.environ.get("HEADGATE_SLICE_SECONDS", "30"))
 GOOD = (*range(1_000_000, 1_001_700), *range(3_700_000, 3_701_300))
@@ -30,6 +40,7 @@ FURTHER = {
     "users": range(STAYING, STAYING + 300),
     "turns": range(TURNING, TURNING + 300),
     "enough": range(ENOUGH, ENOUGH + 300),
+    "experiment": range(EXPERIMENT, EXPERIMENT + 300),
     "lacking": range(LACKING, LACKING + 300),
 }
 """The same: of blue-green Rollouts, and of canaries with timeouts, with copies of their configuration, with a say over
@@ -52,6 +63,8 @@ FOUND = {
     3721251: "pods lost their requests for ever, and somebody led some there while the write was under way",
     70000498: "the weight waited for stable's pods, and routes by header went: that was taken for nothing at all",
     10000283: "the active Service led to the preview by hand, no watch had told, and the preview Service turned first",
+    90000129: "after a deletion the operator owned the Service of a variant that only a record had named",
+    90000297: "the stable Service was not put right while a variant had a share, as if that were a promotion",
     10000115: "a preview lost pods that the users' Service still led to, because its record was lost after the switch",
 }
 """Seeds that failed once, and what they found."""

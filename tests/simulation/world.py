@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ from headgate.api.common import FINALIZER, LABEL_REVISION, seconds
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec, RolloutStatus
-from headgate.decide import contest, invariants, ping_pong, strategies
+from headgate.decide import contest, experiment, invariants, ping_pong, strategies
 from headgate.decide import types as t
 from headgate.decide.managed import keys_of
 from headgate.decide.revision import pod_hash_of, revision_of
@@ -48,6 +49,7 @@ class SimReplicaSet:
     """Of its template."""
     pod_spec: Mapping[str, Any] = field(default_factory=dict)
     """The same."""
+    variant: str = ""
 
     def dressed(self, action: t.ScaleReplicaSet) -> None:
         """Take what the write says besides the number of pods."""
@@ -87,12 +89,15 @@ CONFIG = OperatorConfig.model_validate(
         "queryTemplates": {
             "success": {"query": 'success{service="{{canaryService}}"}'},
             "by-route": {"query": 'success{service="{{canaryService}}",route="{{route}}"}'},
+            "compared": {"query": 'compared{one="{{baseline}}",other="{{canary}}"}'},
             "apart": {"query": 'success{service="{{canaryService}}",revision="{{canaryRevision}}"}'},
         },
     }
 )
 
 
+MAIN = ("shop", "shop-canary")
+"""The Services of the two versions."""
 TURNS = {"pingService": "shop", "pongService": "shop-canary"}
 
 
@@ -170,15 +175,16 @@ class World:
         self.deployment: int | None = None
         """Replicas of an adopted Deployment, whose pods are ready at once; None without workloadRef."""
         self.orphaning = False
-        self.selectors = {"shop": "", "shop-canary": ""}
-        self.service_versions = {"shop": 1, "shop-canary": 1}
-        self.selector_changed = {"shop": START, "shop-canary": START}
+        names = (*MAIN, *experiment.service_names(rollout, ()))
+        self.selectors = dict.fromkeys(names, "")
+        self.service_versions = dict.fromkeys(names, 1)
+        self.selector_changed = dict.fromkeys(names, START)
         self.weight = 0
         self.routes: tuple[str, ...] = ()
         """The keys of the routes by header and of the mirrors."""
         self.route_version = 1
         self.taken_back = ""
-        self.turned_back = {"shop": "", "shop-canary": ""}
+        self.turned_back = dict.fromkeys(names, "")
         self.route_written = START
         self.plans: dict[str, t.PlanView] = {}
         self.people: dict[str, t.ActionView] = {}
@@ -274,10 +280,12 @@ class World:
             config=CONFIG,
             template=self.template,
             revision=revision,
-            replica_sets=tuple(self._set(s, self.ready(s)) for s in self.sets.values()),
+            replica_sets=tuple(self._set(s, self.ready(s)) for s in self.sets.values() if not s.variant),
+            variants=tuple(self._set(s, self.ready(s)) for s in self.sets.values() if s.variant),
             plans=tuple(self.plans.values()),
             stable_service=self._service("shop"),
             canary_service=self._service("shop-canary") if not self.pooled else t.ServiceView("", found=False),
+            variant_services={n: self._service(n) for n in self.selectors if n not in MAIN},
             routes=(
                 t.RouteView(
                     router="gatewayAPI",
@@ -324,6 +332,7 @@ class World:
             taken_back=found.taken_back,
             copies=found.copies,
             mark=found.mark,
+            variant=found.variant,
         )
 
     def _service(self, name: str) -> t.ServiceView:
@@ -455,6 +464,7 @@ class World:
                 if action.name in self.sets:
                     self.fail(f"{action.name} is created twice")
                 self.sets[action.name] = SimReplicaSet(action.name, action.pod_hash, action.revision, 0, self.now)
+                self.sets[action.name].variant = action.variant
                 self.sets[action.name].copies = action.copies
                 self.sets[action.name].mark = action.mark
                 self.sets[action.name].metadata = action.template.get("metadata") or {}
@@ -499,7 +509,8 @@ class World:
 
     def broken(self, pod_hash: str) -> bool:
         """The pods of this revision never come up."""
-        plan = next((p for p in self.plans.values() if p.pod_hash == pod_hash), None)
+        revisions = {s.revision for s in self.sets.values() if s.pod_hash == pod_hash}
+        plan = next((p for p in self.plans.values() if p.pod_hash == pod_hash or p.revision in revisions), None)
         return bool(plan and plan.template["spec"]["containers"][0].get("broken"))
 
     # -- invariants ---------------------------------------------------------------------------------------------------
@@ -511,8 +522,10 @@ class World:
             weight=self.given,
             routes=self.routes,
             selects=(self.selectors[self.roles[0]], self.selectors[self.roles[1]]),
-            wanted={s.pod_hash: s.replicas for s in self.sets.values()},
-            ready={s.pod_hash: self.ready(s) for s in self.sets.values()},
+            wanted={s.pod_hash: s.replicas for s in self.sets.values() if not s.variant},
+            ready={s.pod_hash: self.ready(s) for s in self.sets.values() if not s.variant},
+            variants={s.pod_hash: self.ready(s) for s in self.sets.values() if s.variant},
+            variant_services={name: chosen for name, chosen in self.selectors.items() if name not in MAIN},
         )
 
     def share(self, pod_hash: str) -> int:
@@ -563,7 +576,8 @@ class World:
             stable = self.status.stable.pod_hash if self.status.stable else ""
             there = {h: n for h, n in self.endpoints("shop").items() if n}
             return there != ({stable: self.spec.replicas} if self.spec.replicas else {})
-        return self.given != 0 or bool(self.routes) or len({*self.selectors.values()}) > 1
+        variants = any(s.variant for s in self.sets.values())
+        return self.given != 0 or bool(self.routes) or variants or len({self.selectors[n] for n in MAIN}) > 1
 
     def run_for(self, length: float) -> None:
         """Let time pass, deciding whenever something changes."""
@@ -606,11 +620,22 @@ class World:
         if self.pooled:
             new = next((h for h in self.quality if h in question.query.text), "")
             return self.quality.get(new, 100.0), bool(self.endpoints("shop").get(new))
+        if "compared{" in question.query.text:
+            return self._compared(question)
         if self.spec.strategy.blue_green is None:
             return self.quality.get(self.selectors[self.roles[1]], 100.0), bool(self.given or self.routes)
         # The preview has its users, too: those who try it.
         service = "shop" if 'service="shop"' in question.query.text else "shop-canary"
         return self.quality.get(self.selectors[service], 100.0), True
+
+    def _compared(self, question: t.Question) -> tuple[float | None, bool]:
+        """How the worse of two variants does, where each has a pod; by their hashes or Services."""
+        names = re.findall('"([^"]*)"', question.query.text)
+        hashes = [self.selectors.get(name, name) for name in names]
+        sets = [s for s in self.sets.values() if s.variant and s.pod_hash in hashes and self.ready(s)]
+        of = {p.revision: p.pod_hash for p in self.plans.values()}
+        found = [self.quality.get(of[s.revision], 100.0) for s in sets]
+        return min((q for q in found if q is not None), default=None), len(sets) == len(names)
 
     # -- people -------------------------------------------------------------------------------------------------------
 

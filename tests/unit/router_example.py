@@ -74,6 +74,8 @@ class Example:
     """A weight as the object holds it."""
     routes: frozenset[str] = frozenset()
     """Which of `setHeaderRoute`, `setMirrorRoute` and `sessionAffinity` the router can do."""
+    shares: bool = False
+    """The router can give a variant of an experiment a share."""
     owner: Change | None = None
     """What its owner may change of the claimed place and a route of ours shares; None if it shares nothing."""
     whole: Callable[[int], Change] | None = None
@@ -244,6 +246,15 @@ def step(kind: str, value: str = "next", name: str = "") -> Object:
     return {kind: route | ({"percentage": 20} if kind == "setMirrorRoute" else {})}
 
 
+def experiment(**weights: int | None) -> Object:
+    """A step whose variants of these names have these parts of the requests, by the Services `checkout-NAME`."""
+    variants = [
+        {"name": name, "specRef": "Stable", "service": f"{STABLE}-{name}", "weight": weight}
+        for name, weight in weights.items()
+    ]
+    return {"experiment": {"variants": variants, "gate": {"ref": {"name": "compare"}}}}
+
+
 def made(asked: Mapping[str, Any] | Step) -> Step:
     """A step of a Rollout; and of those by `step` one for sessions, which no Rollout has."""
     if isinstance(asked, Step):
@@ -255,6 +266,7 @@ def made(asked: Mapping[str, Any] | Step) -> Step:
 
 
 def with_routes(example: Example) -> Canary:
-    """A strategy whose steps set every route that this router can do, so that it knows them."""
+    """A strategy whose steps set every route and share that this router can do, so that it knows them."""
     steps = [step(kind, value) for kind in KINDS if kind in example.routes for value in ("next", "later")]
+    steps += [experiment(baseline=10), experiment(baseline=20)] if example.shares else []
     return example.strategy(steps=steps or [{"setWeight": 5}])

@@ -119,6 +119,17 @@ def test_a_paused_rollout_says_by_whom() -> None:
     assert "Paused=True, PausedByPerson" in text
 
 
+def test_variants_of_an_experiment_are_shown_with_their_pods() -> None:
+    """Beside the two versions, by the names that the step gives them."""
+    variant = objects.replica_set("xyz", 2, 1)
+    variant["metadata"]["labels"]["headgate.dev/variant"] = "baseline"
+    sets = [objects.replica_set(STABLE, 6, 6), objects.replica_set(CANARY, 1, 1), variant]
+    pods = [objects.pod("xyz", 1), objects.pod("xyz", 2, ready=False, waiting="ImagePullBackOff")]
+    text = objects.tree(objects.progressing(), replica_sets=sets, pods=pods)
+    assert "> checkout-xyz  variant baseline  1/2 ready" in text
+    assert "x checkout-xyz-2  ImagePullBackOff" in text
+
+
 def test_a_degraded_rollout_says_what_was_taken_back() -> None:
     """The rejected version with its reason, the refused action and the condition."""
     text = objects.tree(objects.degraded())

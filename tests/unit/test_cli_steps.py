@@ -34,6 +34,23 @@ MATCH: list[dict[str, Any]] = [
             "copy 100% of requests by method GET to the canary (shadow)",
         ),
         ({"setMirrorRoute": {"name": "shadow"}}, "end shadow"),
+        (
+            {
+                "experiment": {
+                    "variants": [
+                        {"name": "baseline", "specRef": "Stable", "replicas": 2, "service": "a", "weight": 5},
+                        {"name": "trial", "specRef": "Canary"},
+                    ],
+                    "gate": {"ref": {"name": "no-worse"}, "duration": "10m"},
+                },
+                "timeout": "30m",
+                "onTimeout": "Abort",
+            },
+            (
+                "experiment with baseline (2 pods of stable for 5%), trial (1 pod of the canary), "
+                "gate no-worse (for 10m), after 30m taken back"
+            ),
+        ),
         ({"setWeight": 20}, "weight 20%"),
     ],
 )

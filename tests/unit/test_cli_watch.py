@@ -142,6 +142,18 @@ async def test_what_one_may_not_read_is_left_out_and_named() -> None:
     assert shown.notes == ("without pods: alice may not list pods",)
 
 
+async def test_pods_of_variants_are_asked_for_where_a_step_is_an_experiment() -> None:
+    """They do not carry the Rollout's label, and where there can be none nobody asks."""
+    rollout = objects.rollout(objects.progressing())
+    server = FakeServer(rollout)
+    await mirror(server).load()
+    assert server.lists.count("pods") == 1
+    rollout["spec"]["strategy"]["canary"]["steps"].append({"experiment": {}})
+    server = FakeServer(rollout)
+    await mirror(server).load()
+    assert server.lists.count("pods") == 2
+
+
 async def test_following_leaves_nothing_behind() -> None:
     """Its watches end with it."""
     before = asyncio.all_tasks()

@@ -19,7 +19,7 @@ from headgate.api.rollout import Canary
 from headgate.checks.guarded import GuardedProvider
 from headgate.checks.registry import providers_of
 from headgate.decide import problems
-from headgate.decide.managed import ManagedRoute
+from headgate.decide.managed import ManagedRoute, shares
 from headgate.decide.queries import problems_of
 from headgate.decide.types import (
     Answer,
@@ -41,7 +41,7 @@ from headgate.traffic.registry import ROUTERS, routers_of
 from headgate.traffic.weighted import Place
 from tests.unit.conftest import metadata
 from tests.unit.engine_world import ROLLOUT, World, rollout
-from tests.unit.router_example import STABLE, examples
+from tests.unit.router_example import STABLE, examples, experiment, made
 from tests.unit.test_field_bugs import gate
 
 SHARE = "/apis/mesh.example.org/v1/namespaces/shop/trafficshares/checkout-share"
@@ -416,6 +416,16 @@ def test_a_router_writes_weights_and_nothing_else(one: Any) -> None:
         guarded.set_weight(STRATEGY, OBJECT, EXAMPLE.target, 5)
     sound = Guarded(Flawed(), "plugins.example").set_weight(STRATEGY, OBJECT, EXAMPLE.target, 5)
     assert sound == [{"op": "add", "path": "/spec/checkout-share", "value": [5]}]
+
+
+def test_a_share_of_a_variant_reaches_no_router_of_another_package() -> None:
+    """The protocol is older than shares: what it does with one nobody knows, and so it is not asked."""
+    guarded, asked = Guarded(Flawed(unable=SECRET), "plugins.example"), experiment(baseline=10)
+    strategy = EXAMPLE.strategy(steps=[asked])
+    why = guarded.unable(strategy, OBJECT, EXAMPLE.target)
+    assert why.startswith("spec.strategy.canary.steps[0].experiment.variants[baseline].weight: the Service")
+    with pytest.raises(ValueError, match="can have no share of the requests by the extension example; take"):
+        guarded.set_weight(strategy, OBJECT, EXAMPLE.target, 5, shares(made(asked)))
 
 
 def test_what_a_router_refuses_stays_its_own_sentence() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from headgate.observe.references import _older
+from headgate.engine.cache import Cache
+from headgate.observe.reading import Models
+from headgate.observe.references import References, _older
 
 
 def rollout(uid: str, created: str = "2026-01-01T00:00:00Z", *, serves: bool = False) -> dict[str, Any]:
@@ -30,3 +32,20 @@ def test_of_two_equals_one_has_the_claim() -> None:
     """Exactly one, for ever the same."""
     assert _older(rollout("a"), rollout("b"))
     assert not _older(rollout("b"), rollout("a"))
+
+
+def test_the_services_of_variants_are_referred_to_and_claimed() -> None:
+    """What becomes of one is heard of, and no other Rollout has it."""
+    variant = {"name": "a", "specRef": "Stable", "service": "apart"}
+    steps = [{"experiment": {"variants": [variant], "gate": {"ref": {"name": "compared"}}}}]
+    canary: dict[str, Any] = {"stableService": "shop", "canaryService": "shop-canary", "steps": steps}
+    canary["trafficRouting"] = {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}}
+    obj = rollout("a")
+    obj["metadata"] |= {"namespace": "sim", "name": "shop", "generation": 1}
+    obj["spec"] = {"replicas": 1, "template": {}, "strategy": {"canary": canary}}
+    models = Models()
+    references = References(models, ())
+    assert {"Service/sim/apart", "QualityGate/sim/compared"} <= references.of(obj)
+    spec, _ = models.spec(obj)
+    assert spec is not None
+    assert "Service/apart" in dict(references._claims(Cache(), "sim", spec))

@@ -12,9 +12,10 @@ import jsonpatch
 import pytest
 
 from headgate.api.common import MANAGER_TAKES_BACK
-from headgate.decide.managed import all_of, keys_of, unknown
+from headgate.decide.managed import all_of, keys_of, shares, unknown
 from headgate.engine.trim import trim
 from headgate.extensions import name_of
+from headgate.traffic.plugin import Guarded
 from headgate.traffic.registry import ROUTERS
 from tests.unit.fake_api import copied
 from tests.unit.router_example import (
@@ -26,6 +27,7 @@ from tests.unit.router_example import (
     Object,
     at,
     examples,
+    experiment,
     leaves,
     made,
     put,
@@ -469,6 +471,125 @@ def test_a_route_that_can_be_made_is_not_refused(case: Case) -> None:
     if case.name == "sessionAffinity":
         strategy = example.strategy({**example.routing, case.name: AFFINITY}, steps=strategy.steps)
     assert example.subject.unable(strategy, example.obj, example.target) == ""
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Shares of variants
+# --------------------------------------------------------------------------------------------------------------------
+
+SHARED = experiment(baseline=10)
+BASELINE = unknown("service/checkout-baseline")
+
+
+def sharing(example: Example) -> dict[str, Any]:
+    """The example, if its router can give shares."""
+    return {"": None} if example.shares else {}
+
+
+def share(example: Example, obj: Object, weight: int, asked: dict[str, Any] | None = SHARED) -> Object:
+    """The object with this weight and the shares of this step, and no others."""
+    parts = shares(made(asked)) if asked else ()
+    return patched(obj, example.subject.set_weight(with_routes(example), obj, example.target, weight, parts))
+
+
+@cases(sharing)
+def test_a_share_is_set_and_read_back(case: Case) -> None:
+    """At every weight that leaves room for it, whatever was there before; the second time nothing changes (1)."""
+    example, wanted = case.example, keys_of(shares(made(SHARED)))
+    for before in (0, 50, 100):
+        for weight in (0, 1, 50, 90):
+            after = share(example, example.with_weights(100 - before, before), weight)
+            assert seen(example, after) == (weight, wanted, "")
+            assert example.weights(after) == [90 - weight, weight]
+            assert canonical(share(example, after, weight)) == canonical(after)
+
+
+@cases(sharing)
+def test_a_share_leaves_no_more_than_the_rest_to_the_canary(case: Case) -> None:
+    """Stable never gets less than nothing: more than is there is refused, and not cut."""
+    with pytest.raises(ValueError, match="0 to 90 beside shares of 10, not 91"):
+        share(case.example, case.example.obj, 91)
+
+
+@cases(sharing)
+def test_a_share_is_another_one_once_it_is_another_part(case: Case) -> None:
+    """Its Service is the same, and stable has the difference."""
+    example, later = case.example, experiment(baseline=20)
+    after = share(example, share(example, example.obj, 5), 5, later)
+    assert seen(example, after) == (5, keys_of(shares(made(later))), "")
+    assert example.weights(after) == [75, 5]
+
+
+@cases(sharing)
+def test_shares_leave_nothing_behind(case: Case) -> None:
+    """Taken out when the step is over, or by an abort with the weight: all is as it was, byte for byte (7, 25)."""
+    example = case.example
+    shared = share(example, example.obj, 20)
+    assert canonical(share(example, shared, 20, None)) == canonical(share(example, example.obj, 20, None))
+    assert canonical(share(example, shared, 0, None)) == canonical(example.obj)
+
+
+@cases(sharing)
+def test_shares_leave_the_rest_alone(case: Case) -> None:
+    """Everything that was in the object is in it still, in its order, but for the weights (16)."""
+    example = case.example
+    shared = share(example, example.obj, 20)
+    assert contains(example.without_weights(shared), example.without_weights(example.obj))
+    assert example.subject.claims(with_routes(example), shared, example.target) == example.claim(example.obj)
+
+
+@cases(sharing)
+def test_a_patch_for_a_share_that_has_moved_is_refused(case: Case) -> None:
+    """What is taken out is tested to be what was read."""
+    example = case.example
+    patch = example.subject.set_weight(with_routes(example), share(example, example.obj, 20), example.target, 0)
+    with pytest.raises((jsonpatch.JsonPatchTestFailed, jsonpatch.JsonPatchConflict)):
+        jsonpatch.apply_patch(example.obj, patch)
+
+
+@cases(lambda example: dict(example.broken) if example.shares else {})
+def test_shares_go_from_a_place_that_cannot_be_worked_with(case: Case) -> None:
+    """To stable, so that nobody else gets more than before; where that cannot be, they are seen and stay."""
+    example, broken = case.example, case.value
+    start = share(example, example.obj, 20)
+    left = example.with_weights(80, 20)
+    for obj in (start, left):
+        broken.change(obj)
+    start = json.loads(canonical(start))  # So that what stands there twice is two things.
+    if case.name == "no backends":
+        assert seen(example, start)[1] == ()
+        return
+    assert seen(example, start)[1] == (BASELINE,)
+    if case.name in {"no stable Service", "stable Service twice"}:
+        with pytest.raises(ValueError, match=re.escape(broken.names)):
+            share(example, start, 0, None)
+    else:
+        assert canonical(share(example, start, 0, None)) == canonical(left)
+
+
+@cases(lambda example: {} if example.shares else {"": None})
+def test_a_share_that_cannot_be_given_is_refused(case: Case) -> None:
+    """With the variant that asks for it and what to do; nothing is written. One without a weight is its neighbour."""
+    example, router = case.example, case.example.subject
+    router = Guarded(router, example.router) if name_of(example.router) else router
+    asked = example.strategy(steps=[{"setWeight": 5}, SHARED])
+    why = router.unable(asked, example.obj, example.target)
+    assert why.startswith(
+        "spec.strategy.canary.steps[1].experiment.variants[baseline].weight: "
+        'the Service "checkout-baseline" can have no share'
+    )
+    assert "; take the weight out, or use gatewayAPI" in why
+    with pytest.raises(ValueError, match='the Service "checkout-baseline" can have no share'):
+        router.set_weight(asked, example.obj, example.target, 5, shares(made(SHARED)))
+    neighbour = example.strategy(steps=[experiment(baseline=None)])
+    assert router.unable(neighbour, example.obj, example.target) == ""
+
+
+@cases(sharing)
+def test_a_share_that_can_be_given_is_not_refused(case: Case) -> None:
+    """By the routers whose lists may have more entries than two."""
+    asked = case.example.strategy(steps=[{"setWeight": 5}, SHARED])
+    assert case.example.subject.unable(asked, case.example.obj, case.example.target) == ""
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -86,6 +86,23 @@ async def test_a_replica_set_carries_no_label_of_the_template() -> None:
     assert not views.replica_set(trim("ReplicaSet", obj), "another-uid").owned
 
 
+async def test_pods_of_a_variant_are_not_counted_as_the_rollouts() -> None:
+    """The ReplicaSet is found by the Rollout's label; an autoscaler that asks for pods by it finds none of these."""
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": {}}
+    owners = ("checkout-abc-1", "plan-uid")
+    action = CreateReplicaSet("checkout-xyz", "v1-full", "xyz", 0, 1, 5, template, *owners, variant="baseline")
+    api = FakeAPI()
+    await replica_sets.create(context(api), action)
+    obj = api.objects[f"{SETS}/checkout-xyz"]
+    of_pods = {"headgate.dev/revision": "xyz", "headgate.dev/variant": "baseline"}
+    assert obj["metadata"]["labels"] == {"headgate.dev/rollout": "checkout", **of_pods}
+    labels = obj["spec"]["template"]["metadata"]["labels"]
+    assert "headgate.dev/rollout" not in labels, "its pods have the Rollout's label"
+    assert obj["spec"]["selector"]["matchLabels"] == of_pods
+    assert labels == {"app": "x"} | of_pods
+    assert views.replica_set(trim("ReplicaSet", obj), "rollout-uid").variant == "baseline"
+
+
 def test_endpoints_are_counted_by_revision_and_pods_once() -> None:
     """Ready pods count under their ReplicaSet's hash, once for both address families; strangers under nothing."""
 

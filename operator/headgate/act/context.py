@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from headgate.act.kube import Kube, Object
-from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT, MANAGER_TAKES_BACK
+from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT, LABEL_VARIANT, MANAGER_TAKES_BACK
 from headgate.api.rollout import Canary
 from headgate.api.values import dataclass
 from headgate.decide.types import RolloutMeta
@@ -41,6 +41,11 @@ class Context:
     def labels(self, pod_hash: str) -> dict[str, str]:
         """The labels of what belongs to a revision of this Rollout."""
         return {LABEL_ROLLOUT: self.meta.name, LABEL_REVISION: pod_hash}
+
+
+def pod_labels(labels: Mapping[str, str], variant: str) -> dict[str, str]:
+    """The labels of its pods: those of a variant are not the Rollout's, whose autoscaler would count them."""
+    return {LABEL_REVISION: labels[LABEL_REVISION], LABEL_VARIANT: variant} if variant else dict(labels)
 
 
 @dataclass(frozen=True, slots=True)

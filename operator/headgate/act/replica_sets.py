@@ -1,31 +1,38 @@
-"""Creates, scales and deletes the ReplicaSets of revisions."""
+"""Creates, scales and deletes the ReplicaSets of revisions and variants."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from headgate.act.context import Context, Effect, deleted, manager
+from headgate.act.context import Context, Effect, deleted, manager, pod_labels
 from headgate.act.resources import CONTROLLER_REVISIONS, REPLICA_SETS, ROLLOUTS, api_version
-from headgate.api.common import ANNOTATION_COLLISION, ANNOTATION_COPIES, ANNOTATION_MARK, ANNOTATION_REVISION
+from headgate.api.common import (
+    ANNOTATION_COLLISION,
+    ANNOTATION_COPIES,
+    ANNOTATION_MARK,
+    ANNOTATION_REVISION,
+    LABEL_VARIANT,
+)
 from headgate.decide.configuration import to_text
 from headgate.decide.types import CreateReplicaSet, DeleteReplicaSet, ScaleReplicaSet
 from headgate.traffic.parts import escape
 
 
 async def create(context: Context, action: CreateReplicaSet) -> Effect:
-    """Create a revision's ReplicaSet.
+    """Create the ReplicaSet of a revision or a variant.
 
     It carries no label of the template, so that no Deployment adopts it, and has a second owner beside the Rollout, so
     that no deletion policy collects pods that serve.
     """
     labels = context.labels(action.pod_hash)
+    of_pods = pod_labels(labels, action.variant)
     body = {
         "apiVersion": api_version(REPLICA_SETS),
         "kind": REPLICA_SETS.kind,
         "metadata": {
             "name": action.name,
             "namespace": context.namespace,
-            "labels": labels,
+            "labels": {**labels, LABEL_VARIANT: action.variant} if action.variant else labels,
             "annotations": {
                 ANNOTATION_REVISION: action.revision,
                 ANNOTATION_COLLISION: str(action.collision),
@@ -51,8 +58,8 @@ async def create(context: Context, action: CreateReplicaSet) -> Effect:
         "spec": {
             "replicas": action.replicas,
             "minReadySeconds": action.min_ready_seconds,
-            "selector": {"matchLabels": labels},
-            "template": _labelled(action, labels),
+            "selector": {"matchLabels": of_pods},
+            "template": _labelled(action, of_pods),
         },
     }
     return Effect(REPLICA_SETS, await context.kube.create(REPLICA_SETS, context.namespace, body))

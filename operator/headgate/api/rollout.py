@@ -24,6 +24,7 @@ from headgate.api.common import (
     StepIndex,
     Time,
 )
+from headgate.api.experiment import VARIANTS, Variants
 from headgate.api.gate import Arguments, GateRun
 from headgate.api.group import SELF_RULE, GroupProgress, ReleaseGroup
 from headgate.api.resource import PrinterColumn, Resource, Rule, Scale
@@ -88,6 +89,38 @@ class GateStep(Model):
     count: Annotated[int, Field(ge=1, le=1000)] | None = None
     arguments: Arguments | None = None
     """For each of the gate's queries that uses them, in the place of its own of the same name."""
+
+
+class Experiment(Model):
+    """Run variants of the two versions beside them, and go on when a gate has compared them."""
+
+    variants: Variants
+    gate: GateStep
+    """Begins when every variant serves."""
+
+    model_config = Model.model_config | {
+        "json_schema_extra": {
+            "x-kubernetes-validations": [
+                {
+                    "rule": "self.variants.all(v, !has(v.service) || "
+                    "self.variants.exists_one(w, has(w.service) && w.service == v.service))",
+                    "message": "each variant needs a service of its own",
+                },
+            ]
+        }
+    }
+
+    @model_validator(mode="after")
+    def _told_once(self) -> Experiment:
+        """A rule that compares each name with each other one costs more than the API server grants."""
+        given = [argument.name for variant in self.variants for argument in variant.gate_arguments]
+        given += [argument.name for argument in self.gate.arguments or ()]
+        twice = next((name for name in given if given.count(name) > 1), "")
+        if twice:
+            raise ValueError(
+                f'the argument "{twice}" of the gate is given twice; give it by one variant, or by the gate'
+            )
+        return self
 
 
 class CanaryScale(Model):
@@ -171,15 +204,22 @@ class Step(Timed):
     set_canary_scale: CanaryScale | None = None
     set_header_route: HeaderRoute | None = None
     set_mirror_route: MirrorRoute | None = None
+    experiment: Experiment | None = None
+
+    @property
+    def judged_by(self) -> GateStep | None:
+        """The gate whose Pass ends it; None of a step that ends by itself or by a person."""
+        return self.experiment.gate if self.experiment is not None else self.gate
 
     model_config = Model.model_config | {
         "json_schema_extra": {
             "x-kubernetes-validations": [
                 {
                     "rule": "[has(self.setWeight), has(self.pause), has(self.gate), has(self.setCanaryScale), "
-                    "has(self.setHeaderRoute), has(self.setMirrorRoute)].filter(x, x).size() == 1",
+                    "has(self.setHeaderRoute), has(self.setMirrorRoute), has(self.experiment)]"
+                    ".filter(x, x).size() == 1",
                     "message": "a step has exactly one of setWeight, pause, gate, setCanaryScale, setHeaderRoute, "
-                    "setMirrorRoute; split it",
+                    "setMirrorRoute, experiment; split it",
                 },
                 *IN_TIME,
             ]
@@ -504,6 +544,38 @@ def _set_somewhere(step: str) -> dict[str, Any]:
     }
 
 
+_WEIGHED = "s.experiment.variants.exists(v, has(v.weight))"
+_OTHERS = ", ".join(
+    f"has(self.trafficRouting.{name})" for name in (*CanaryRouting.routers(), PLUGINS) if name != "gatewayAPI"
+)
+EXPERIMENT_RULES: list[dict[str, Any]] = [
+    {
+        "rule": "has(self.trafficRouting) || !self.steps.exists(s, has(s.experiment))",
+        "message": "experiment needs trafficRouting: without a router its pods would be a part of the weight; name "
+        "one, or use setWeight and gate",
+    },
+    {
+        "rule": "!has(self.trafficRouting) || "
+        f"!self.steps.exists(s, has(s.experiment) && {_WEIGHED}) || (has(self.trafficRouting.gatewayAPI) && "
+        f"![{_OTHERS}].exists(x, x))",
+        "message": "only the Gateway API's router gives a variant a weight; remove the weights of the experiment, or "
+        "use gatewayAPI and no other router",
+    },
+    {
+        "rule": f"!self.dynamicStableScale || !self.steps.exists(s, has(s.experiment) && {_WEIGHED})",
+        "message": "a variant's weight and dynamicStableScale cannot be together: its requests go back to the stable "
+        "version at once, which has no pods for them then; remove one of them",
+    },
+    {
+        "rule": "!self.steps.exists(s, has(s.experiment) && s.experiment.variants.exists(v, has(v.service) && ("
+        "(has(self.stableService) && v.service == self.stableService) || "
+        "(has(self.canaryService) && v.service == self.canaryService) || (has(self.pingPong) && "
+        "v.service in [self.pingPong.pingService, self.pingPong.pongService]))))",
+        "message": "the service of a variant leads to its pods alone; name one that is neither version's",
+    },
+]
+"""What a canary may say of experiments."""
+
 ROUTE_RULES: list[dict[str, Any]] = [
     {
         "rule": "has(self.trafficRouting) || !self.steps.exists(s, has(s.setHeaderRoute) || has(s.setMirrorRoute))",
@@ -773,6 +845,7 @@ class Canary(Model):
                     "message": "a setWeight is at most trafficRouting.maxTrafficWeight, which is 100 unless it is set",
                 },
                 *ROUTE_RULES,
+                *EXPERIMENT_RULES,
             ]
         }
     }
@@ -809,10 +882,18 @@ class Canary(Model):
 
     @model_validator(mode="after")
     def _parts(self) -> Canary:
-        """Here too, because an object may be older than the rule."""
+        """Here too, because an object may be older than the rule; no rule sums up the weights of an experiment."""
+        weight = 0
         for number, step in enumerate(self.steps):
-            if (step.set_weight or 0) > self.total:
+            weight = weight if step.set_weight is None else step.set_weight
+            if weight > self.total:
                 raise ValueError(f"steps[{number}].setWeight is more than {self.total}")
+            shares = sum(variant.weight or 0 for variant in step.experiment.variants) if step.experiment else 0
+            if weight + shares > self.total:
+                raise ValueError(
+                    f"steps[{number}].experiment: the weights of its variants and {weight} of the canary are more than "
+                    f"{self.total}; make one of them less"
+                )
         return self
 
     @property
@@ -1232,8 +1313,9 @@ class Weights(Model):
     observed: Weight = 0
     applied: bool = False
     """The router reported that it serves `desired`."""
-    routes: Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=STEPS + 2)] | None = None
-    """The routes by header, the mirrors and those for sessions that are wanted, each by its name and a digest."""
+    routes: Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=STEPS + 2 + VARIANTS)] | None = None
+    """The routes by header, the mirrors, those for sessions and the variants' shares that are wanted, each by its name
+    and a digest."""
     stable_follows: bool | None = None
     """The stable version may have the pods for its share only: they come back before the weight does."""
     reasserted: Count = 0

@@ -233,6 +233,8 @@ _OLD = 2
 
 def _role(picture: Picture, item: SetView) -> tuple[int, str]:
     run, stable, current = picture.rollout.running, picture.rollout.status.stable, picture.rollout.status.current
+    if item.variant:
+        return _OLD, f"variant {clean(item.variant)}"
     if run and item.pod_hash == run.pod_hash:
         return 0, "canary"
     if stable and item.pod_hash == stable.pod_hash:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.text import Text
 
 from headgate.api.common import PERCENT, portion
+from headgate.api.experiment import Variant
 from headgate.api.gate import CheckRun, GateRun, QualityGateSpec
-from headgate.api.rollout import Step
+from headgate.api.rollout import GateStep, Step
 from headgate.api.routes import RouteMatch
 from headgate.cli.text import Marks, age, clean, number, plural
 from headgate.decide.strategies import Strategy
@@ -31,9 +32,10 @@ def _what(step: Step, strategy: Strategy | None, total: int) -> str:
     if step.pause is not None:
         return f"pause {step.pause.duration}" if step.pause.duration else "pause until someone promotes"
     if step.gate is not None:
-        limits = [f"for {step.gate.duration}"] if step.gate.duration else []
-        limits += [plural(step.gate.count, "measurement")] if step.gate.count else []
-        return f"gate {step.gate.ref.name}" + (f" ({', '.join(limits)})" if limits else "")
+        return _judged(step.gate)
+    if step.experiment is not None:
+        variants = ", ".join(_variant(one, total) for one in step.experiment.variants)
+        return f"experiment with {variants}, {_judged(step.experiment.gate)}"
     if (scale := step.set_canary_scale) is not None:
         if scale.replicas is not None:
             return f"scale the canary to {plural(scale.replicas, 'pod')}"
@@ -46,6 +48,19 @@ def _what(step: Step, strategy: Strategy | None, total: int) -> str:
         part = f"{mirror.percentage or 100}% of {_asked(mirror.match)}"
         return f"copy {part} to the canary ({mirror.name})" if mirror.match else f"end {mirror.name}"
     return "a step that this version of the command does not know"
+
+
+def _judged(gate: GateStep) -> str:
+    limits = [f"for {gate.duration}"] if gate.duration else []
+    limits += [plural(gate.count, "measurement")] if gate.count else []
+    return f"gate {gate.ref.name}" + (f" ({', '.join(limits)})" if limits else "")
+
+
+def _variant(one: Variant, total: int) -> str:
+    """A variant with its pods, and its part of the requests."""
+    of = "the canary" if one.spec_ref == "Canary" else "stable"
+    share = "" if one.weight is None else f" for {portion(one.weight, total)}"
+    return f"{one.name} ({plural(one.replicas, 'pod')} of {of}{share})"
 
 
 def _asked(matches: list[RouteMatch] | None) -> str:
@@ -70,7 +85,8 @@ def time_left(step: Step, started_at: str | None, now: float) -> str:
     lasted = age(started_at, now)
     if not lasted:
         return ""
-    limit = (step.pause.duration if step.pause else step.gate.duration if step.gate else None) or step.timeout
+    gate = step.judged_by
+    limit = (step.pause.duration if step.pause else gate.duration if gate else None) or step.timeout
     return f"{lasted} of {limit}" if limit else f"for {lasted}"
 
 

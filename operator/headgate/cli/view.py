@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from headgate.api.common import LABEL_REVISION, PERCENT, Model, portion
+from headgate.api.common import LABEL_REVISION, LABEL_VARIANT, PERCENT, Model, portion
 from headgate.api.gate import GateRun, QualityGateSpec
 from headgate.api.rollout import RevisionRef, RolloutSpec, RolloutStatus, Step
 from headgate.cli.client import Json
@@ -94,6 +94,8 @@ class SetView:
     present: int
     ready: int
     pods: tuple[PodView, ...]
+    variant: str = ""
+    """The name of the variant of an experiment whose pods it has; empty for one of a revision."""
 
 
 @dataclass(frozen=True)
@@ -283,4 +285,5 @@ def _read_set(raw: Json, pods: Iterable[PodView]) -> SetView:
         present=int(status.get("replicas") or 0),
         ready=int(status.get("readyReplicas") or 0),
         pods=tuple(pod for pod in pods if pod.pod_hash == pod_hash),
+        variant=str((metadata.get("labels") or {}).get(LABEL_VARIANT, "")),
     )

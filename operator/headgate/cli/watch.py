@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from headgate.api import ROLLOUT
-from headgate.api.common import LABEL_ROLLOUT
+from headgate.api.common import LABEL_ROLLOUT, LABEL_VARIANT
 from headgate.cli.client import Client, Gone, Json, path_of
 from headgate.cli.errors import ApiError, CliError, Exit, does_not_exist
 from headgate.cli.view import Picture, picture
@@ -57,16 +57,19 @@ class Mirror:
         self._plans = Part("ControllerRevisions", f"{apps}/controllerrevisions", of_rollout)
         self._sets = Part("ReplicaSets", f"{apps}/replicasets", of_rollout)
         self._pods = Part("pods", f"/api/v1/namespaces/{namespace}/pods", of_rollout)
+        self._variants: Part | None = None
         self._workload: Part | None = None
 
     @property
     def _parts(self) -> list[Part]:
-        return [self._rollout, self._plans, self._sets, self._pods, *([self._workload] if self._workload else [])]
+        found = [self._rollout, self._plans, self._sets, self._pods]
+        return [*found, *(part for part in (self._variants, self._workload) if part is not None)]
 
     async def load(self) -> Picture:
         """Read everything once."""
         await self._list(self._rollout)
         self._add_workload()
+        self._add_variants()
         await asyncio.gather(*(self._list(part) for part in self._parts if part is not self._rollout))
         return self.picture()
 
@@ -87,7 +90,7 @@ class Mirror:
             rollout,
             self._plans.objects.values(),
             self._sets.objects.values(),
-            self._pods.objects.values(),
+            [*self._pods.objects.values(), *(self._variants.objects.values() if self._variants else ())],
             workload,
             [part.missing or part.problem for part in self._parts if part.missing or part.problem],
         )
@@ -119,6 +122,17 @@ class Mirror:
                     f"/apis/apps/v1/namespaces/{self._namespace}/{kind.lower()}s",
                     {"fieldSelector": f"metadata.name={reference.get('name')}"},
                 )
+
+    def _add_variants(self) -> None:
+        """Their pods do not carry the Rollout's label; whose they are their ReplicaSets tell."""
+        steps = [
+            step
+            for rollout in self._rollout.objects.values()
+            for step in ((rollout.get("spec") or {}).get("strategy") or {}).get("canary", {}).get("steps") or ()
+        ]
+        if any("experiment" in step for step in steps):
+            path, labels = f"/api/v1/namespaces/{self._namespace}/pods", {"labelSelector": LABEL_VARIANT}
+            self._variants = Part("pods of variants", path, labels)
 
     async def _list(self, part: Part) -> None:
         """Read a whole part."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headgate.api.common import PERCENT, round_seconds, seconds, to_epoch
 from headgate.api.rollout import Canary, GateStep, RollingStep, RolloutStatus, Step, Weights, WorkloadStatus
 from headgate.api.values import dataclass
-from headgate.decide import managed, mover
+from headgate.decide import experiment, managed, mover
 from headgate.decide.managed import ManagedRoute
 from headgate.decide.mover import Goal, Move, available, need, observed_weight, unsettled
 from headgate.decide.types import Plan, Snapshot
@@ -64,8 +64,14 @@ def staying(plan: Plan, index: int, replicas: int, total: int = PERCENT) -> int:
 
 
 def gates_of(field: str, steps: Sequence[Step | RollingStep]) -> tuple[tuple[str, GateStep], ...]:
-    """The gates of the steps that a strategy's field has, each with its own field."""
-    return tuple((f"{field}.steps[{i}].gate", s.gate) for i, s in enumerate(steps) if s.gate is not None)
+    """The gates of the steps that a strategy's field has, each with its own field; with examples for variants."""
+    found = []
+    for i, step in enumerate(steps):
+        if step.gate is not None:
+            found.append((f"{field}.steps[{i}].gate", step.gate))
+        elif isinstance(step, Step) and step.experiment is not None:
+            found.append((f"{field}.steps[{i}].experiment.gate", experiment.example_of(step.experiment)))
+    return tuple(found)
 
 
 def describe(step: Step) -> str:
@@ -76,6 +82,9 @@ def describe(step: Step) -> str:
         return f"pause {step.pause.duration}" if step.pause.duration else "pause until promoted"
     if step.gate is not None:
         return f"gate {step.gate.ref.name}"
+    if step.experiment is not None:
+        names = ", ".join(variant.name for variant in step.experiment.variants)
+        return f"experiment with {names}, gate {step.experiment.gate.ref.name}"
     for name, route in (("setHeaderRoute", step.set_header_route), ("setMirrorRoute", step.set_mirror_route)):
         if route is not None:
             return f"{name} {route.name}" + ("" if route.match else " is taken out")
@@ -91,7 +100,7 @@ def may_be_passed(steps: tuple[Step, ...], index: int) -> bool:
     if step.set_weight is None:
         return step.pause is not None
     rest = steps[index + 1 :]
-    until = next((i for i, later in enumerate(rest) if later.gate is not None), len(rest))
+    until = next((i for i, later in enumerate(rest) if later.judged_by is not None), len(rest))
     return any(later.set_weight is not None for later in rest[:until])
 
 
@@ -340,5 +349,8 @@ class Shifting(TwoServices):
 
     def traffic(self, snapshot: Snapshot, weights: Weights) -> str:
         """Who gets the requests, as a sentence."""
-        routes = managed.names_of(mover.led(snapshot))
-        return f"the router serves weight {weights.observed}" + (f" and leads by {routes}" if routes else "")
+        led = mover.led(snapshot)
+        routes = managed.names_of(key for key in led if not managed.is_share(key))
+        variants = managed.names_of(filter(managed.is_share, led))
+        said = f"the router serves weight {weights.observed}" + (f" and leads by {routes}" if routes else "")
+        return said + (f"; shares go to {variants}" if variants else "")

@@ -378,7 +378,7 @@ def holds(plan: PlanView, plans: Sequence[PlanView], users: Iterable[PlanView | 
 
 def users_of(snapshot: Snapshot) -> tuple[PlanView | ReplicaSetView, ...]:
     """What needs copies: the records, and the ReplicaSets, whose records somebody may have deleted."""
-    return (*snapshot.plans, *snapshot.replica_sets)
+    return (*snapshot.plans, *snapshot.replica_sets, *snapshot.variants)
 
 
 def left_over(snapshot: Snapshot, plan: PlanView) -> tuple[ConfigView | None, tuple[ReadQuestion, ...]]:

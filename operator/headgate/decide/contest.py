@@ -94,8 +94,11 @@ def watch(cycle: Cycle, desired: int, keys: tuple[str, ...] = ()) -> bool:
     return True
 
 
-def stop(cycle: Cycle, run: GateRun) -> None:
-    """Let a gate begin again once its weight is served: what it saw was another one."""
+ANOTHER = "the weight is not the step's any more; the gate begins again once that is served"
+
+
+def stop(cycle: Cycle, run: GateRun, why: str = ANOTHER) -> None:
+    """Let a gate begin again once what its step wants is served: what it saw was something else."""
     stopped = run.model_copy(
         update={
             "window": run.window + 1,
@@ -103,7 +106,7 @@ def stop(cycle: Cycle, run: GateRun) -> None:
             "verdict": "Running",
             "held": False,
             "decided_at": None,
-            "message": "the weight is not the step's any more; the gate begins again once that is served",
+            "message": why,
             # Without checks: it has not begun.
             "checks": [],
         }
@@ -126,7 +129,8 @@ def watch_selectors(cycle: Cycle, *, served: bool) -> None:
     action = cycle.move.action
     if not isinstance(action, SetSelector):
         return
-    services = (cycle.snapshot.stable_service, cycle.snapshot.canary_service)
+    snapshot = cycle.snapshot
+    services = (snapshot.stable_service, snapshot.canary_service, *snapshot.variant_services.values())
     now = next((selected(s) for s in services if s.name == action.name), "")
     if (served and _speaks_of_this(cycle)) or _overwritten(cycle, action.key, now):
         count(cycle)

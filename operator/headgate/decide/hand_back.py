@@ -7,8 +7,20 @@ does wherever the spec says `onDelete: Keep`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headgate.api.common import FINALIZER, LABEL_REVISION, to_epoch, to_time
-from headgate.decide import conditions, configuration, in_place, journal, ping_pong, problems, rolling, strategies
+from headgate.decide import (
+    conditions,
+    configuration,
+    experiment,
+    in_place,
+    journal,
+    ping_pong,
+    problems,
+    rolling,
+    strategies,
+)
 from headgate.decide.cycle import Cycle
 from headgate.decide.mover import (
     Goal,
@@ -21,14 +33,17 @@ from headgate.decide.mover import (
     place_of,
     replica_set,
     selected,
+    share_home,
 )
 from headgate.decide.types import (
     Action,
     Decision,
     DeletePlan,
+    DeleteReplicaSet,
     Disown,
     EventNote,
     OutcomeKind,
+    RouteView,
     ScaleReplicaSet,
     ScaleWorkload,
     SetFinalizer,
@@ -37,6 +52,8 @@ from headgate.decide.types import (
     Snapshot,
 )
 
+Part = Callable[[Cycle], tuple[Action | None, str] | None]
+"""One thing to hand back: the next write of it, or what it waits for; None if it is done."""
 PATIENCE = 60.0
 """Seconds after which a gateway that does not answer is not waited for any longer."""
 
@@ -109,7 +126,9 @@ def _next(cycle: Cycle) -> tuple[Action | None, str]:
     if reading:
         return None, reading
     replaced = strategies.of(snapshot.spec).in_place
-    for part in (_pods, _records) if replaced else (_ratio, _canaries, _workload, _selectors, _records):
+    # Variants may be left over of a strategy that the spec has no more.
+    parts: tuple[Part, ...] = (_pods,) if replaced else (_ratio, _canaries, _workload, _selectors)
+    for part in (_variants, *parts, _variant_services, _records):
         found = part(cycle)
         if found is not None:
             return found
@@ -193,15 +212,12 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
         if bearable:
             return None, short
         return SetSelector(service.name, service.resource_version, stable.pod_hash, exposure="lower"), ""
-    canary = snapshot.canary_service
-    exposed = stable is not None and canary.found and selected(canary) not in ("", stable.pod_hash)
     for route in snapshot.routes:
-        helpless = route.problem or lowering_fails(snapshot, route)
         # Who is led by a route of ours goes to stable, too, if that has the pods for all that the weight leaves it.
         leads = route.found and (route.weight > bearable or (bool(route.managed) and route.weight == bearable))
-        if stable is not None and exposed and leads and helpless and not bearable:
-            # The weight cannot be written, so what is behind it changes, before its pods go.
-            return SetSelector(canary.name, canary.resource_version, stable.pod_hash, exposure="lower"), ""
+        behind = _behind(snapshot, route, stable.pod_hash) if stable is not None and leads and not bearable else None
+        if behind is not None:
+            return behind, ""
         if (
             leads
             and (not route.problem or route.managed)
@@ -221,6 +237,17 @@ def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:
         if route.found and not route.problem and not route.settled:
             return None, f"waiting for the gateway to serve {route.kind} {route.name}"
     return None
+
+
+def _behind(snapshot: Snapshot, route: RouteView, stable: str) -> Action | None:
+    """Where a weight or a share cannot be written, what is behind it changes, before its pods go."""
+    canary, fails = snapshot.canary_service, lowering_fails(snapshot, route)
+    if (route.problem or fails) and canary.found and selected(canary) not in ("", stable):
+        return SetSelector(canary.name, canary.resource_version, stable, exposure="lower")
+    # Of a place with a problem shares are taken out all the same, if that can be done.
+    tried = fails or (route.problem and place_of(route) in snapshot.barred)
+    home = share_home(snapshot, route, stable) if tried else None
+    return home.action if home is not None else None
 
 
 def _pods_back(cycle: Cycle) -> tuple[Action | None, int]:
@@ -252,6 +279,32 @@ def _ratio(cycle: Cycle) -> tuple[Action | None, str] | None:
     if move.action is not None:
         return move.action, ""
     return (None, move.waiting) if _patient(cycle) and not move.reached else None
+
+
+def _variants(cycle: Cycle) -> tuple[Action | None, str] | None:
+    """Variants go first, with their pods before their ReplicaSets: a Service that is handed back selects those, too."""
+    mine = [found for found in cycle.snapshot.variants if found.owned and not found.deleting]
+    for found in sorted(mine, key=lambda found: found.name):
+        if found.replicas:
+            waits = experiment.still_reached(cycle.snapshot, found.pod_hash) if _patient(cycle) else None
+            waiting = waits.waiting if waits is not None else _still_reached(cycle, found.pod_hash)
+            if waiting:
+                return None, waiting
+            return ScaleReplicaSet(found.name, found.resource_version, 0, found.min_ready_seconds), ""
+        if found.pods and _patient(cycle):
+            return None, f"waiting for the pods of {found.name} to end"
+        return DeleteReplicaSet(found.name, found.uid, found.resource_version), ""
+    return None
+
+
+def _variant_services(cycle: Cycle) -> tuple[Action | None, str] | None:
+    """Nothing is left of what led nowhere between two experiments; the records may be all that tells of them."""
+    services = [service for _, service in sorted(cycle.snapshot.variant_services.items()) if service.found]
+    for service in services:
+        if selected(service):
+            return SetSelector(service.name, service.resource_version, ""), ""
+    left = _willing(cycle, [Disown("Service", s.name, s.resource_version) for s in services if s.signed])
+    return (left, "") if left is not None else None
 
 
 def _canaries(cycle: Cycle) -> tuple[Action | None, str] | None:
@@ -380,9 +433,13 @@ def _disown(cycle: Cycle) -> Action | None:
         for route in snapshot.routes
         if route.signed and not (route.weight or route.managed)
     ]
-    # Nobody's requests depend on it, so what is refused is left as it is.
-    barred = frozenset() if _patient(cycle) else snapshot.barred
-    return next((a for a in found if not _refused(snapshot, a) and a.key not in barred), None)
+    return _willing(cycle, found)
+
+
+def _willing(cycle: Cycle, found: list[Disown]) -> Disown | None:
+    """The next of these; nobody's requests depend on it, so what is refused is left as it is."""
+    barred = frozenset() if _patient(cycle) else cycle.snapshot.barred
+    return next((a for a in found if not _refused(cycle.snapshot, a) and a.key not in barred), None)
 
 
 def _let_go(cycle: Cycle) -> Action:

@@ -7,7 +7,7 @@ in stories, in the condition that a broken rule becomes, and in docs/reliability
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from enum import Enum
 
@@ -15,11 +15,12 @@ from headgate.api.common import FINALIZER, PERCENT, portion
 from headgate.api.gate import GateRun
 from headgate.api.rollout import RolloutStatus
 from headgate.api.values import dataclass
+from headgate.decide import experiment
 from headgate.decide.canary import allowance, staying
 from headgate.decide.in_place import CLOSED, new_pods
 from headgate.decide.journal import GATES_LIMIT, is_rejected, number_after, running
-from headgate.decide.managed import keys_of, leading, names_of
-from headgate.decide.mover import floor_of, led, need, observed_weight, pods_for, selected
+from headgate.decide.managed import is_share, keys_of, leading, names_of, service_of, shares, to_canary
+from headgate.decide.mover import WantedVariant, floor_of, led, need, observed_weight, pods_for, selected
 from headgate.decide.pool import Bounds, bounds, split
 from headgate.decide.rolling import allowance as batches
 from headgate.decide.rolling import opened
@@ -63,6 +64,7 @@ class Rule(Enum):
     SEQUENCE = 26, "every decision has a number of its own, the one after the last"
     HOME_BEFORE_GONE = 29, "the traffic is with the stable Service before the finalizer goes"
     REASONS = 33, "every condition says why"
+    OWN_STEP = 34, "a variant of an experiment comes and stays for its own step of its own attempt"
 
     @property
     def number(self) -> int:
@@ -121,7 +123,13 @@ class Truth:
     """Every PodDisruptionBudget of its pods allows a disruption."""
     deleting: bool = False
     routes: tuple[str, ...] = ()
-    """Keys of the routes by header, for sessions and the mirrors that lead to the canary Service."""
+    """Keys of the routes by header, for sessions and the mirrors that lead to the canary Service, and of shares."""
+    uid: str = ""
+    """The Rollout's."""
+    variants: Mapping[str, int] = field(default_factory=dict)
+    """Pods that can serve, by the pod hash of each variant that is there."""
+    variant_services: Mapping[str, str] = field(default_factory=dict)
+    """Pod hashes that the Services of variants select, by their names; empty where one selects no particular one."""
     pool: Bounds | None = None
     """The pods behind one Service are the weight, within these bounds."""
     floor: int = 0
@@ -150,7 +158,7 @@ class Truth:
             return round(100 * there.get(pod_hash, 0) / sum(there.values())) if any(there.values()) else 0
         least = self.weight if self.least is None else self.least
         stable = self.total - least if self.selects[0] in ("", pod_hash) else 0
-        canary = max(self.weight, 1 if self.routes else 0)
+        canary = max(self.weight, 1 if to_canary(self.routes) else 0)
         return min(self.total, stable + (canary if self.selects[1] in ("", pod_hash) else 0))
 
     def said(self, weight: int) -> str:
@@ -165,6 +173,8 @@ class Truth:
 def seen(snapshot: Snapshot) -> Truth:
     """The truth as far as a snapshot shows it."""
     owned = [r for r in snapshot.replica_sets if r.owned and not r.deleting]
+    variants = {r.pod_hash: r.available if r.settled else 0 for r in snapshot.variants if r.owned and not r.deleting}
+    variant_services = {name: selected(s) for name, s in snapshot.variant_services.items() if s.found}
     workload = snapshot.workload
     place = workload.in_place if workload is not None and workload.found else None
     if workload is not None and place is not None:
@@ -181,6 +191,9 @@ def seen(snapshot: Snapshot) -> Truth:
             new=new_pods(snapshot, workload, place),
             budget=all(b.allowed for b in snapshot.budgets),
             deleting=snapshot.meta.deleting,
+            uid=snapshot.meta.uid,
+            variants=variants,
+            variant_services=variant_services,
             excused=bool(snapshot.contenders) or snapshot.namespace_terminating,
         )
     canary = snapshot.spec.strategy.canary
@@ -193,6 +206,9 @@ def seen(snapshot: Snapshot) -> Truth:
         wanted={r.pod_hash: r.replicas for r in owned},
         ready={r.pod_hash: r.available for r in owned if r.settled},
         services=(snapshot.stable_service.name, snapshot.canary_service.name),
+        uid=snapshot.meta.uid,
+        variants=variants,
+        variant_services=variant_services,
         routed=any(r.found and not r.problem for r in snapshot.routes),
         floor=floor_of(snapshot.spec),
         total=snapshot.spec.total,
@@ -238,7 +254,8 @@ def before_write(
         plan: the plan of the attempt under way, if there is one.
         stands: that journal was written.
     """
-    return list(_broken_by(truth, action, journal, plan, stands=stands))
+    of_variant = _of_variant(truth, action, journal, plan, stands=stands)
+    return list(_broken_by(truth, action, journal, plan, stands=stands) if of_variant is None else of_variant)
 
 
 def _broken_by(
@@ -286,7 +303,8 @@ def _raise(
     canary, run = truth.selects[1], running(journal)
     what = f"weight {weight}" + (f" and the routes {names_of(keys)}" if keys else "")
     there, wanted = truth.ready.get(canary, 0), max(truth.needs(weight), _led(truth, keys, journal, plan))
-    if there < wanted:
+    # What raises the shares of variants alone asks nothing of the canary.
+    if there < wanted and not (weight <= truth.weight and set(to_canary(keys)) <= set(truth.routes)):
         yield Breach(Rule.CAPACITY_FIRST, f"{what} for {canary or 'no revision'} with {there} of {wanted} pods")
     if not stands:
         yield Breach(Rule.STEPS_IN_ORDER, f"{what} before the journal stands")
@@ -310,10 +328,115 @@ def _raise(
         past = journal.current_step_index >= len(plan.steps)
         if weight > allowed.weight and not past:
             yield Breach(Rule.STEP_ALLOWS, f"{what} at step {index + 1}, which allows {allowed.weight}")
-        strangers = set(keys) - set(keys_of(leading(plan, run, allowed.weight or int(past), allowed.routes)))
+        routes = leading(plan, run, allowed.weight or int(past), allowed.routes)
+        strangers = set(keys) - set(keys_of((*routes, *(() if past else shares(plan.steps[index])))))
         if strangers:
             how = f"the routes {names_of(sorted(strangers))} at step {index + 1}, which does not allow them"
             yield Breach(Rule.STEP_ALLOWS, how)
+
+    yield from _share(truth, keys, journal, plan)
+
+
+def _share(truth: Truth, keys: tuple[str, ...], journal: RolloutStatus, plan: Plan | None) -> Iterator[Breach]:
+    """A variant gets requests when all its pods are there, and its Service leads to them."""
+    variants = {one.service: one for one in experiment.wanted(truth.uid, journal, plan)}
+    for key in keys:
+        if not is_share(key) or key in truth.routes:
+            continue
+        one = variants.get(service_of(key))
+        there = truth.variants.get(one.pod_hash, 0) if one is not None else 0
+        if one is None or there < one.replicas:
+            wanted = one.replicas if one is not None else "no"
+            yield Breach(Rule.CAPACITY_FIRST, f"{names_of((key,))} gets a share with {there} of {wanted} pods")
+        elif truth.variant_services.get(one.service) != one.pod_hash:
+            yield Breach(Rule.CAPACITY_FIRST, f"{names_of((key,))} gets a share and leads elsewhere than to {one.name}")
+
+
+def _variant(
+    truth: Truth,
+    what: str,
+    wanted: Callable[[WantedVariant], bool],
+    journal: RolloutStatus,
+    plan: Plan | None,
+    *,
+    stands: bool,
+) -> Iterator[Breach]:
+    """A variant comes up or is led to in its own step, when the journal says that, and not while paused."""
+    if not stands:
+        yield Breach(Rule.STEPS_IN_ORDER, f"{what} before the journal stands")
+    if truth.paused or journal.paused is not None:
+        yield Breach(Rule.PAUSE_HOLDS, f"{what} while paused")
+    if not any(map(wanted, experiment.wanted(truth.uid, journal, plan))):
+        yield Breach(Rule.OWN_STEP, f"{what}, which the present step has not")
+
+
+def _pods_wanted(truth: Truth, pod_hash: str, journal: RolloutStatus, plan: Plan | None) -> int:
+    """Pods that the variant with this pod hash has at the present step; none if the step does not have it."""
+    return sum(one.replicas for one in experiment.wanted(truth.uid, journal, plan) if one.pod_hash == pod_hash)
+
+
+def _of_variant(
+    truth: Truth, action: Action, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+) -> Iterator[Breach] | None:
+    """What a write of a variant breaks; None of any other write."""
+    if isinstance(action, CreateReplicaSet) and action.variant:
+        return _variant_comes(truth, action, journal, plan, stands=stands)
+    if isinstance(action, SetSelector) and action.name in truth.variant_services:
+        return _lead_to_variant(truth, action, journal, plan, stands=stands)
+    if isinstance(action, (ScaleReplicaSet, DeleteReplicaSet)):
+        pod_hash = next((h for h in truth.variants if action.name.endswith(f"-{h}")), "")
+        return _variant_goes(truth, action, pod_hash, journal, plan) if pod_hash else None
+    return None
+
+
+def _variant_comes(
+    truth: Truth, action: CreateReplicaSet, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+) -> Iterator[Breach]:
+    what = f"{action.replicas} pods are made of variant {action.variant}, {action.pod_hash}"
+
+    def is_it(one: WantedVariant) -> bool:
+        return (one.pod_hash, one.replicas) == (action.pod_hash, action.replicas)
+
+    yield from _variant(truth, what, is_it, journal, plan, stands=stands)
+
+
+def _lead_to_variant(
+    truth: Truth, action: SetSelector, journal: RolloutStatus, plan: Plan | None, *, stands: bool
+) -> Iterator[Breach]:
+    if not action.pod_hash and truth.deleting:
+        return
+    if journal.stable is not None and action.pod_hash == journal.stable.pod_hash:
+        return  # The way back of a share that cannot be taken back waits for nothing.
+    what = f"{action.name} is pointed at {action.pod_hash or 'all'}"
+
+    def is_it(one: WantedVariant) -> bool:
+        return (one.pod_hash, one.service) == (action.pod_hash, action.name)
+
+    yield from _variant(truth, what, is_it, journal, plan, stands=stands)
+    there, wanted = truth.variants.get(action.pod_hash, 0), _pods_wanted(truth, action.pod_hash, journal, plan)
+    if there < wanted:
+        yield Breach(Rule.CAPACITY_FIRST, f"{what} with {there} of {wanted} pods")
+    if any(is_share(key) and service_of(key) == action.name for key in truth.routes):
+        yield Breach(Rule.WEIGHT_FIRST_DOWN, f"{what} while it has a share of the requests")
+
+
+def _variant_goes(
+    truth: Truth,
+    action: ScaleReplicaSet | DeleteReplicaSet,
+    pod_hash: str,
+    journal: RolloutStatus,
+    plan: Plan | None,
+) -> Iterator[Breach]:
+    wanted = _pods_wanted(truth, pod_hash, journal, plan)
+    if isinstance(action, ScaleReplicaSet) and wanted and action.replicas >= wanted:
+        return
+    if wanted and not truth.deleting:
+        yield Breach(Rule.OWN_STEP, f"{action.name} loses its pods while its step lasts")
+    if (truth.paused or journal.paused is not None) and not truth.deleting:
+        yield Breach(Rule.PAUSE_HOLDS, f"{action.name} loses its pods while paused")
+    led_to = [service_of(key) for key in truth.routes if is_share(key)]
+    if any(truth.variant_services.get(service) == pod_hash for service in led_to):
+        yield Breach(Rule.WEIGHT_FIRST_DOWN, f"{action.name} loses its pods with a share of the requests")
 
 
 def _led(truth: Truth, keys: tuple[str, ...], journal: RolloutStatus, plan: Plan | None) -> int:
@@ -322,7 +445,7 @@ def _led(truth: Truth, keys: tuple[str, ...], journal: RolloutStatus, plan: Plan
     stay = plan is not None and run is not None and set(keys).intersection(keys_of(leading(plan, run, 1, ())))
     index = journal.current_step_index
     least = staying(plan, index, truth.replicas, truth.total) if plan is not None and stay else 0
-    return max(least, min(1, truth.replicas) if keys else 0)
+    return max(least, min(1, truth.replicas) if to_canary(keys) else 0)
 
 
 def _restart(truth: Truth, action: EvictPod, journal: RolloutStatus) -> Iterator[Breach]:
@@ -440,6 +563,9 @@ def _select(
         if action.pod_hash not in allowed:
             yield Breach(Rule.NOT_THE_OTHERS, f"{action.name} is pointed at {action.pod_hash}, which is not released")
         elif journal.stable is not None and action.pod_hash != journal.stable.pod_hash:
+            if any(map(is_share, truth.routes)):
+                how = f"{action.name} is pointed at {action.pod_hash} while variants get requests"
+                yield Breach(Rule.OWN_STEP, how)
             yield from _raise(truth, truth.total, journal, plan, stands=stands)
     elif (truth.weight or truth.routes) and action.pod_hash != truth.selects[1]:
         wanted = max(need(truth.replicas, truth.weight, truth.total), min(1, truth.replicas))
@@ -498,6 +624,8 @@ def _pool(
 def _let_go(truth: Truth, journal: RolloutStatus) -> Iterator[Breach]:
     if journal.stable is None or truth.excused:
         return
+    if truth.variants:
+        yield Breach(Rule.NOTHING_LEFT, f"the finalizer goes while the variant {min(truth.variants)} is there")
     if truth.partition and truth.partition < CLOSED:
         yield Breach(Rule.HOME_BEFORE_GONE, f"the finalizer goes with a partition of {truth.partition}")
     if truth.held and not truth.closed:
@@ -547,7 +675,7 @@ def _verdicts(before: RolloutStatus, after: RolloutStatus, plan: Plan | None) ->
     if not promoted or plan is None or after.stable is None or run is None or run.fast:
         return
     gates: dict[tuple[str, int], GateRun | None] = {(g.name, g.step): g for g in (*before.gates, *after.gates)}
-    needed = [(s.gate.ref.name, i) for i, s in enumerate(plan.steps) if s.gate is not None]
+    needed = [(s.judged_by.ref.name, i) for i, s in enumerate(plan.steps) if s.judged_by is not None]
     needed += [(name, -1) for name in plan.background_gates]
     if len(needed) > GATES_LIMIT:
         return  # The journal keeps the newest only.
@@ -584,7 +712,10 @@ def _reasons(journal: RolloutStatus) -> Iterator[Breach]:
 
 def at_rest(truth: Truth, journal: RolloutStatus, generation: int, *, swept: bool = False) -> list[Breach]:
     """What is wrong at the end of a release; with `swept` after its scale-down delays, too."""
-    return list(_unrest(truth, journal, generation, swept=swept))
+    found = list(_unrest(truth, journal, generation, swept=swept))
+    if swept and truth.variants:
+        found.append(Breach(Rule.NOTHING_LEFT, f"at rest the variant {min(truth.variants)} is still there"))
+    return found
 
 
 def _unrest(truth: Truth, journal: RolloutStatus, generation: int, *, swept: bool) -> Iterator[Breach]:
@@ -630,7 +761,9 @@ def gone(truth: Truth, *, selectors_ours: bool, records: int, finalizers: tuple[
         found.append(Breach(Rule.HOME_BEFORE_GONE, f"it is gone with {truth.said(truth.weight)} on the canary"))
     if truth.routes:
         found.append(Breach(Rule.NOTHING_LEFT, f"it is gone and leaves the routes {names_of(truth.routes)}"))
-    if selectors_ours:
+    if truth.variants:
+        found.append(Breach(Rule.NOTHING_LEFT, f"it is gone and the variant {min(truth.variants)} is left"))
+    if selectors_ours or any(truth.variant_services.values()):
         found.append(Breach(Rule.NOTHING_LEFT, "it is gone and a Service still selects one revision"))
     if records:
         found.append(Breach(Rule.NOTHING_LEFT, f"it is gone and {records} of its records are left"))

@@ -265,7 +265,8 @@ def journal_key(status: RolloutStatus) -> tuple[Any, ...]:
         status.rejected,
         status.actions,
         status.history,
-        [(g.name, g.step, g.window, g.verdict, g.held, g.extended, g.overridden) for g in status.gates],
+        # When its window began must be known to the next decision, too.
+        [(g.name, g.step, g.window, bool(g.checks), g.verdict, g.held, g.extended, g.overridden) for g in status.gates],
         [(c.type, c.status, c.reason) for c in status.conditions if c.type in JOURNAL_CONDITIONS],
     )
 

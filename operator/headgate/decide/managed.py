@@ -1,4 +1,4 @@
-"""The routes of ours in routers' objects: those for sessions, and what the steps have set so far, in order."""
+"""What is ours in routers' objects: routes for sessions, what the steps have set so far, in order, and shares."""
 
 from __future__ import annotations
 
@@ -19,30 +19,39 @@ STEPS = "spec.strategy.canary.steps"
 AFFINITY = "spec.strategy.canary.trafficRouting.sessionAffinity"
 OF_OURS = "headgate."
 """How the values of our cookies begin."""
+SHARE = "service/"
+"""How the names of shares begin, which no step's route can be called."""
 UNKNOWN = "?"
 """In the place of the digest: a route of ours that is not what we wrote."""
 
 
 @dataclass(frozen=True, slots=True)
 class ManagedRoute:
-    """One route that a step has set."""
+    """One route that a step has set, or the part of the requests that a variant of an experiment has."""
 
     name: str
+    """Of a share by its Service: by that alone it is known, whatever a step calls the variant."""
     match: tuple[RouteMatch, ...]
     percentage: int | None = None
     """Of the requests that are copied to the canary; None if the requests themselves go there."""
     cookie: str = ""
     """What answers by weight say in `Set-Cookie`, so that their users come back by this route."""
+    service: str = ""
+    """Of the variant that has a share; empty for every other route."""
+    share: int = 0
+    """Parts of `Canary.total`, by which stable has less."""
 
     @property
     def to(self) -> str:
-        """Who answers its requests: `canary`, or of sessions `stable`."""
+        """Who answers its requests: `canary`, of sessions `stable`, or of a share `variant`."""
+        if self.service:
+            return "variant"
         return "stable" if self.cookie and self.name == STABLE_SESSION else "canary"
 
     @property
     def key(self) -> str:
         """Its name and a digest of the rest: equal keys are the same route."""
-        return f"{self.name}@{_digest(self.match, self.percentage, self.cookie)}"
+        return f"{self.name}@{_digest(self.match, self.percentage, self.cookie, self.service, self.share)}"
 
 
 class SessionRoute(HeaderRoute):
@@ -61,9 +70,34 @@ def keys_of(routes: Iterable[ManagedRoute]) -> tuple[str, ...]:
     return tuple(route.key for route in routes)
 
 
+def is_share(key: str) -> bool:
+    """Whether what has this key leads to a variant, and so not to the canary."""
+    return key.startswith(SHARE)
+
+
+def service_of(key: str) -> str:
+    """The Service that the share with this key leads to."""
+    return key.removeprefix(SHARE).rpartition("@")[0]
+
+
+def to_canary(keys: Iterable[str]) -> tuple[str, ...]:
+    """Those of these keys that are no shares."""
+    return tuple(key for key in keys if not is_share(key))
+
+
 def names_of(keys: Iterable[str]) -> str:
     """The routes of these keys, for people."""
     return ", ".join(key.rpartition("@")[0] for key in keys)
+
+
+def awaited(wanted: tuple[str, ...], there: tuple[str, ...]) -> str:
+    """What a place is still to do that is to have other routes than it has: what leads to the canary comes first."""
+    what = "lead to the canary by"
+    one, other = to_canary(wanted), to_canary(there)
+    if one == other:
+        what = "share the requests with"
+        one, other = (tuple(filter(is_share, keys)) for keys in (wanted, there))
+    return f"{what} {names_of(one) or 'none'} (now {names_of(other) or 'none'})"
 
 
 def set_by(step: Step) -> ManagedRoute | None:
@@ -76,6 +110,17 @@ def set_by(step: Step) -> ManagedRoute | None:
         percentage = 100 if mirror.percentage is None else mirror.percentage
         return ManagedRoute(mirror.name, tuple(mirror.match), percentage)
     return None
+
+
+def shares(step: Step) -> tuple[ManagedRoute, ...]:
+    """The parts of the requests that variants have while this step lasts, in the order of their Services."""
+    variants = step.experiment.variants if step.experiment is not None else []
+    found = [
+        ManagedRoute(f"{SHARE}{variant.service}", (), service=variant.service, share=variant.weight)
+        for variant in variants
+        if variant.service and variant.weight
+    ]
+    return tuple(sorted(found, key=lambda one: one.service))
 
 
 @lru_cache(maxsize=1024)
@@ -102,12 +147,12 @@ def leading(plan: Plan, run: RevisionRef, weight: int, routes: tuple[ManagedRout
     """What leads requests besides a weight: the routes for sessions while there is one, and those of the steps.
 
     Who stays with the canary comes first, so that he is copied to nobody; who stays on stable comes last, so that he
-    may ask for the canary by header.
+    may ask for the canary by header. Shares are no rules, and stand behind all of those.
     """
     if plan.session is None or not weight:
         return routes
     first, *last = all_of(sessions(plan.session, run.pod_hash, run.attempt))
-    return (first, *routes, *last)
+    return (first, *(r for r in routes if not r.service), *last, *(r for r in routes if r.service))
 
 
 def is_session(text: str) -> bool:
@@ -151,15 +196,15 @@ def together(steps: Iterable[Step]) -> dict[tuple[ManagedRoute, tuple[ManagedRou
 
 
 def all_of(steps: Iterable[Step]) -> tuple[ManagedRoute, ...]:
-    """Every route that some of these steps sets."""
+    """Every route that some of these steps sets; shares are none."""
     found = {route.key: route for step in steps if (route := set_by(step)) is not None}
     return tuple(found.values())
 
 
 def recorded(canary: Canary, plans: Iterable[PlanView]) -> Canary:
-    """The strategy with the steps of these records, too, if one of them sets a route: by them each route is known."""
+    """The strategy with the steps of these records, too, if one of them sets a route or a share: so each is known."""
     views = list(plans)
-    steps = [step for view in views for step in view.plan.steps if set_by(step) is not None]
+    steps = [step for view in views for step in view.plan.steps if set_by(step) is not None or shares(step)]
     for view in views:
         if view.plan.session is not None:
             steps += sessions(view.plan.session, view.pod_hash, view.attempt)
@@ -167,6 +212,7 @@ def recorded(canary: Canary, plans: Iterable[PlanView]) -> Canary:
 
 
 @lru_cache(maxsize=1024)
-def _digest(match: tuple[RouteMatch, ...], percentage: int | None, cookie: str) -> str:
+def _digest(match: tuple[RouteMatch, ...], percentage: int | None, cookie: str, service: str, share: int) -> str:
     parts = [one.model_dump_json(by_alias=True, exclude_none=True) for one in match]
-    return hashlib.sha256(f"{percentage} {parts}{cookie}".encode()).hexdigest()[:8]
+    of_variant = f" {service} {share}" if service else ""  # Others have the digests that journals know.
+    return hashlib.sha256(f"{percentage} {parts}{cookie}{of_variant}".encode()).hexdigest()[:8]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 
 from headgate.api.common import LABEL_REVISION, PERCENT, portion
 from headgate.api.rollout import RolloutSpec
 from headgate.api.values import dataclass
 from headgate.decide import apart, configuration
-from headgate.decide.managed import ManagedRoute, keys_of, names_of
+from headgate.decide.managed import ManagedRoute, awaited, is_share, keys_of, service_of, to_canary
 from headgate.decide.types import (
     Action,
     CreateReplicaSet,
@@ -36,6 +37,20 @@ REFUSED_WEIGHT_PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class WantedVariant:
+    """One variant of the experiment of the present step."""
+
+    name: str
+    pod_hash: str
+    """What its pods are labelled with; no variant of another attempt or step has the same."""
+    of: str
+    """Pod hash of the version whose template it has."""
+    replicas: int
+    service: str = ""
+    """The Service that is to lead to its pods; empty if none is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Goal:
     """Where traffic and capacity should be."""
 
@@ -50,7 +65,9 @@ class Goal:
     proven: bool
     """`stable` is a revision that was promoted before: pointing the stable Service at it is the way back."""
     routes: tuple[ManagedRoute, ...] = ()
-    """By header, mirrors and for sessions, that lead to the canary besides; no other does."""
+    """By header, mirrors and for sessions, that lead to the canary besides, and shares of variants; no other does."""
+    variants: tuple[WantedVariant, ...] = ()
+    """They come up besides; those that are not wanted any more are not this one's business."""
     hold: bool = False
     """Only lowering is allowed: paused, held, or something is not as it must be."""
     hold_reason: str = ""
@@ -122,8 +139,9 @@ def selected(service: ServiceView) -> str:
 
 
 def replica_set(snapshot: Snapshot, pod_hash: str) -> ReplicaSetView | None:
-    """The live ReplicaSet of ours with this pod hash."""
-    return next((r for r in snapshot.replica_sets if r.pod_hash == pod_hash and r.owned and not r.deleting), None)
+    """The live ReplicaSet of ours with this pod hash, which may be a variant's."""
+    everyone = chain(snapshot.replica_sets, snapshot.variants)
+    return next((r for r in everyone if r.pod_hash == pod_hash and r.owned and not r.deleting), None)
 
 
 def available(snapshot: Snapshot, pod_hash: str) -> int:
@@ -149,7 +167,7 @@ def observed_weight(snapshot: Snapshot) -> int:
 
 
 def led(snapshot: Snapshot) -> tuple[str, ...]:
-    """The keys of the routes of ours that lead to the canary in any claimed place."""
+    """The keys of the routes of ours that lead to the canary or to a variant in any claimed place."""
     return tuple(sorted({key for route in snapshot.routes for key in route.managed}))
 
 
@@ -177,7 +195,7 @@ def next_move(snapshot: Snapshot, goal: Goal, now: float) -> Move:
         reads = growth.reads if growth else ()
         held = growth if growth and growth.action else Move(waiting=goal.hold_reason, reads=reads)
         return replace(held, served=unsettled(snapshot, goal.weight, keys_of(goal.routes), now) is None)
-    for stage in (_capacity_up, _canary_selector, _stable_selector, _raise):
+    for stage in (_capacity_up, _canary_selector, _stable_selector, _variants_up, _raise):
         move = stage(snapshot, goal, now)
         if move is not None:
             return _making_room(snapshot, goal, move, now)
@@ -229,8 +247,9 @@ def _lower_one(snapshot: Snapshot, goal: Goal, route: RouteView, bearable: int) 
     stable, canary = snapshot.stable_service, snapshot.canary_service
     weight, routes = (goal.weight, goal.routes) if selected(canary) == goal.canary else (0, ())
     kept = _kept(route, routes)
-    # Where somebody else rewrites them again and again, the routes stay with a Service that leads home.
-    surplus = len(kept) < len(route.managed) and not (goal.fought and selected(canary) == goal.stable)
+    home = share_home(snapshot, route, goal.stable, kept) if goal.proven else None
+    # Where somebody else rewrites them again and again, the routes stay with Services that lead home.
+    surplus = len(kept) < len(route.managed) and not (goal.fought and selected(canary) == goal.stable and not home)
     if not route.found or not (route.weight > weight or surplus):
         return None
     # Who was led by header goes where the weight sends him: how many they are nobody knows, so that the stable revision
@@ -243,7 +262,12 @@ def _lower_one(snapshot: Snapshot, goal: Goal, route: RouteView, bearable: int) 
             return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
         if surplus and place_of(route) not in snapshot.barred:
             return Move(_set(route, route.weight, (), "lower"))
-        return None
+        return home
+    helpless = not bearable and (goal.fought or lowering_fails(snapshot, route))
+    if helpless and goal.proven and canary.found and selected(canary) != goal.stable:
+        return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
+    if helpless and home is not None:
+        return home
     if selected(canary) == goal.stable and not goal.hold:
         # The canary Service serves what is to stay: its share may move only to a stable Service that can take it.
         if selected(stable) != goal.stable:
@@ -251,10 +275,16 @@ def _lower_one(snapshot: Snapshot, goal: Goal, route: RouteView, bearable: int) 
         waiting = not_serving(stable, goal.stable, snapshot.spec.replicas, goal.names[0])
         if waiting:
             return Move(waiting=waiting, short_of=goal.stable)
-    helpless = not bearable and (goal.fought or lowering_fails(snapshot, route))
-    if helpless and goal.proven and canary.found and selected(canary) != goal.stable:
-        return Move(SetSelector(canary.name, canary.resource_version, goal.stable, exposure="lower"))
     return Move(_set(route, min(route.weight, max(weight, bearable)), kept, "lower"))
+
+
+def share_home(snapshot: Snapshot, route: RouteView, stable: str, kept: tuple[ManagedRoute, ...] = ()) -> Move | None:
+    """What is behind a share changes, where that cannot be taken back: the variant may be of the bad version."""
+    for key in route.managed:
+        service = snapshot.variant_services.get(service_of(key)) if is_share(key) and key not in keys_of(kept) else None
+        if service is not None and service.found and selected(service) != stable:
+            return Move(SetSelector(service.name, service.resource_version, stable, exposure="lower"))
+    return None
 
 
 def _waits(route: RouteView, weight: int, bearable: int) -> bool:
@@ -287,7 +317,7 @@ def _making_room(snapshot: Snapshot, goal: Goal, move: Move, now: float) -> Move
         return move  # The gateway may still serve a weight under which they are needed.
     wanted = dict(wanted_pods(snapshot, goal)) if goal.follows == goal.stable else {}
     if leaving != goal.stable and not stable.ready.get(leaving, 0):
-        least = needs(snapshot.spec, observed_weight(snapshot) or min(1, len(led(snapshot))))
+        least = needs(snapshot.spec, observed_weight(snapshot) or min(1, len(to_canary(led(snapshot)))))
         wanted[leaving] = max(least, goal.replicas.get(leaving, 0))
     for pod_hash in sorted(wanted.keys() - goal.keep):
         found = replica_set(snapshot, pod_hash)
@@ -385,15 +415,16 @@ def _capacity_up(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None:
     return None
 
 
-def create(snapshot: Snapshot, pod_hash: str, replicas: int) -> Move:
-    """The write that makes a revision's ReplicaSet, or what is waited for before that."""
+def create(snapshot: Snapshot, pod_hash: str, replicas: int, variant: WantedVariant | None = None) -> Move:
+    """The write that makes the ReplicaSet of a revision, or of a variant of it, or what is waited for before that."""
     plan = min((p for p in snapshot.plans if p.pod_hash == pod_hash), key=lambda p: p.attempt, default=None)
     if plan is None:
         return Move(waiting=f"waiting for the record of revision {pod_hash}")
     first = anchor(snapshot, plan.revision) or plan
-    name = f"{snapshot.meta.name}-{pod_hash}"
+    label = pod_hash if variant is None else variant.pod_hash
+    name = f"{snapshot.meta.name}-{label}"
     # One that carries our label is watched, so its end will be heard of. Any other is tried again, and refused.
-    blocker = next((r for r in snapshot.replica_sets if r.name == name and r.pod_hash), None)
+    blocker = next((r for r in (*snapshot.replica_sets, *snapshot.variants) if r.name == name and r.pod_hash), None)
     if blocker is not None:
         return Move(waiting=f"waiting for ReplicaSet {name} of an earlier owner to go")
     making = configuration.make(snapshot, plan)
@@ -403,21 +434,23 @@ def create(snapshot: Snapshot, pod_hash: str, replicas: int) -> Move:
         CreateReplicaSet(
             name=name,
             revision=plan.revision,
-            pod_hash=pod_hash,
+            pod_hash=label,
             collision=snapshot.status.collision_count,
             replicas=replicas,
             min_ready_seconds=snapshot.spec.min_ready_seconds,
             template=apart.kept(
                 configuration.rewritten(plan.template, plan.copies),
-                apart.asked(snapshot.spec.strategy),
+                # A variant is neither of the versions, and would keep both from the nodes that it is on.
+                apart.asked(snapshot.spec.strategy) if variant is None else None,
                 snapshot.meta.name,
                 pod_hash,
             ),
             anchor_name=first.name,
             anchor_uid=first.uid,
             copies=plan.copies,
+            variant="" if variant is None else variant.name,
         ),
-        short_of=pod_hash,
+        short_of=label,
     )
 
 
@@ -444,6 +477,43 @@ def _stable_selector(snapshot: Snapshot, goal: Goal, _now: float) -> Move | None
     return Move(SetSelector(service.name, service.resource_version, goal.stable, exposure="raise"))
 
 
+def _variants_up(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
+    """The next write that lets a variant serve, or what is waited for; None if all serve, each with all its pods."""
+    for one in goal.variants:
+        found = replica_set(snapshot, one.pod_hash)
+        if found is None:
+            return create(snapshot, one.of, one.replicas, one)
+        if found.replicas < one.replicas:
+            minimum = snapshot.spec.min_ready_seconds
+            scale = ScaleReplicaSet(found.name, found.resource_version, one.replicas, minimum)
+            return Move(scale, short_of=one.pod_hash)
+    for one in goal.variants:
+        waiting = variant_waits(snapshot, one, one.replicas)
+        service = snapshot.variant_services.get(one.service)
+        led_to = service is None or not service.found or selected(service) == one.pod_hash
+        if available(snapshot, one.pod_hash) >= one.replicas and service is not None and not led_to:
+            return Move(SetSelector(service.name, service.resource_version, one.pod_hash, exposure="raise"))
+        if waiting:
+            served = unsettled(snapshot, goal.weight, keys_of(goal.routes), now) is None
+            return Move(waiting=waiting, short_of=one.pod_hash, served=served)
+    return None
+
+
+def variant_waits(snapshot: Snapshot, one: WantedVariant, wanted: int) -> str:
+    """Why a variant does not serve with so many pods; empty if it does."""
+    there = available(snapshot, one.pod_hash)
+    if there < wanted:
+        return f"waiting for the pods of variant {one.name}, {one.pod_hash}: {there} of {wanted} available"
+    if not one.service:
+        return ""
+    service = snapshot.variant_services.get(one.service)
+    if service is None or not service.found:
+        return f'waiting for the Service "{one.service}" of variant {one.name}: there is none; create it'
+    if selected(service) != one.pod_hash:
+        return f"waiting for the Service {one.service} to lead to variant {one.name}"
+    return not_serving(service, one.pod_hash, wanted, f"variant {one.name}'s Service")
+
+
 def goes_forward(snapshot: Snapshot) -> bool:
     """A release does not wait for pods that the stable revision is short of: it can only take load off them."""
     return snapshot.spec.unhealthy_stable == "FixForward"
@@ -456,7 +526,8 @@ def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     of_stable = 0 if forward else needs(spec, spec.total - goal.weight)
     stable_waiting = not_serving(snapshot.stable_service, goal.stable, of_stable, goal.names[0])
     keys = keys_of(goal.routes)
-    least = max(needs(spec, goal.weight or min(1, len(keys))), min(1, spec.replicas))
+    ours = to_canary(keys)
+    least = max(needs(spec, goal.weight or min(1, len(ours))), min(1, spec.replicas))
     if any(route.cookie for route in goal.routes):
         least = max(least, goal.replicas.get(goal.canary, 0))  # Where users stay it may get more than its weight.
     # How many requests a new route takes nobody knows: it waits for all the pods that it is to have, or as many of them
@@ -464,10 +535,11 @@ def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     of_route = max(least, enough(spec, goal.replicas.get(goal.canary, 0)))
     short = _short_of(snapshot, goal, least)
     for route in snapshot.routes:
-        new = route.managed != keys
-        if route.weight >= goal.weight and not new:
+        new, more = to_canary(route.managed) != ours, route.weight < goal.weight
+        if route.managed == keys and not more:
             continue
-        missing = _short_of(snapshot, goal, of_route) if new else short
+        # A share asks nothing of the canary: its variant serves by now.
+        missing = _short_of(snapshot, goal, of_route) if new else short if more else None
         if missing is not None:
             return missing
         if stable_waiting:
@@ -476,7 +548,7 @@ def _raise(snapshot: Snapshot, goal: Goal, now: float) -> Move | None:
     waits = unsettled(snapshot, goal.weight, keys, now)
     if waits is not None:
         return waits
-    if snapshot.routes and (goal.weight or keys) and short is not None:
+    if snapshot.routes and (goal.weight or ours) and short is not None:
         # Somebody else wrote the weight before its pods were there, or they went since: it is served, and no more.
         return replace(short, served=True)
     if goal.stable == goal.canary and stable_waiting:
@@ -511,8 +583,7 @@ def unsettled(snapshot: Snapshot, weight: int, keys: tuple[str, ...], now: float
             wished, now_it_is = (portion(part, snapshot.spec.total) for part in (weight, route.weight))
             return Move(waiting=f"waiting for {label} to give the canary {wished} (now {now_it_is})")
         if route.managed != keys:
-            wanted, there = names_of(keys) or "none", names_of(route.managed) or "none"
-            return Move(waiting=f"waiting for {label} to lead to the canary by {wanted} (now {there})")
+            return Move(waiting=f"waiting for {label} to {awaited(keys, route.managed)}")
         if not route.settled or route.settled_since is None:
             return Move(waiting=f"waiting for the gateway to serve {label}: {route.message or 'not reported yet'}")
         if now < route.settled_since + settle:

@@ -34,7 +34,7 @@ def plan_of_spec(snapshot: Snapshot) -> Plan:
             )
     steps = strategies.of(spec).steps
     routed = strategies.of(spec).routed
-    names = {s.gate.ref.name for s in steps if s.gate is not None}
+    names = {s.judged_by.ref.name for s in steps if s.judged_by is not None}
     return Plan(
         steps=steps,
         step_gates={n: snapshot.gates[n] for n in sorted(names) if n in snapshot.gates},

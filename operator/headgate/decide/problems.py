@@ -8,7 +8,7 @@ from typing import Any
 from headgate.api.common import GROUP, LABEL_REVISION
 from headgate.api.rollout import GateStep
 from headgate.api.values import dataclass
-from headgate.decide import configuration, group, queries, restarting, strategies
+from headgate.decide import configuration, experiment, group, queries, restarting, strategies
 from headgate.decide.mover import selected
 from headgate.decide.roles import asked
 from headgate.decide.types import Outcome, OutcomeKind, ServiceView, Snapshot
@@ -61,6 +61,7 @@ def find(snapshot: Snapshot) -> list[Problem]:
     found += _services(snapshot)
     found += [Problem("InvalidSpec", route.problem) for route in snapshot.routes if route.problem]
     found += [Problem("InvalidSpec", r.unable, blocks_running=False) for r in snapshot.routes if r.unable]
+    found += _variants(snapshot)
     found += _roles(snapshot)
     found += _configuration(snapshot)
     found += _restarts(snapshot)
@@ -161,17 +162,24 @@ def _in_place(snapshot: Snapshot) -> list[Problem]:
     return []
 
 
+def _variants(snapshot: Snapshot) -> list[Problem]:
+    """Services of variants that cannot lead to them; a release that has come so far waits, and any other needs none."""
+    found, labels = [], _labels(snapshot.template)
+    for field, name in experiment.services(snapshot.spec):
+        service = snapshot.variant_services.get(name)
+        there = service is not None and service.found
+        text = _unfit(field, service, labels) if service and there else _absent(field, name)
+        if text:
+            found.append(Problem("InvalidSpec", text, blocks_running=False))
+    return found
+
+
 def _services(snapshot: Snapshot) -> list[Problem]:
     strategy, found, labels = strategies.of(snapshot.spec), [], _labels(snapshot.template)
     views = (snapshot.stable_service, snapshot.canary_service)
     for (field, name), service in zip(strategy.services, views, strict=False):
         if not service.found:
-            found.append(
-                Problem(
-                    "InvalidSpec",
-                    f'{field}: there is no Service "{name}" in this namespace; create it or correct the name',
-                )
-            )
+            found.append(Problem("InvalidSpec", _absent(field, name)))
             continue
         if strategy.pooled and selected(service):
             found.append(
@@ -182,16 +190,25 @@ def _services(snapshot: Snapshot) -> list[Problem]:
                 )
             )
             continue
-        wrong = _unmatched(service, labels)
+        wrong = _unfit(field, service, labels)
         if wrong:
-            found.append(
-                Problem(
-                    "InvalidSpec",
-                    f'{field}: Service "{name}" selects {wrong}, which the pod template does not carry as a label; '
-                    "correct the Service's selector or the template's labels",
-                )
-            )
+            found.append(Problem("InvalidSpec", wrong))
     return found
+
+
+def _absent(field: str, name: str) -> str:
+    return f'{field}: there is no Service "{name}" in this namespace; create it or correct the name'
+
+
+def _unfit(field: str, service: ServiceView, labels: Mapping[str, Any] | None) -> str:
+    """Why a Service would not lead to pods with these labels; empty if it does."""
+    wrong = _unmatched(service, labels)
+    if not wrong:
+        return ""
+    return (
+        f'{field}: Service "{service.name}" selects {wrong}, which the pod template does not carry as a label; '
+        "correct the Service's selector or the template's labels"
+    )
 
 
 def _unmatched(service: ServiceView, labels: Mapping[str, Any] | None) -> str:
@@ -241,7 +258,7 @@ def _wrong(snapshot: Snapshot, where: str, name: str, step: GateStep | None) -> 
     gate, config = snapshot.gates[name], snapshot.config
     misgiven = queries.misgiven(gate, step, config)
     if misgiven:
-        return f"{where}.{misgiven[0]}"
+        return experiment.told(snapshot.spec, f"{where}.{misgiven[0]}")
     used = queries.for_step(gate, step, config)
     wrong = queries.problems_of(used, config)
     if strategies.of(snapshot.spec).pooled:

@@ -10,7 +10,7 @@ from typing import Any
 
 from headgate.api.common import seconds
 from headgate.api.config import OperatorConfig
-from headgate.api.gate import Check, PrometheusCheck, QualityGateSpec, Query, Threshold
+from headgate.api.gate import Argument, Check, PrometheusCheck, QualityGateSpec, Query, Threshold
 from headgate.api.rollout import GateStep
 from headgate.api.values import dataclass
 from headgate.decide.promql import MisplacedArgument, arguments_of, substitute
@@ -124,6 +124,11 @@ def for_step(spec: QualityGateSpec, step: GateStep | None, config: OperatorConfi
     if step is None or not step.arguments:
         return spec
     return _for_step(_This(spec), _This(step), _This(config))
+
+
+def with_values(step: GateStep, values: tuple[tuple[str, str], ...]) -> GateStep:
+    """The step's gate with these arguments besides its own; the same object each time, as what follows from it is."""
+    return _with_values(_This(step), values) if values else step
 
 
 def misgiven(spec: QualityGateSpec, step: GateStep | None, config: OperatorConfig) -> tuple[str, ...]:
@@ -244,6 +249,13 @@ def _for_step(spec: _This, step: _This, config: _This) -> QualityGateSpec:
         return check.model_copy(update={"prometheus": prometheus, "min_sample": sample})
 
     changed: QualityGateSpec = spec.value.model_copy(update={"checks": [asked(check) for check in spec.value.checks]})
+    return changed
+
+
+@lru_cache(maxsize=1024)
+def _with_values(step: _This, values: tuple[tuple[str, str], ...]) -> GateStep:
+    given = [Argument(name=name, value=value) for name, value in values]
+    changed: GateStep = step.value.model_copy(update={"arguments": [*(step.value.arguments or ()), *given]})
     return changed
 
 

@@ -9,13 +9,34 @@ from headgate.api.common import to_epoch, to_time
 from headgate.api.gate import GateRun, QualityGateSpec
 from headgate.api.group import GroupVerdict
 from headgate.api.rollout import RevisionRef, Step
-from headgate.decide import canary, contest, copying, group, journal, ping_pong, resting, strategies, timeouts
+from headgate.decide import (
+    canary,
+    contest,
+    copying,
+    experiment,
+    group,
+    journal,
+    ping_pong,
+    resting,
+    strategies,
+    timeouts,
+)
 from headgate.decide.asking import BACKGROUND
 from headgate.decide.canary import Allowance, StepState
 from headgate.decide.cycle import Cycle
 from headgate.decide.gates import GateProgress, advance, begin
-from headgate.decide.managed import ManagedRoute, keys_of, leading
-from headgate.decide.mover import Goal, goes_forward, in_step, led, needs, not_serving, observed_weight, selected
+from headgate.decide.managed import ManagedRoute, is_share, keys_of, leading, names_of, shares, to_canary
+from headgate.decide.mover import (
+    Goal,
+    WantedVariant,
+    goes_forward,
+    in_step,
+    led,
+    needs,
+    not_serving,
+    observed_weight,
+    selected,
+)
 from headgate.decide.planning import find_plan, next_attempt, plan_of_spec
 from headgate.decide.queries import QueryContext
 from headgate.decide.retention import keep_until
@@ -131,13 +152,35 @@ def _observed(cycle: Cycle) -> int:
 
 def _exposed(cycle: Cycle) -> bool:
     """Some requests can reach the revision under way."""
-    return _observed(cycle) > 0 or bool(led(cycle.snapshot))
+    return _observed(cycle) > 0 or bool(to_canary(led(cycle.snapshot)))
 
 
 def _as_desired(cycle: Cycle) -> bool:
     """It is exposed just as the journal wants it."""
     weights = cycle.status.weights
     return _observed(cycle) == weights.desired and in_step(cycle.snapshot, tuple(weights.routes or ()))
+
+
+def _variants(cycle: Cycle, plan: Plan) -> tuple[WantedVariant, ...]:
+    """Those of the present step."""
+    return experiment.wanted(cycle.snapshot.meta.uid, cycle.status, plan)
+
+
+def _variants_serve(cycle: Cycle, plan: Plan) -> bool:
+    """All of the present step, each with all its pods, and their shares are among what is wanted by now."""
+    step, variants = plan.steps[cycle.status.current_step_index], _variants(cycle, plan)
+    asked = set(keys_of(shares(step))) <= set(cycle.status.weights.routes or ())
+    if experiment.unnamed(cycle.snapshot.spec, variants):
+        cycle.wake(cycle.now + AGAIN)
+    return asked and experiment.serving(cycle.snapshot, variants)
+
+
+def _sees_another(cycle: Cycle, plan: Plan) -> str:
+    """Why a gate that has begun sees something else than what its step wants; empty if it does not."""
+    if not _as_desired(cycle):
+        return contest.ANOTHER
+    gone = experiment.lost(cycle.snapshot, _variants(cycle, plan))
+    return f"variant {gone} does not serve any more; the gate begins again once all do" if gone else ""
 
 
 def _allowance(cycle: Cycle, plan: Plan, index: int) -> Allowance:
@@ -162,6 +205,14 @@ def _as_needed(cycle: Cycle, plan: Plan, run: RevisionRef, allowed: Allowance, *
     return replace(allowed, replicas=max(least, needs(spec, allowed.weight), by_routes))
 
 
+def _with_shares(cycle: Cycle, plan: Plan, allowed: Allowance, variants: tuple[WantedVariant, ...]) -> Allowance:
+    """The same with the parts of the requests that the variants of the present step have."""
+    if not variants:
+        return allowed
+    shared = experiment.shares(cycle.snapshot, plan.steps[cycle.status.current_step_index], variants)
+    return replace(allowed, routes=(*allowed.routes, *shared))
+
+
 def _weight_for(cycle: Cycle, allowed: Allowance, *, hold: bool) -> int:
     """The weight to aim at: what is allowed, or under a hold no more than what is there."""
     return min(allowed.weight, _observed(cycle)) if hold else allowed.weight
@@ -176,6 +227,7 @@ def _goal(
     hold: bool,
     reason: str,
     routes: tuple[ManagedRoute, ...] = (),
+    variants: tuple[WantedVariant, ...] = (),
 ) -> Goal:
     stable = cycle.status.stable.pod_hash if cycle.status.stable else ""
     full = cycle.snapshot.spec.replicas
@@ -185,6 +237,7 @@ def _goal(
         weight=0,
         replicas={stable: full, run.pod_hash: replicas},
         routes=routes,
+        variants=variants,
         proven=True,
         hold=hold,
         hold_reason=reason,
@@ -231,11 +284,13 @@ def hold_reason(cycle: Cycle) -> str:
 
 def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, again: bool = False) -> None:
     """The next move; `again`: the same step was looked at in this decision, so no rewrite counts twice."""
-    allowed = _allowance(cycle, plan, cycle.status.current_step_index)
     # What is released in place has no pods besides: there they are those that have been replaced.
     bounded = _blocked(cycle) and not _strategy(cycle).in_place
+    allowed = _allowance(cycle, plan, cycle.status.current_step_index)
     if bounded:
         allowed = _as_needed(cycle, plan, run, allowed, promoting=promoting)
+    variants = _variants(cycle, plan)
+    allowed = _with_shares(cycle, plan, allowed, variants)
 
     def routes_at(weight: int) -> tuple[ManagedRoute, ...]:
         return leading(plan, run, weight, allowed.routes)
@@ -249,7 +304,7 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
     reason = hold_reason(cycle)
     if promoting:
         flipped = _strategy(cycle).switched(cycle.snapshot, run.pod_hash)
-        why = reason or _unproven(cycle, plan, run) or _waits_to_switch(cycle)
+        why = reason or _unproven(cycle, plan, run) or _waits_to_switch(cycle) or _shares_led(cycle)
         if why and not flipped and not run.fast:
             weight = _weight_for(cycle, allowed, hold=True)
             goal = _goal(
@@ -271,6 +326,7 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
             hold=bool(reason),
             reason=reason,
             routes=routes_at(weight),
+            variants=variants,
         )
         desired = _strategy(cycle).weight_of(goal) if passing and not reason else allowed.weight
     if plan.session is not None and plan.session.stay_on_stable:
@@ -284,11 +340,11 @@ def _find_move(cycle: Cycle, plan: Plan, run: RevisionRef, *, promoting: bool, a
     action = cycle.move.action
     # Where the selector is the weight, its rewrite was counted by that.
     by_weight = counted and not cycle.snapshot.routes
-    if (
-        not (promoting or again or by_weight)
-        and isinstance(action, SetSelector)
-        and action.name == cycle.snapshot.stable_service.name
-    ):
+    if promoting or again or by_weight or not isinstance(action, SetSelector):
+        return
+    if action.name in cycle.snapshot.variant_services:
+        contest.watch_selectors(cycle, served=False)
+    elif action.name == cycle.snapshot.stable_service.name:
         # Any but the stable revision is a switch that the steps ask for.
         back = cycle.status.stable is not None and action.pod_hash == cycle.status.stable.pod_hash
         contest.watch_selectors(cycle, served=back and cycle.snapshot.status.weights.applied)
@@ -463,6 +519,12 @@ def _waits_to_switch(cycle: Cycle) -> str:
     return group.waits_to_switch(cycle, irrevocable=_strategy(cycle).in_place)
 
 
+def _shares_led(cycle: Cycle) -> str:
+    """Variants of the last step get requests, which go back before the others move; empty if none does."""
+    found = names_of(filter(is_share, led(cycle.snapshot)))
+    return f"waiting for the shares of {found} to be taken back" if found else ""
+
+
 def _promotion(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     reason = hold_reason(cycle)
     if reason:
@@ -518,28 +580,35 @@ def _passed(cycle: Cycle, run: RevisionRef) -> str:
 # Gates
 # --------------------------------------------------------------------------------------------------------------------
 
+AGAIN = 5.0
+"""Seconds after which a Service is looked at again of which nobody tells."""
+UNSERVED = "its window begins when all variants serve"
+
 
 def _begin_gates(cycle: Cycle, plan: Plan, run: RevisionRef) -> None:
     """The gate of the step that begins, and the background gates once traffic is there (or the steps are over)."""
     index = cycle.status.current_step_index
     over = index >= len(plan.steps)
     step = plan.steps[index] if not over else None
-    if step is not None and step.gate is not None and not _has(cycle, step.gate.ref.name, index):
-        spec = plan.step_gates[step.gate.ref.name]
-        _put_new(cycle, step.gate.ref.name, spec, index, run)
+    gate = step.judged_by if step is not None else None
+    if step is not None and gate is not None and not _has(cycle, gate.ref.name, index):
+        fresh = _new(cycle, gate.ref.name, plan.step_gates[gate.ref.name], index, run)
+        # Without checks it has not begun.
+        waits = {"checks": [], "message": UNSERVED} if step.experiment is not None else {}
+        cycle.status = journal.put_gate(cycle.status, fresh.model_copy(update=waits))
     if over or _exposed(cycle):
         for name in sorted(plan.background_gates):
             if not _has(cycle, name, -1):
-                _put_new(cycle, name, plan.background_gates[name], -1, run)
+                fresh = _new(cycle, name, plan.background_gates[name], -1, run)
+                cycle.status = journal.put_gate(cycle.status, fresh)
 
 
 def _has(cycle: Cycle, name: str, step: int) -> bool:
     return any((g.name, g.step) == (name, step) for g in cycle.status.gates)
 
 
-def _put_new(cycle: Cycle, name: str, spec: QualityGateSpec, step: int, run: RevisionRef) -> None:
-    fresh = begin(name, spec, step=step, pod_hash=run.pod_hash, attempt=run.attempt, now=cycle.now)
-    cycle.status = journal.put_gate(cycle.status, fresh)
+def _new(cycle: Cycle, name: str, spec: QualityGateSpec, step: int, run: RevisionRef) -> GateRun:
+    return begin(name, spec, step=step, pod_hash=run.pod_hash, attempt=run.attempt, now=cycle.now)
 
 
 def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
@@ -555,7 +624,8 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
         spec = plan.background_gates.get(gate.name) if gate.step == -1 else plan.step_gates.get(gate.name)
         if spec is None:
             continue
-        if gate.step >= 0 and gate.checks and not _as_desired(cycle):
+        another = _sees_another(cycle, plan) if gate.step >= 0 and gate.checks else ""
+        if another:
             # The weight may be lower because this very verdict lowered it, and the journal could not be written then:
             # what was answered before still takes the version back, and must not raise it to be judged once more.
             told = _advanced(cycle, plan, run, gate, spec)
@@ -564,11 +634,11 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
                 _fail(cycle, told.run)
                 return True
             # Also where nobody is blamed for it, as under a hold, which leaves a lower weight as it is.
-            contest.stop(cycle, gate)
+            contest.stop(cycle, gate, another)
             continue
         if not gate.checks:
-            # It was stopped; its window begins when the step's weight is served.
-            if not _serves_desired(cycle, run):
+            # It was stopped; its window begins when the step's weight is served, and its variants serve.
+            if not _serves_desired(cycle, run) or (gate.step >= 0 and not _variants_serve(cycle, plan)):
                 continue
             gate = begin(  # noqa: PLW2901  the same gate, from here on
                 gate.name,
@@ -655,7 +725,7 @@ def _advanced(cycle: Cycle, plan: Plan, run: RevisionRef, gate: GateRun, spec: Q
         context=_context(cycle, plan, run, gate),
         config=cycle.snapshot.config,
         key_prefix=cycle.snapshot.meta.uid,
-        step=step.gate if step else None,
+        step=experiment.gate_of(step, cycle.snapshot.meta.uid, run, index) if step else None,
     )
 
 
@@ -666,7 +736,7 @@ def _serves_desired(cycle: Cycle, run: RevisionRef) -> bool:
 
 def _begin_gates_in_place(cycle: Cycle, plan: Plan, run: RevisionRef, index: int) -> None:
     """A gate of the very first step has no step before it that could begin it."""
-    if index < len(plan.steps) and plan.steps[index].gate is not None and not run.fast:
+    if index < len(plan.steps) and plan.steps[index].judged_by is not None and not run.fast:
         _begin_gates(cycle, plan, run)
 
 

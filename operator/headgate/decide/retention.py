@@ -1,11 +1,16 @@
-"""How long what is not wanted any more stays: old pods for the way back, old ReplicaSets and records as history."""
+"""How long what is not wanted any more stays: old pods for the way back, old ReplicaSets and records as history.
+
+Variants of experiments that are over stay no longer than requests may reach them.
+"""
 
 from __future__ import annotations
 
 from headgate.api.common import to_epoch
-from headgate.decide import configuration, strategies
+from headgate.decide import configuration, experiment, journal, strategies
 from headgate.decide.cycle import Cycle
-from headgate.decide.types import Action, DeleteConfigCopy, DeletePlan, DeleteReplicaSet, PlanView
+from headgate.decide.mover import draining
+from headgate.decide.planning import find_plan
+from headgate.decide.types import Action, DeleteConfigCopy, DeletePlan, DeleteReplicaSet, PlanView, ReplicaSetView
 
 
 def keep_until(cycle: Cycle) -> frozenset[str]:
@@ -31,6 +36,36 @@ def keep_until(cycle: Cycle) -> frozenset[str]:
     return frozenset(kept)
 
 
+def leaving(cycle: Cycle) -> Action | None:
+    """The write that ends the next variant which the present step has not, or None while that has to wait.
+
+    It is asked at each decision, whatever the Rollout is at: so none is left behind by a promotion, an abort, another
+    revision, or a strategy that knows no variants. Who has paused a Rollout keeps what is there.
+    """
+    snapshot, strangers = cycle.snapshot, _strangers(cycle)
+    held = snapshot.spec.paused or cycle.status.paused is not None
+    if not strangers or held or any(p.blocks_running for p in cycle.problems):
+        return None
+    for found in strangers:
+        waits = experiment.still_reached(snapshot, found.pod_hash) or draining(snapshot, found.pod_hash, cycle.now)
+        if waits is None:
+            return DeleteReplicaSet(found.name, found.uid, found.resource_version)
+        cycle.wake(waits.settle_at)
+    return None
+
+
+def _strangers(cycle: Cycle) -> list[ReplicaSetView]:
+    snapshot = cycle.snapshot
+    there = [found for found in snapshot.variants if found.owned and not found.deleting]
+    if not there:
+        return []
+    run = journal.running(cycle.status)
+    view = find_plan(snapshot, run) if run is not None else None
+    present = experiment.wanted(snapshot.meta.uid, cycle.status, view.plan if view is not None else None)
+    kept = {one.pod_hash for one in present}
+    return sorted((found for found in there if found.pod_hash not in kept), key=lambda found: found.name)
+
+
 def sweep(cycle: Cycle) -> Action | None:
     """The next old ReplicaSet or record to delete; None if the history is within its limit."""
     snapshot, status = cycle.snapshot, cycle.status
@@ -48,7 +83,8 @@ def sweep(cycle: Cycle) -> Action | None:
     surplus = len(old) - snapshot.spec.revision_history_limit
     if surplus > 0:
         return DeleteReplicaSet(old[0].name, old[0].uid, old[0].resource_version)
-    there, users = {r.revision for r in snapshot.replica_sets}, configuration.users_of(snapshot)
+    there = {r.revision for r in (*snapshot.replica_sets, *snapshot.variants)}
+    users = configuration.users_of(snapshot)
     for plan in sorted(snapshot.plans, key=lambda p: (p.revision, p.attempt)):
         attempts = [p.attempt for p in snapshot.plans if p.revision == plan.revision]
         gone = plan.revision not in there and plan.revision not in in_use

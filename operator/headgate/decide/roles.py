@@ -56,6 +56,8 @@ def worn(template: Mapping[str, Any], metadata: PodMetadata) -> dict[str, Any]:
 
 def dressed(cycle: Cycle, action: Action | None) -> Action | None:
     """The action, which lets a ReplicaSet give its pods what they are to carry; at rest one for that alone."""
+    if isinstance(action, CreateReplicaSet) and action.variant:
+        return action  # It is neither of the two, and who counts by role is not to count it.
     if isinstance(action, CreateReplicaSet):
         metadata = metadata_of(cycle.snapshot.spec.strategy.canary, cycle.status, action.pod_hash)
         template = {**action.template, "metadata": worn(action.template, metadata)}

@@ -10,6 +10,7 @@ from headgate.api.common import FINALIZER, to_epoch, to_time
 from headgate.api.rollout import RejectedRevision, RevisionRef, RolloutStatus, Weights, WorkloadStatus
 from headgate.decide import (
     copying,
+    experiment,
     group,
     hand_back,
     journal,
@@ -19,6 +20,7 @@ from headgate.decide import (
     problems,
     releasing,
     resting,
+    retention,
     roles,
     shortage,
     strategies,
@@ -66,26 +68,31 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
     ping_pong.enter(cycle)
     wanted = releasing.look_first(cycle, releasing.tell_verdict(cycle, _stage(cycle)))
     wanted = roles.dressed(cycle, wanted)
+    leaving = retention.leaving(cycle)
     if any(p.reason == problems.CONFLICT for p in cycle.problems):
-        wanted = None  # It is another's: putting anything right here would be a fight over somebody's traffic.
+        wanted = leaving = (
+            None  # It is another's: putting anything right here would be a fight over somebody's traffic.
+        )
     _explain_missing_pods(cycle)
     if wanted is None:
         wanted = copying.repair(cycle)
     if ping_pong.has_turned(cycle):
-        wanted = None
+        wanted = leaving = None
         cycle.wake(cycle.now + SOON)
-    _explain_refusal(cycle, wanted, claim, answer)
-    return finish(cycle, _first(snapshot, wanted, claim, answer))
+    _explain_refusal(cycle, wanted, claim, leaving, answer)
+    return finish(cycle, _first(snapshot, wanted, claim, leaving, answer))
 
 
-def _first(snapshot: Snapshot, wanted: Action | None, claim: Action | None, answer: Action | None) -> Action | None:
+def _first(
+    snapshot: Snapshot, wanted: Action | None, claim: Action | None, leaving: Action | None, answer: Action | None
+) -> Action | None:
     """Lowering goes before everything, then a claim that was lost; a person's answer waits until nothing else is due.
 
     The journal knows already what a person asked for: an answer that can never be written holds nothing up. What
     failed lately and is not tried again yet keeps nothing else waiting.
     """
     lowering = wanted if wanted is not None and wanted.exposure == "lower" else None
-    found = [a for a in (lowering, claim, wanted, answer) if a is not None]
+    found = [a for a in (lowering, claim, wanted, leaving, answer) if a is not None]
     return next((a for a in found if a.key not in snapshot.barred), found[0] if found else None)
 
 
@@ -300,7 +307,8 @@ def _explain_missing_pods(cycle: Cycle) -> None:
     else:
         workload = cycle.snapshot.workload
         place = workload.in_place if workload is not None else None
-        cycle.reads.append(ReadQuestion(ReadKind.PODS, pod_hash, place.labels if place is not None else ""))
+        labels = place.labels if place is not None else experiment.labels_of(cycle.snapshot, pod_hash)
+        cycle.reads.append(ReadQuestion(ReadKind.PODS, pod_hash, labels))
         cycle.wake(cycle.now + journal.EVIDENCE_INTERVAL)
 
 

@@ -70,6 +70,8 @@ class ReplicaSetView:
     """What its pods read in the place of what the template named."""
     mark: str = ""
     """A digest of what its template has of `canaryMetadata` or `stableMetadata`; empty if that is nothing."""
+    variant: str = ""
+    """The name of the variant of an experiment whose pods it has; empty for one of a revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,9 +453,14 @@ class Snapshot:
     """By `kind/name`, what was asked for of ConfigMaps and Secrets."""
     selector: Mapping[str, str] = field(default_factory=dict)
     replica_sets: tuple[ReplicaSetView, ...] = ()
+    """Those of revisions."""
+    variants: tuple[ReplicaSetView, ...] = ()
+    """Those of variants, of whatever experiment."""
     plans: tuple[PlanView, ...] = ()
     stable_service: ServiceView = field(default_factory=lambda: ServiceView("", found=False))
     canary_service: ServiceView = field(default_factory=lambda: ServiceView("", found=False))
+    variant_services: Mapping[str, ServiceView] = field(default_factory=dict)
+    """By name, those that the spec or a record names for a variant."""
     routes: tuple[RouteView, ...] = ()
     workload: WorkloadView | None = None
     gates: Mapping[str, QualityGateSpec] = field(default_factory=dict)
@@ -579,7 +586,10 @@ class DeleteConfigCopy(Action):
 
 @dataclass(frozen=True, slots=True)
 class CreateReplicaSet(Action):
-    """Create a revision's ReplicaSet, owned by the Rollout (controller) and by its first ControllerRevision."""
+    """Create the ReplicaSet of a revision or a variant.
+
+    It is owned by the Rollout (controller) and by the first ControllerRevision of the revision whose template it has.
+    """
 
     name: str
     revision: str
@@ -594,6 +604,8 @@ class CreateReplicaSet(Action):
     """What the template refers to by now."""
     mark: str = ""
     """As in `ReplicaSetView`."""
+    variant: str = ""
+    """The same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -622,7 +634,7 @@ class ScaleReplicaSet(Action):
 
 @dataclass(frozen=True, slots=True)
 class DeleteReplicaSet(Action):
-    """Delete an old revision's ReplicaSet, which has no pods."""
+    """Delete an old revision's ReplicaSet, which has no pods, or a variant's, whose pods end with it."""
 
     name: str
     uid: str

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from headgate.api.rollout import RolloutSpec
-from headgate.decide import strategies
+from headgate.decide import experiment, strategies
 from headgate.observe.reading import Models, Once, part
 from headgate.observe.store import BY_REFERENCE, Store, reference
 from headgate.traffic.protocol import Router
@@ -42,7 +42,7 @@ class References:
             return frozenset()
         namespace = rollout["metadata"]["namespace"]
         strategy = strategies.of(spec)
-        named = {("Service", name) for _, name in strategy.services}
+        named = {("Service", name) for _, name in (*strategy.services, *experiment.services(spec))}
         named |= {("QualityGate", gate.ref.name) for gate in spec.gates}
         named |= {("QualityGate", gate.ref.name) for _, gate in strategy.gates}
         if spec.workload_ref is not None:
@@ -91,7 +91,7 @@ class References:
 
     def _claims(self, store: Store, namespace: str, spec: RolloutSpec) -> Iterator[tuple[str, str]]:
         strategy = strategies.of(spec)
-        for _, name in strategy.services:
+        for _, name in (*strategy.services, *experiment.services(spec)):
             yield f"Service/{name}", f'Service "{name}"'
         if spec.workload_ref is not None:
             ref = spec.workload_ref

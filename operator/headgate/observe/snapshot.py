@@ -11,7 +11,7 @@ from headgate.api.common import LABEL_REVISION, to_epoch
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import Canary, RolloutSpec, RolloutStatus
-from headgate.decide import configuration, daemon, managed, ping_pong, strategies
+from headgate.decide import configuration, daemon, experiment, managed, ping_pong, strategies
 from headgate.decide.mover import stored
 from headgate.decide.revision import revision_of, with_contents
 from headgate.decide.types import (
@@ -95,6 +95,7 @@ class Observer:
         belonging = owner(namespace, name)
         sets = tuple(self._replica_set(o, meta) for o in self._store.by("ReplicaSet", BY_ROLLOUT, belonging))
         hashes = {s.name: s.pod_hash for s in sets}
+        plans = self._plans_of(meta.uid, belonging)
         workload, template, revision = self._template(obj, namespace, spec, status)
         held, unread = configuration.contents(template, spec, known.configuration)
         revision = "" if unread else with_contents(revision, held)
@@ -104,7 +105,6 @@ class Observer:
         services = [self._service(meta, service, hashes, now) for _, service in strategy.services]
         stable_service, canary_service = (*services, *[ServiceView("", found=False)] * 2)[:2]
         gates, broken = self._gates(namespace, spec)
-        plans = self._plans_of(meta.uid, belonging)
         return Snapshot(
             meta=meta,
             spec=spec,
@@ -114,10 +114,12 @@ class Observer:
             revision=revision,
             unread=unread,
             configuration=known.configuration,
-            replica_sets=sets,
+            replica_sets=tuple(s for s in sets if not s.variant),
+            variants=tuple(s for s in sets if s.variant),
             plans=plans,
             stable_service=stable_service,
             canary_service=canary_service,
+            variant_services={n: self._service(meta, n, hashes, now) for n in experiment.service_names(spec, plans)},
             # With a spec that was readable before, traffic can still be lowered.
             routes=() if spec is NOTHING else self._routes(namespace, meta.uid, spec, status, plans, now),
             workload=workload,

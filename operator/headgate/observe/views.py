@@ -16,6 +16,7 @@ from headgate.api.common import (
     ANNOTATION_REVISION,
     ANNOTATION_TEMPLATE_GENERATION,
     LABEL_REVISION,
+    LABEL_VARIANT,
     to_epoch,
 )
 from headgate.api.gate import QualityGateSpec
@@ -91,6 +92,7 @@ def replica_set(obj: Object, rollout_uid: str, *, rollout_deleting: bool = False
         taken_back=str(meta.get("takenBack") or ""),
         copies=from_text(str((meta.get("annotations") or {}).get(ANNOTATION_COPIES) or "")),
         mark=str((meta.get("annotations") or {}).get(ANNOTATION_MARK) or ""),
+        variant=str((meta.get("labels") or {}).get(LABEL_VARIANT) or ""),
     )
 
 

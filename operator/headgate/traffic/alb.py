@@ -10,7 +10,7 @@ from typing import Any
 
 from headgate.api.rollout import Canary
 from headgate.decide.managed import ManagedRoute
-from headgate.traffic.backends import Backend, Backends, backend, shares
+from headgate.traffic.backends import Backend, Backends, backend, shared_out
 from headgate.traffic.parts import Path, entries, ingress_services, mapping, pointer
 from headgate.traffic.protocol import JSONPatch, Resource, Target
 from headgate.traffic.weighted import Place, WeightedRouter, service_role
@@ -85,7 +85,7 @@ class ALBRouter(WeightedRouter):
         """
         text, user = _text(place) or "", pointer(_user(place) or ())
         for entry in found.entries:
-            text = _with((*LIST, entry.index, "weight"), shares(place.canary, weight)[entry.role], text)
+            text = _with((*LIST, entry.index, "weight"), shared_out(place.canary, weight)[entry.role], text)
         return [
             {"op": "test", "path": f"{user}/name", "value": place.target.rule},
             {"op": "test", "path": f"{user}/port/name", "value": USED},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from headgate.api.rollout import Canary
@@ -12,6 +12,8 @@ from headgate.traffic.protocol import JSONPatch
 
 FULL = 100
 """Of an entry that is alone, where any weight would do."""
+VARIANT = "variant"
+"""The role of a Service that has a share of an experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Backend:
     index: int
     """Where it stands."""
     role: str
-    """`stable`, `canary`, or what else it is, in words."""
+    """`stable`, `canary`, `variant`, or what else it is, in words."""
     name: Any
     """What stands under the list's `key`."""
     weight: int
@@ -61,8 +63,12 @@ class Backends:
         """The canary's part of `total`, rounded up: 0 means none at all."""
         if self.lone_takes_all and len(self.entries) == 1:
             return total if self.has("canary") else 0
+        return self.part(total, (entry for entry in self.entries if entry.role == "canary"))
+
+    def part(self, total: int, entries: Iterable[Backend]) -> int:
+        """What these entries have of `total`, rounded up."""
         whole = sum(entry.weight for entry in self.entries)
-        part = sum(entry.weight for entry in self.entries if entry.role == "canary")
+        part = sum(entry.weight for entry in entries)
         return -(-total * part // whole) if whole else 0
 
     def problem(self, canary: Canary, *, writing: bool = False) -> str:
@@ -77,7 +83,7 @@ class Backends:
             if len(listed) > 1:
                 return f'{self.here} lists the {role} Service "{name}" {len(listed)} times; leave one of them'
         for entry in self.entries:
-            if entry.role not in {"stable", "canary"}:
+            if entry.role not in {"stable", "canary", VARIANT}:
                 return (
                     f"{self.here}[{entry.index}] is {entry.role}; a claimed rule has the two Services "
                     f'"{canary.stable_service}" and "{canary.canary_service}" of this namespace and no other backend'
@@ -91,24 +97,30 @@ class Backends:
             )
         return ""
 
-    def set_weight(self, canary: Canary, weight: int) -> JSONPatch:
+    def set_weight(self, canary: Canary, weight: int, apart: int = 0) -> JSONPatch:
         """Tests on the names of the two backends, then their weights; nothing else is in the patch.
+
+        Of the whole, `apart` is what neither of them has.
 
         Raises:
             ValueError: if the list cannot be worked with, or the weight is no part of the whole.
         """
-        within(canary, weight)
+        within(canary, weight, apart)
         problem = self.problem(canary, writing=True)
         if problem:
             raise ValueError(problem)
-        wanted = shares(canary, weight)
-        tests, writes = list[dict[str, Any]](), list[dict[str, Any]]()
-        for entry in self.entries:
-            path = pointer((*self.path, entry.index))
-            tests.append({"op": "test", "path": f"{path}/{self.key}", "value": entry.name})
-            op = "replace" if entry.stored else "add"
-            writes.append({"op": op, "path": f"{path}/weight", "value": wanted[entry.role]})
-        return tests + writes
+        wanted = shared_out(canary, weight, apart)
+        patches = [self.written(entry, wanted[entry.role]) for entry in self.entries if entry.role in wanted]
+        return [test for test, _ in patches] + [write for _, write in patches]
+
+    def written(self, entry: Backend, weight: int) -> JSONPatch:
+        """A test on the name of an entry, and its weight."""
+        op, path = "replace" if entry.stored else "add", pointer((*self.path, entry.index, "weight"))
+        return [self.tested(entry), {"op": op, "path": path, "value": weight}]
+
+    def tested(self, entry: Backend) -> dict[str, Any]:
+        """That an entry is the one that was read."""
+        return {"op": "test", "path": f"{pointer((*self.path, entry.index))}/{self.key}", "value": entry.name}
 
 
 def backend(index: int, role: str, ref: Any, *, default: int, name: Any = None) -> Backend:
@@ -128,9 +140,9 @@ def backend(index: int, role: str, ref: Any, *, default: int, name: Any = None) 
     )
 
 
-def shares(canary: Canary, weight: int) -> dict[str, int]:
-    """What each of the two gets, by role."""
-    return {"stable": canary.total - weight, "canary": weight}
+def shared_out(canary: Canary, weight: int, apart: int = 0) -> dict[str, int]:
+    """What each of the two gets, by role, where neither of them has what is `apart`."""
+    return {"stable": canary.total - weight - apart, "canary": weight}
 
 
 def whole(value: Any) -> bool:
@@ -138,11 +150,12 @@ def whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def within(canary: Canary, weight: int) -> None:
-    """Refuse what is no weight.
+def within(canary: Canary, weight: int, apart: int = 0) -> None:
+    """Refuse what is no weight, or more than is left of the whole beside what is `apart`.
 
     Raises:
-        ValueError: if it is not within 0 and the whole.
+        ValueError: if it is not within 0 and that.
     """
-    if not 0 <= weight <= canary.total:
-        raise ValueError(f"a weight is 0 to {canary.total}, not {weight}")
+    if not 0 <= weight <= canary.total - apart:
+        beside = f" beside shares of {apart}" if apart else ""
+        raise ValueError(f"a weight is 0 to {canary.total - apart}{beside}, not {weight}")

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from headgate.api.rollout import Canary
 from headgate.api.routes import RouteMatch, StringMatch
-from headgate.decide.managed import ManagedRoute, is_session
-from headgate.traffic.backends import Backends, backend
+from headgate.decide.managed import ManagedRoute, is_session, shares
+from headgate.traffic.backends import VARIANT, Backends, backend
 from headgate.traffic.matching import cookie_regex, inner_path, regex_of
 from headgate.traffic.parts import conditions_of, entries, mapping, reason_of, rule_claim, untrue
 from headgate.traffic.protocol import Resource, Target
@@ -46,6 +46,7 @@ class GatewayAPIRouter(RuledRouter):
 
     listed = "rules"
     sessions = True
+    shares = True
     defaults: ClassVar[Mapping[str, Any]] = {
         "path": {"type": PREFIX, "value": "/"},
         "group": "",
@@ -134,6 +135,18 @@ class GatewayAPIRouter(RuledRouter):
             filled = {"type": MODIFIER, CHANGES: {**changes, "add": said}}
             listed = [filled if one is there else one for one in listed] + ([] if there else [filled])
         return {k: v for k, v in entry.items() if k != "filters"} | ({"filters": listed} if listed else {})
+
+    def lists(self, place: Place) -> Sequence[Backends]:
+        """That of the claimed rule; without one, those that have one of the two Services."""
+        index, _ = self.find(place)
+        if index is not None:
+            return [self._backends(place, index)]
+        found = [self._backends(place, here) for here, _ in self.foreign(place)]
+        return [one for one in found if one.has("stable") or one.has("canary")]
+
+    def entry(self, canary: Rule, share: ManagedRoute) -> Rule:
+        """The canary's reference with another name; what else is said of the canary is not said of a variant."""
+        return {k: v for k, v in canary.items() if k in REFERENCE} | {"name": share.service, "weight": share.share}
 
     def mark(self, rule: Rule) -> tuple[str | int, ...]:
         """What it copies to, or leads to."""
@@ -278,7 +291,11 @@ def _role(place: Place, ref: Mapping[str, Any]) -> str:
         return f"the {kind} {ref.get('name')!r}"
     if ref.get("namespace") not in (None, "", place.namespace):
         return f"the Service {ref.get('name')!r} of the namespace {ref.get('namespace')!r}"
-    return service_role(place.canary, ref.get("name"))
+    name = ref.get("name")
+    role = service_role(place.canary, name)
+    if role in ("stable", "canary"):
+        return role
+    return VARIANT if any(one.service == name for step in place.canary.steps for one in shares(step)) else role
 
 
 def _identity(ref: Mapping[str, Any], namespace: Any) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from headgate.traffic.backends import within
 from headgate.traffic.matching import regex_of
 from headgate.traffic.parts import dotted, ingress_services, mapping, pointer
 from headgate.traffic.protocol import JSONPatch, Resource, Target
-from headgate.traffic.weighted import missing, unable
+from headgate.traffic.weighted import called, missing, no_share, unable
 
 PREFIX = "nginx.ingress.kubernetes.io"
 ENABLED = f"{PREFIX}/canary"
@@ -95,9 +95,10 @@ class NginxRouter:
         """
         within(canary, weight)
         here = f"{self.resource.kind} {target.name}"
-        why = next(filter(None, map(_cannot, routes)), "")
-        if why or len(routes) > 1:
-            raise ValueError(f'{here}: the route "{routes[0].name}" {why or "is not the only one; take the other out"}')
+        for route in routes:
+            why = _cannot(route) or ("is not the only one; take the other out" if len(routes) > 1 else "")
+            if why:
+                raise ValueError(f"{here}: {called(route)} {why}")
         wanted = _bypass(routes[0]) if routes else {}
         ours = _bypass(found) if (found := _ours(canary, obj)) else {}
         changes = [
@@ -148,6 +149,8 @@ def _mended(canary: Canary) -> str:
 
 def _cannot(route: ManagedRoute) -> str:
     """What of a route ingress-nginx does not know, and what to do; empty if it knows all of it."""
+    if route.service:
+        return no_share(route, "a canary Ingress")
     item = route.match[0]
     if route.percentage is not None:
         return "copies requests, which a canary Ingress cannot; use setHeaderRoute, or another router"

@@ -11,7 +11,7 @@ from headgate.decide.types import RouteView
 from headgate.extensions import name_of
 from headgate.telemetry.logs import logger
 from headgate.traffic.protocol import JSONPatch, Resource, Router, Target
-from headgate.traffic.weighted import WeightedRouter
+from headgate.traffic.weighted import WeightedRouter, called, no_share, unable
 
 FIELD = f"spec.strategy.canary.trafficRouting.{PLUGINS}"
 WRITES = ("/spec/", "/metadata/annotations/")
@@ -158,6 +158,9 @@ class Guarded:
 
     def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
         """What of the steps cannot be done; that nobody knows, if the router cannot say it."""
+        why = unable(canary, self._no_share)  # Of which no router of another package knows.
+        if why:
+            return why
         found = self._try("unable", lambda: _is(str, self._router.unable(canary, obj, target)))
         return found.text if isinstance(found, _Failure) else found
 
@@ -172,11 +175,18 @@ class Guarded:
         """The patch for this weight and these routes.
 
         Raises:
-            ValueError: if the router refuses, or fails, or would write what no router may.
+            ValueError: if the router refuses, or fails, or would write what no router may, or a route is a share.
         """
+        for route in routes:
+            why = self._no_share(route)
+            if why:
+                raise ValueError(f"{self.resource.kind} {target.name}: {called(route)} {why}")
         return self._patch("set_weight", lambda: self._router.set_weight(canary, obj, target, weight, routes))
 
     # ------------------------------------------------------------------------------------------------ the other side
+
+    def _no_share(self, route: ManagedRoute) -> str:
+        return no_share(route, f"the extension {self._name}")
 
     def _targets(self, canary: Canary) -> tuple[Target, ...]:
         found = tuple(self._router.targets(canary))

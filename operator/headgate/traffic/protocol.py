@@ -82,7 +82,8 @@ class Router(Protocol):
     ) -> JSONPatch:
         """The patch that gives the canary `weight` and these routes of ours and no others, and stable the rest.
 
-        Together they have `canary.total`, which is 100 for a router of another package.
+        Together they have `canary.total`, which is 100 for a router of another package. That never sees a share, a
+        route with a `service`: it is refused before.
 
         Nothing else is touched. In a place that cannot be worked with, routes of ours are taken out all the same.
 

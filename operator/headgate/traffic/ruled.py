@@ -9,6 +9,9 @@ most, wherever it stands, needs that said: the first one also asks for what both
 
 A route for sessions has a second part, in the claimed rule: the entry of its Service sets the cookie that the rule asks
 for. Other rules of ours are made of the claimed one with it, so that whoever meets the canary by them stays, too.
+
+A variant's share of the requests is no rule but an entry of the claimed list, known by its Service, and all of it is
+ours. What is copied is shared out as the claimed rule is, so that a mirror has the shares, too.
 """
 
 from __future__ import annotations
@@ -20,12 +23,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from headgate.api.rollout import SESSION, STABLE_SESSION, Canary
-from headgate.decide.managed import ManagedRoute, all_of, asked, together, unknown
+from headgate.decide.managed import SHARE, ManagedRoute, all_of, asked, keys_of, shares, together, unknown
 from headgate.decide.types import RouteView
-from headgate.traffic.backends import Backends, shares, within
+from headgate.traffic.backends import VARIANT, Backend, Backends, shared_out, within
 from headgate.traffic.parts import Path, entries, mapping, pointer
 from headgate.traffic.protocol import JSONPatch, Target
-from headgate.traffic.weighted import Place, WeightedRouter, unable
+from headgate.traffic.weighted import Place, WeightedRouter, called, unable
 
 OURS = "headgate"
 """How the names of our rules begin."""
@@ -81,6 +84,16 @@ class RuledRouter(WeightedRouter):
         del cookie
         return entry
 
+    def lists(self, place: Place) -> Sequence[Backends]:
+        """The claimed list, or where it cannot be told all that could be it; only of a router that can do shares."""
+        del place
+        return ()
+
+    def entry(self, canary: Rule, share: ManagedRoute) -> Rule:
+        """The entry of a share in a list where the canary has this one; only of a router that can do shares."""
+        del canary, share
+        raise NotImplementedError
+
     def rules_in(self, place: Place) -> str:
         """Which list of the object's spec has the rules of this place."""
         del place
@@ -104,7 +117,9 @@ class RuledRouter(WeightedRouter):
         """The place as it stands, with the routes of ours."""
         view = super().seen(place)
         mine, cookies = self._mine(place), self._cookies(place)
-        return replace(view, managed=self._keys(place, mine, cookies)) if mine or cookies else view
+        keys = self._keys(place, mine, cookies) if mine or cookies else ()
+        managed = (*keys, *self._share_keys(place))
+        return replace(view, managed=managed) if managed else view
 
     def set_weight(
         self,
@@ -116,29 +131,46 @@ class RuledRouter(WeightedRouter):
     ) -> JSONPatch:
         """The patch that gives the canary `weight` and these routes, and stable the rest, touching nothing else.
 
-        A place that cannot be worked with loses our routes all the same, and nothing else in it is changed.
+        A place that cannot be worked with loses our routes all the same, and nothing else in it is changed, but that
+        stable gets what shares had.
 
         Raises:
             ValueError: if the place cannot be worked with, or the weight is none, or a route cannot be made.
         """
         within(canary, weight)
         place = Place(canary, obj, target)
-        mine, rules = self._mine(place), self.rules(place)
-        index, found = self._sound(place), self.claimed(place)
-        if not routes and index is None and (mine or self._cookies(place)):
-            return _tests_first([*self._set_cookies(place, {}), *self._arranged(place, mine, [], 0)])
-        patch = super().set_weight(canary, obj, target, weight, routes)
+        mine, rules, index = self._mine(place), self.rules(place), self._sound(place)
+        if not routes and index is None:
+            gone = [*self._set_cookies(place, {}), *self._given_back(place), *self._arranged(place, mine, [], 0)]
+            if gone:
+                return _tests_first(gone)
+        found = self.workable(place, routes)
+        parts, routes = [one for one in routes if one.service], [one for one in routes if not one.service]
+        both = next((one for one in parts if one.service in (canary.stable_service, canary.canary_service)), None)
+        if both is not None:
+            raise ValueError(
+                f"{self.resource.kind} {target.name}: {called(both)} has requests as a variant and as one of the two "
+                "versions; give the variant a Service of its own"
+            )
+        apart = sum(one.share for one in parts)
+        patch = found.set_weight(canary, weight, apart)
         cookies = {route.to: route.cookie for route in routes if route.cookie}
         patch += self._set_cookies(place, cookies)
-        if index is None or isinstance(found, str) or not (mine or routes):
-            return patch
-        rule = _weighted(canary, self._with_cookies(place, rules[index], cookies), found, weight)
+        surplus, added = self._compared(place, found, parts)
+        patch += _listed(found, surplus, added)
+        if index is None or not (mine or routes):
+            return _tests_first(patch)
+        rule = self._with_cookies(place, rules[index], cookies)
+        rule = _weighted(rule, found, shared_out(canary, weight, apart), surplus, added)
+        will_be = self._with_rule(place, index, rule)
         made = [
-            one for number, route in enumerate(routes) for one in self._named(place, rule, route, routes[number + 1 :])
+            one
+            for number, route in enumerate(routes)
+            for one in self._named(will_be, rule, route, routes[number + 1 :])
         ]
         there = [rules[here] for here, _ in mine if here < index]
         if len(mine) == len(there) == len(made) and all(map(self._same, made, there)):
-            return patch
+            return _tests_first(patch)
         return _tests_first([*patch, *self._arranged(place, mine, made, index)])
 
     def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
@@ -245,6 +277,60 @@ class RuledRouter(WeightedRouter):
         named = there.get("name") is not None
         return equal({k: v for k, v in made.items() if named or k != "name"}, there, self.defaults)
 
+    def _share_keys(self, place: Place) -> tuple[str, ...]:
+        """The shares that stand in the claimed list, whatever else is wrong with it, in the order of their Services."""
+        lists, sound = self._lists(place), self._sound(place) is not None
+        known = [share for step in place.canary.steps for share in shares(step)] if sound else []
+        keys: dict[str, str] = {}
+        for found in lists:
+            for one in (entry for entry in found.entries if entry.role == VARIANT):
+                part = found.part(place.canary.total, (entry for entry in found.entries if entry.name == one.name))
+                right = (s for s in known if s.service == one.name and s.share == part and self._is(place, found, s))
+                keys[one.name] = next(iter(keys_of(right)), unknown(f"{SHARE}{one.name}"))
+        return tuple(key for _, key in sorted(keys.items()))
+
+    def _lists(self, place: Place) -> Sequence[Backends]:
+        return self.lists(place) if self.shares and any(map(shares, place.canary.steps)) else ()
+
+    def _is(self, place: Place, found: Backends, share: ManagedRoute) -> bool:
+        """Whether the list has the entry of this share, and no other of its Service."""
+        there = [one for one in found.entries if one.name == share.service]
+        return len(there) == 1 and equal(
+            self._entry(place, found, share), _at(place.obj, (*found.path, there[0].index)), self.defaults
+        )
+
+    def _entry(self, place: Place, found: Backends, share: ManagedRoute) -> Rule:
+        canary = next(one for one in found.entries if one.role == "canary")
+        return self.entry(_at(place.obj, (*found.path, canary.index)), share)
+
+    def _compared(
+        self, place: Place, found: Backends, wanted: Sequence[ManagedRoute]
+    ) -> tuple[list[Backend], list[Rule]]:
+        """What the list has too much and what it is short of, if it is to have the entries of these shares."""
+        there = {share.service for share in wanted if self._is(place, found, share)}
+        surplus = [one for one in found.entries if one.role == VARIANT and one.name not in there]
+        return surplus, [self._entry(place, found, share) for share in wanted if share.service not in there]
+
+    def _given_back(self, place: Place) -> JSONPatch:
+        """The shares taken out of a place that cannot be worked with, where that gives nobody else more than before.
+
+        Stable gets what they had; where it is not there, or its weight is none, the others would get it.
+        """
+        patch: JSONPatch = []
+        for found in self._lists(place):
+            parts = [one for one in found.entries if one.role == VARIANT]
+            stable = [one for one in found.entries if one.role == "stable"]
+            if parts and len(stable) == 1 and all(one.sound for one in (*parts, *stable)):
+                whole = stable[0].weight + sum(one.weight for one in parts)
+                patch += [*found.written(stable[0], whole), *_listed(found, parts, [])]
+        return patch
+
+    def _with_rule(self, place: Place, index: int, rule: Rule) -> Place:
+        """The place with this rule in the place of the claimed one."""
+        rules, where = self.rules(place), self.rules_in(place)
+        spec = {**mapping(place.obj, "spec"), where: [*rules[:index], rule, *rules[index + 1 :]]}
+        return replace(place, obj={**place.obj, "spec": spec})
+
     def _cookies(self, place: Place) -> list[tuple[str, str]]:
         """Those of ours that the claimed rule sets, with the role of the Service, whatever else is wrong with it."""
         found = self.claimed(place) if self.sessions else ""
@@ -342,14 +428,27 @@ def _why(made: Any) -> str:
     return made if isinstance(made, str) else ""
 
 
-def _weighted(canary: Canary, rule: Rule, backends: Backends, weight: int) -> Rule:
-    """The claimed rule as it will be."""
+def _listed(found: Backends, surplus: Sequence[Backend], added: Sequence[Rule]) -> JSONPatch:
+    """These entries taken out of the list, each tested by its name to be what was read, and those put at its end."""
+    first = len(found.entries) - len(surplus)
+    return [
+        *map(found.tested, surplus),
+        *({"op": "remove", "path": pointer((*found.path, one.index))} for one in reversed(surplus)),
+        *({"op": "add", "path": pointer((*found.path, first + i)), "value": one} for i, one in enumerate(added)),
+    ]
+
+
+def _weighted(
+    rule: Rule, backends: Backends, wanted: Mapping[str, int], surplus: Sequence[Backend], added: Sequence[Rule]
+) -> Rule:
+    """The claimed rule as it will be: the two Services with these weights, without and with these entries."""
     after = copy.deepcopy(dict(rule))
-    listed: Any = after
-    for key in backends.path[3:]:
-        listed = listed[key]
-    for entry in backends.entries:
-        listed[entry.index]["weight"] = shares(canary, weight)[entry.role]
+    listed = _at(after, backends.path[3:])
+    for entry in (one for one in backends.entries if one.role in wanted):
+        listed[entry.index]["weight"] = wanted[entry.role]
+    for entry in reversed(surplus):
+        del listed[entry.index]
+    listed += added
     return after
 
 

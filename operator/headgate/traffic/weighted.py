@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from headgate.api.rollout import Canary
+from headgate.api.rollout import Canary, Step
 from headgate.api.values import dataclass
-from headgate.decide.managed import AFFINITY, ManagedRoute, asked, set_by
+from headgate.decide.managed import AFFINITY, ManagedRoute, asked, set_by, shares
 from headgate.decide.types import RouteView
 from headgate.traffic.backends import Backends, within
 from headgate.traffic.parts import mapping
@@ -35,8 +35,8 @@ class Place:
     canary: Canary
     obj: Mapping[str, Any]
     target: Target
-    known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """What `once` was asked for already."""
+    known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `once` was asked for already; a copy of the place begins with nothing."""
 
     @property
     def namespace(self) -> Any:
@@ -58,6 +58,8 @@ class WeightedRouter(ABC):
     resource: Resource
     field: str
     """The field of the Rollout that names the object."""
+    shares: ClassVar[bool] = False
+    """The claimed list may have more entries, by which variants of an experiment get a share."""
 
     @abstractmethod
     def targets(self, canary: Canary) -> Sequence[Target]:
@@ -117,7 +119,7 @@ class WeightedRouter(ABC):
     def unable(self, canary: Canary, obj: Mapping[str, Any] | None, target: Target) -> str:
         """What of the steps of the spec the router cannot do, naming the step; empty if it can do all."""
         del obj, target
-        return unable(canary, self.cannot)
+        return unable(canary, self._cannot)
 
     def set_weight(
         self,
@@ -133,31 +135,64 @@ class WeightedRouter(ABC):
             ValueError: if the place cannot be worked with, or the weight is no part of the whole, or there are routes.
         """
         within(canary, weight)
-        why = next(filter(None, map(self.cannot, routes)), "")
-        if why:
-            raise ValueError(f'{self.resource.kind} {target.name}: the route "{routes[0].name}" {why}')
         place = Place(canary, obj, target)
-        found = self.backends(place)
-        problem = found if isinstance(found, str) else found.problem(canary, writing=True)
+        return self.patch(place, self.workable(place, routes), weight)
+
+    def workable(self, place: Place, routes: Sequence[ManagedRoute]) -> Backends:
+        """The claimed list, to which weights can be written, while these routes can be made.
+
+        Raises:
+            ValueError: if the place cannot be worked with, or there is a route that the router does not know.
+        """
+        here = f"{self.resource.kind} {place.target.name}"
+        for route in routes:
+            why = self._cannot(route)
+            if why:
+                raise ValueError(f"{here}: {called(route)} {why}")
+        found = self.claimed(place)
+        problem = found if isinstance(found, str) else found.problem(place.canary, writing=True)
         if problem or isinstance(found, str):
-            raise ValueError(f"{self.resource.kind} {target.name}: {problem}")
-        return self.patch(place, found, weight)
+            raise ValueError(f"{here}: {problem}")
+        return found
 
     def patch(self, place: Place, found: Backends, weight: int) -> JSONPatch:
         """The patch of a list that can be worked with."""
         return found.set_weight(place.canary, weight)
 
+    def _cannot(self, route: ManagedRoute) -> str:
+        return ("" if self.shares else no_share(route, f"a {self.resource.kind}")) or self.cannot(route)
+
+
+def no_share(route: ManagedRoute, router: str) -> str:
+    """That a router has entries for the two Services only; empty unless the route is a share."""
+    why = f"can have no share of the requests by {router}; take the weight out, or use gatewayAPI and no other router"
+    return why if route.service else ""
+
 
 def unable(canary: Canary, cannot: Callable[[ManagedRoute], str]) -> str:
-    """The first step whose route cannot be made, and why."""
+    """The first step whose route or share cannot be made, and why."""
     for where, step in asked(canary):
         route = set_by(step)
-        why = cannot(route) if route is not None else ""
-        if route is not None and why:
-            kind = "setHeaderRoute" if route.percentage is None else "setMirrorRoute"
-            field = where if where == AFFINITY else f"{where}.{kind}"
-            return f'{field}: the route "{route.name}" {why}'
+        for one in (route,) if route is not None else shares(step):
+            why = cannot(one)
+            if why:
+                return f"{_field(where, step, one)}: {called(one)} {why}"
     return ""
+
+
+def called(route: ManagedRoute) -> str:
+    """A route, or the Service that has a share, as sentences begin with it."""
+    return f'the Service "{route.service}"' if route.service else f'the route "{route.name}"'
+
+
+def _field(where: str, step: Step, route: ManagedRoute) -> str:
+    """What of a step asks for this route."""
+    if where == AFFINITY:
+        return where
+    if step.experiment is not None:
+        variant = next(one.name for one in step.experiment.variants if one.service == route.service)
+        return f"{where}.experiment.variants[{variant}].weight"
+    return f"{where}.setHeaderRoute" if route.percentage is None else f"{where}.setMirrorRoute"
 
 
 def missing(field: str, resource: Resource, target: Target) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from headgate.api.rollout import RolloutStatus
 from headgate.decide.journal import is_rejected, running
 from headgate.decide.types import ReadKind
-from tests.simulation.model import nodes
+from tests.simulation.model import nodes, trials
 from tests.simulation.model.journals import OLD, Journals
 from tests.simulation.model.objects import Objects
 from tests.simulation.model.state import (
@@ -46,6 +46,8 @@ class Surroundings:
         limits = self._world.budget
         yield from self._pods(state)
         yield from self._adopted(state)
+        for label, trial, kind in trials.following(state.trial, lossy="loss" in limits):
+            yield from self._changed(label, state, state._replace(trial=trial), "trial", cost=COST[kind])
         if self._world.nodes:
             yield from self._on_nodes(state)
         else:
@@ -71,6 +73,7 @@ class Surroundings:
             "ends": ends_of(before),
             "route": before.route,
             "daemon": before.daemon,
+            "trial": before.trial,
         }
         for group in groups:
             if getattr(after.seen, group) is None:

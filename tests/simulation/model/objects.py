@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headgate.decide import types as t
 from headgate.decide.managed import keys_of
-from tests.simulation.model import nodes
+from tests.simulation.model import nodes, trials
 from tests.simulation.model.journals import OLD, Journals
 from tests.simulation.model.state import (
     CLAIMED,
@@ -39,8 +39,18 @@ class Objects:
         """The version of a ReplicaSet's name."""
         return self._views.version_of[name.removeprefix("shop-")]
 
+    def of_trial(self, action: t.Action) -> bool:
+        """A variant is written, or the Service that leads to one."""
+        if isinstance(action, t.SetSelector):
+            return action.name == trials.SERVICE
+        sets = (t.CreateReplicaSet, t.ScaleReplicaSet, t.DeleteReplicaSet)
+        return isinstance(action, sets) and action.name.removeprefix("shop-") not in self._views.version_of
+
     def told(self, action: t.Action) -> str:
         """An action for people."""
+        if self.of_trial(action):
+            named = getattr(action, "variant", "") or getattr(action, "pod_hash", "") or getattr(action, "name", "")
+            return f"{type(action).__name__} of the trial: {named}"
         match action:
             case t.SetWeight():
                 return f"weight {action.weight}" + "".join(f", {key}" for key in keys_of(action.routes))
@@ -65,6 +75,9 @@ class Objects:
     def current(self, state: State, action: t.Action) -> bool:
         """Whether the target is still as the operator saw it: otherwise its version is another one, or it is there."""
         seen = state.seen
+        if self.of_trial(action):
+            made = isinstance(action, t.CreateReplicaSet) and state.trial.find(action.name)
+            return seen.trial is None and not made
         match action:
             case t.SetFinalizer():
                 return seen.wanted is None
@@ -93,6 +106,11 @@ class Objects:
 
     def learned(self, state: State, action: t.Action) -> State:
         """The operator has the target as it is: from the answer, or from the read after a conflict."""
+        if self.of_trial(action):
+            return tidied(state._replace(seen=state.seen._replace(trial=None)))
+        return self._learned(state, action)
+
+    def _learned(self, state: State, action: t.Action) -> State:
         if isinstance(action, nodes.WRITES):
             forgotten = _unread(state)
             seen = state.seen if isinstance(action, t.EvictPod) else state.seen._replace(daemon=None)
@@ -128,6 +146,8 @@ class Objects:
     def unlearned(self, before: State, after: State, action: t.Action) -> State:
         """The write was carried out, and the operator does not know: it sees what it saw before."""
         seen = after.seen
+        if self.of_trial(action):
+            return self._doubted(before, after, seen._replace(trial=before.trial if seen.trial is None else seen.trial))
         match action:
             case t.HoldTemplate() | t.ReleaseTemplate():
                 seen = seen._replace(daemon=before.daemon)
@@ -147,6 +167,10 @@ class Objects:
                 seen = seen._replace(deployment=before.deployment)
             case t.AnswerAction():
                 seen = seen._replace(acts=before.acts if seen.acts is None else seen.acts)
+        return self._doubted(before, after, seen)
+
+    @staticmethod
+    def _doubted(before: State, after: State, seen: Seen) -> State:
         if after.wanted.life == GONE:
             return after
         unseen = tidied(after._replace(seen=seen))
@@ -165,6 +189,10 @@ class Objects:
         if isinstance(action, nodes.WRITES) and state.daemon is not None:
             daemon, pods = nodes.after(state.daemon, state.nodes, action, self._views.templated(action))
             return state._replace(daemon=daemon, nodes=pods)
+        if self.of_trial(action):
+            revision = getattr(action, "revision", "")
+            version = next((v for v, r in self._views.revisions.items() if r == revision), "")
+            return state._replace(trial=trials.after(state.trial, action, version))
         return self._applied(state, action)
 
     def _applied(self, state: State, action: t.Action) -> State:
@@ -294,5 +322,6 @@ def tidied(state: State) -> State:
         acts=None if seen.acts == state.acts else seen.acts,
         deployment=None if seen.deployment == state.deployment else seen.deployment,
         daemon=None if seen.daemon == state.daemon else seen.daemon,
+        trial=None if seen.trial == state.trial else seen.trial,
     )
     return state._replace(seen=FRESH if now == FRESH else now)

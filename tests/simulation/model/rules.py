@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from headgate.api.gate import GateRun
 from headgate.api.rollout import RevisionRef, RolloutStatus
-from headgate.decide import invariants, ping_pong
+from headgate.decide import experiment, invariants, ping_pong
 from headgate.decide import types as t
 from headgate.decide.invariants import Truth
 from headgate.decide.journal import is_rejected, running
-from headgate.decide.managed import keys_of
+from headgate.decide.managed import is_share, keys_of, shares
 from headgate.decide.mover import floor_of, need, selected
 from tests.simulation.model.journals import AGES, OLD, Journals
 from tests.simulation.model.node_rules import NodeRules
@@ -29,6 +29,7 @@ from tests.simulation.model.state import (
     set_of,
     share,
 )
+from tests.simulation.model.trials import SERVICE, Trial
 from tests.simulation.model.views import NAMES, Sight, Views, sight
 from tests.simulation.model.violation import demand, none
 from tests.simulation.model.worlds import World
@@ -66,6 +67,7 @@ class Rules:
             stable = status.stable.pod_hash if status.stable else ""
             demand(action.pod_hash == stable, 6, "what is not stable gets a Service, and that is called lowering")
         self._taken_back(snapshot, decision)
+        self._stray_shares(snapshot, decision)
         if self._nodes is not None:
             self._nodes.taken_back(snapshot, decision)
         if not snapshot.meta.deleting and status is not snapshot.status:
@@ -92,6 +94,20 @@ class Rules:
         if data_plane and action is not None:
             demand(action.exposure == "lower", 6, f"{action.key} comes before the weight of what was taken back is 0")
 
+    @staticmethod
+    def _stray_shares(snapshot: t.Snapshot, decision: t.Decision) -> None:
+        """When its step is over, the next write to the data plane takes the share of a variant away."""
+        status, action = decision.status, decision.action
+        plan = invariants.plan_under_way(snapshot.plans, status)
+        present, index = running(status) is not None and plan is not None, status.current_step_index
+        own = keys_of(shares(plan.steps[index])) if present and plan is not None and index < len(plan.steps) else ()
+        stray = {key for r in snapshot.routes for key in r.managed if is_share(key)} - set(own)
+        data_plane = isinstance(action, (t.SetWeight, t.SetSelector, t.DeleteReplicaSet)) or (
+            isinstance(action, t.ScaleReplicaSet) and not _grows(snapshot, action)
+        )
+        if stray and data_plane and action is not None:
+            demand(action.exposure == "lower", 34, f"{action.key} comes before {sorted(stray)} of a step that is over")
+
     def _question(self, snapshot: t.Snapshot, status: RolloutStatus, question: t.Question) -> None:
         run = running(status)
         demand(run is not None, 9, f"{question.key} is asked while nothing is released")
@@ -105,6 +121,9 @@ class Rules:
             wanted = (status.weights.desired, tuple(status.weights.routes or ()))
             served = route.settled and (route.weight, route.managed) == wanted
             demand(served, 9, f"{question.key} is asked before the weight {status.weights.desired} is served")
+        variants = experiment.wanted("uid", status, invariants.plan_under_way(snapshot.plans, status))
+        serve = experiment.serving(snapshot, variants) or not experiment.lost(snapshot, variants)
+        demand(serve, 9, f"{question.key} is asked while a variant does not serve")
         if self._nodes is not None:
             self._nodes.question(snapshot, question)
         elif not snapshot.routes:
@@ -151,7 +170,7 @@ class Rules:
     def _ended(plan: t.Plan, index: int, before: RolloutStatus, after: RolloutStatus) -> None:
         demand(index < len(plan.steps), 10, "a step beyond the last one")
         step = plan.steps[index]
-        if step.gate is not None:
+        if step.judged_by is not None:
             gate = next((g for g in after.gates if g.step == index), None)
             passed = gate is not None and (gate.verdict == "Pass" or bool(gate.overridden))
             demand(passed, 8, f"the gate of step {index + 1} is left without a Pass: {gate}")
@@ -217,6 +236,13 @@ class Rules:
             state, seen = exchanged(state), seen.exchanged()
         truth = self._truth(state, seen, self._known(state, seen))
         none(invariants.before_write(truth, action, status, self._plan(seen, status), stands=stands))
+        if self._of_trial(state, action):
+            self._on_trial(state, seen, status, action)
+        else:
+            self._of_version(state, seen, status, action, truth)
+
+    def _of_version(self, state: State, seen: Sight, status: RolloutStatus, action: t.Action, truth: Truth) -> None:
+        """The same of one that concerns no variant."""
         paused = truth.paused or status.paused is not None
         removes = isinstance(action, t.DeleteReplicaSet) or (
             isinstance(action, t.ScaleReplicaSet) and action.replicas < self._replicas(state, action.name)
@@ -248,6 +274,28 @@ class Rules:
             case _:
                 pass
 
+    def _trial(self, state: State, seen: Sight) -> Trial:
+        return seen.trial if self._blind else state.trial
+
+    @staticmethod
+    def _of_trial(state: State, action: t.Action) -> bool:
+        of_variant = isinstance(action, t.CreateReplicaSet) and bool(action.variant)
+        name = str(getattr(action, "name", ""))
+        return of_variant or name == SERVICE or state.trial.find(name) is not None
+
+    def _on_trial(self, state: State, seen: Sight, status: RolloutStatus, action: t.Action) -> None:
+        """No pods of a variant go while the gateway may still send requests to them."""
+        if not isinstance(action, (t.ScaleReplicaSet, t.DeleteReplicaSet)) or self._blind or not _patient(seen, status):
+            return
+        found, leads = state.trial.find(action.name), any(map(is_share, state.route.serves))
+        less = found is not None and getattr(action, "replicas", 0) < found.replicas
+        if found is None or not less or not found.ready:
+            return
+        reached = leads and found.pod_hash in (state.trial.selected, state.trial.held)
+        demand(not reached, 4, f"variant {found.name} loses its pods with a share of the requests")
+        if self._world.delay:
+            demand(state.route.age > 0, 4, f"variant {found.name} loses its pods before its connections have drained")
+
     def _known(self, state: State, seen: Sight) -> tuple[Sets, ...]:
         return seen.sets if self._blind else state.sets
 
@@ -264,6 +312,9 @@ class Rules:
             wanted={hashes[s.version]: s.replicas for s in sets},
             ready={hashes[s.version]: s.ready for s in sets},
             services=self._names(seen),
+            uid="uid",
+            variants={v.pod_hash: v.ready for v in self._trial(state, seen).variants},
+            variant_services={SERVICE: self._trial(state, seen).selected} if self._world.tries else {},
             floor=floor_of(spec),
             paused=spec.paused,
             deleting=seen.wanted.life == DELETING,
@@ -381,10 +432,12 @@ class Rules:
             return f"18: {state.wanted.template} is wanted and {stable} serves"
         if self._nodes is not None:
             return self._nodes.end(state, status)
-        if state.route.reach or any(s.held != stable for s in state.services):
+        if state.route.reach or state.route.serves or any(s.held != stable for s in state.services):
             return f"7: requests may still reach something else than {stable}"
         if state.deployment is not None and state.deployment != (0, 0, True):
             return f"25: the Deployment has pods beside {stable}"
+        if state.trial.variants:
+            return f"25: variants are left: {state.trial.variants}"
         left = [s for s in state.sets if s.version != stable and s.ready]
         return f"25: pods are left: {left}" if left else ""
 

@@ -22,6 +22,7 @@ from tests.simulation.model.nodes import Nodes, complete
 from tests.simulation.model.objects import Objects, tidied
 from tests.simulation.model.rules import Rules
 from tests.simulation.model.state import GONE, Deployment, State, initial
+from tests.simulation.model.trials import Trial
 from tests.simulation.model.turns import Decide, Operator
 from tests.simulation.model.views import Views, sight
 from tests.simulation.model.violation import Violation
@@ -271,6 +272,8 @@ class Search:
             parts = [*parts[:3], f"DaemonSet {tuple(state.daemon)}", f"pods {tuple(state.nodes)}"]
         if state.deployment is not None:
             parts.append(f"Deployment {state.deployment.ready}/{state.deployment.replicas}")
+        if state.trial != Trial():
+            parts.append(f"trial {state.trial}")
         if any(s is not None for s in state.seen):
             parts.append(f"not seen yet: {[k for k, v in state.seen._asdict().items() if v is not None]}")
         return "; ".join(parts)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from headgate.decide.managed import to_canary
 from tests.simulation.model.nodes import DaemonSet, Nodes
+from tests.simulation.model.trials import Trial
 
 NEW, CLAIMED, DELETING, GONE = range(4)
 """How far a Rollout is: no finalizer yet, with it, deleted with it, gone."""
@@ -60,7 +62,7 @@ class Route(NamedTuple):
     @property
     def reach(self) -> int:
         """The greatest percent that may reach the canary Service; how many a route by header leads nobody knows."""
-        return max(self.most, 1 if self.serves else 0)
+        return max(self.most, 1 if to_canary(self.serves) else 0)
 
 
 class Act(NamedTuple):
@@ -116,6 +118,7 @@ class Seen(NamedTuple):
     acts: tuple[Act, ...] | None = None
     deployment: Deployment | None = None
     daemon: DaemonSet | None = None
+    trial: Trial | None = None
 
 
 class State(NamedTuple):
@@ -142,6 +145,7 @@ class State(NamedTuple):
     daemon: DaemonSet | None = None
     """None where no DaemonSet is released."""
     nodes: Nodes = Nodes()
+    trial: Trial = Trial()
 
 
 FRESH = Seen()

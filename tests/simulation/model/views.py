@@ -32,6 +32,7 @@ from tests.simulation.model.state import (
     other_way,
     selected_of,
 )
+from tests.simulation.model.trials import SERVICE, Trial
 from tests.simulation.model.worlds import TICK, World
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class Sight(NamedTuple):
     daemon: DaemonSet | None
     known: tuple[Read, ...] | None
     """The pods of the DaemonSet, as they were read."""
+    trial: Trial
 
     def exchanged(self) -> Sight:
         """The same with the two Services in each other's role."""
@@ -85,6 +87,7 @@ def sight(state: State) -> Sight:
         doubtful="route" in state.doubt,
         daemon=seen.daemon or state.daemon,
         known=state.nodes.known,
+        trial=seen.trial or state.trial,
     )
 
 
@@ -171,6 +174,8 @@ class Views:
             template=self.templates[wanted.template],
             revision=self.revisions[wanted.template],
             replica_sets=get(self._sets, seen.sets),
+            variants=get(self._variants, seen.trial) if seen.trial.variants else (),
+            variant_services={SERVICE: get(self._trial_service, seen.trial)} if self.world.tries else {},
             plans=get(self._plans, seen.plans),
             stable_service=stable,
             canary_service=canary,
@@ -234,6 +239,7 @@ class Views:
         return replace(
             snapshot,
             replica_sets=snapshot.replica_sets[::-1],
+            variants=snapshot.variants[::-1],
             plans=snapshot.plans[::-1],
             actions=snapshot.actions[::-1],
             answers=snapshot.answers[::-1],
@@ -262,6 +268,39 @@ class Views:
                 created_at=NOW,
             )
             for s in sets
+        )
+
+    def _variants(self, trial: Trial) -> tuple[t.ReplicaSetView, ...]:
+        return tuple(
+            t.ReplicaSetView(
+                name=f"shop-{v.pod_hash}",
+                uid=v.pod_hash,
+                resource_version="1",
+                pod_hash=v.pod_hash,
+                revision=self.revisions[v.version],
+                owned=True,
+                deleting=False,
+                replicas=v.replicas,
+                pods=v.replicas if v.settled else max(v.replicas, v.ready),
+                ready=v.ready,
+                available=v.ready,
+                settled=v.settled,
+                min_ready_seconds=0,
+                created_at=NOW,
+                variant=v.name,
+            )
+            for v in trial.variants
+        )
+
+    @staticmethod
+    def _trial_service(trial: Trial) -> t.ServiceView:
+        chosen, ready = trial.selected, trial.ready(trial.held)
+        return t.ServiceView(
+            SERVICE,
+            found=True,
+            resource_version="1",
+            selector={"app": "shop"} | ({LABEL_REVISION: chosen} if chosen else {}),
+            ready={trial.held: ready} if trial.held and ready else {},
         )
 
     def _plans(self, plans: tuple[Plan, ...]) -> tuple[t.PlanView, ...]:

@@ -9,7 +9,8 @@ from typing import Any
 from headgate.api.config import OperatorConfig
 from headgate.api.gate import QualityGateSpec
 from headgate.api.rollout import RolloutSpec
-from headgate.decide import ping_pong, strategies
+from headgate.decide import experiment, ping_pong, strategies
+from tests.simulation.model.trials import SERVICE
 
 TICK = 30.0
 """Seconds of one tick. The delays of the worlds are none, one tick or longer than everything."""
@@ -123,7 +124,10 @@ def config(delay: float = 0) -> OperatorConfig:
     return OperatorConfig.model_validate(
         {
             "metricProviders": {"default": {"address": "http://prometheus:9090"}},
-            "queryTemplates": {"success": {"query": 'success{service="{{canaryService}}"}'}},
+            "queryTemplates": {
+                "success": {"query": 'success{service="{{canaryService}}"}'},
+                "compared": {"query": 'compared{one="{{baseline}}"}'},
+            },
             "routeSettleSeconds": delay,
             "drainSeconds": delay,
             "rollingKinds": ["DaemonSet"],
@@ -162,6 +166,11 @@ class World:
     def switches(self) -> bool:
         """One write may be the release, or the last step all that a promotion does: all requests are led at once."""
         return (not self.routed and not self.nodes) or ping_pong.pair(self.specs[0]) is not None
+
+    @property
+    def tries(self) -> bool:
+        """A step is an experiment."""
+        return any(experiment.service_names(spec, ()) for spec in self.specs)
 
     @property
     def adopts(self) -> bool:
@@ -248,6 +257,20 @@ COPIED: dict[str, Any] = BY_ROUTE | {
     "postPromotionGates": [{**JUDGED[0], "count": 1}],
 }
 BY_HAND: dict[str, Any] = {"previewReplicaCount": 1, "autoPromotionEnabled": False, "postPromotionGates": JUDGED}
+
+COMPARED = gate(
+    checks=[{"name": "success", "prometheus": {"query": {"template": "compared"}}, "pass": {"min": 99}}],
+)
+
+
+def trial(*, weight: int | None = None, replicas: int = 1, alone: bool = True) -> dict[str, Any]:
+    """An experiment with a fresh baseline behind its Service, and a variant of the canary unless it is alone."""
+    arguments = [{"name": "baseline", "value": "Service" if weight else "Revision"}]
+    said = {"service": SERVICE, "replicas": replicas, "gateArguments": arguments}
+    baseline = {"name": "baseline", "specRef": "Stable", **said, **({"weight": weight} if weight else {})}
+    others = [] if alone else [{"name": "canary", "specRef": "Canary"}]
+    return {"experiment": {"variants": [baseline, *others], "gate": {"ref": {"name": "compared"}, "count": 1}}}
+
 
 BATCHES: list[dict[str, Any]] = [{"setBatch": 1}, {"gate": {"ref": {"name": "golden"}, "count": 1}}]
 
@@ -634,6 +657,56 @@ WORLDS: tuple[World, ...] = (
         slice={"release": 1, "bad": 1},
         specs=(blue_green(COPIED),),
         versions=("v1", "v2", "v3"),
+    ),
+    World(
+        name="trial",
+        tells="an experiment of two variants between two weights: verdicts, a newer version in any state, crashes",
+        budget={"release": 2, "bad": 1, "crash": 1, "lost": 1, "person": 1},
+        slice={"release": 1, "bad": 1, "crash": 1},
+        specs=(spec([{"setWeight": 40}, trial(alone=False), {"setWeight": 70}], replicas=2),),
+        versions=("v1", "v2", "v3"),
+        verbs=("abort",),
+        gates={"compared": COMPARED},
+    ),
+    World(
+        name="trial-share",
+        tells="a variant with a share of the requests, in the first step: an abort, a deletion, lost answers",
+        budget={"release": 1, "bad": 1, "crash": 1, "lost": 1, "delete": 1},
+        slice={"release": 1, "bad": 1, "delete": 1},
+        specs=(spec([trial(weight=20), {"setWeight": 40}], replicas=2),),
+        gates={"compared": COMPARED},
+    ),
+    World(
+        name="trial-stale",
+        tells="the same, decided on what has changed since, with writes that conflict or are refused",
+        budget={"release": 1, "stale": 2, "conflict": 1, "outage": 1, "bad": 1},
+        slice={"release": 1, "stale": 1, "bad": 1},
+        specs=(spec([trial(weight=20), {"setWeight": 40}], replicas=2),),
+        gates={"compared": COMPARED},
+    ),
+    World(
+        name="trial-change",
+        tells="the same while the spec is paused, has no experiment any more, or another strategy, and pods are lost",
+        budget={"release": 1, "change": 2, "bad": 1, "loss": 1, "person": 1},
+        slice={"release": 1, "change": 1, "bad": 1},
+        specs=(
+            spec([{"setWeight": 40}, trial(weight=20)], replicas=2),
+            spec([{"setWeight": 40}, trial(weight=20)], replicas=2, paused=True),
+            spec([{"setWeight": 40}], replicas=2),
+            blue_green(BY_ROUTE, replicas=2),
+        ),
+        verbs=("pause", "resume", "abort"),
+        gates={"compared": COMPARED},
+    ),
+    World(
+        name="trial-delays",
+        tells="the same with two experiments in a row by one Service, while routes settle and connections drain",
+        budget={"release": 1, "crash": 1, "bad": 1, "delete": 1, "person": 1},
+        slice={"release": 1, "bad": 1},
+        specs=(spec([trial(weight=20), trial(weight=20)], replicas=2, delay=TICK),),
+        verbs=("abort",),
+        delay=TICK,
+        gates={"compared": COMPARED},
     ),
     World(
         name="nodes",

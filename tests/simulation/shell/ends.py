@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT, MANAGER
+from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT, LABEL_VARIANT, MANAGER
 from headgate.api.rollout import RolloutStatus
 from headgate.decide.configuration import digest_of
 from headgate.decide.invariants import at_rest
 from headgate.decide.revision import revision_of, with_contents
 from tests.simulation.shell.people import DISTURBED
-from tests.simulation.shell.scenario import CANARY, CONFIG, CONFIGURING, FOREIGN, NAME, NAMESPACE, Event
+from tests.simulation.shell.scenario import CANARY, CONFIG, CONFIGURING, FOREIGN, NAME, NAMESPACE, TRIALS, Event
 from tests.simulation.shell.traffic import claimed, cookies_of, routes_of
 from tests.simulation.shell.truth import selector, truth
 
@@ -29,7 +29,7 @@ SEEN = 70.0
 """Seconds after which a change of the configuration is seen, where nothing goes wrong."""
 QUIET = 75.0
 """Seconds of rest in which nothing may be written."""
-WRITES, WRITES_PER_STEP = 20, 3
+WRITES, WRITES_PER_STEP, WRITES_PER_EXPERIMENT = 20, 3, 12
 """What a release may take in writes: once, and for each step. The most that was seen is a little over half of it."""
 DONE = (
     "release",
@@ -121,7 +121,8 @@ class End:
         """15: so many writes for each thing that was done, and for each step; many more would be a loop."""
         of = self._history.scenario
         done = 1 + sum(e.what in DONE for e in of.events) + 3 * of.lacking
-        most = WRITES + done * (WRITES + WRITES_PER_STEP * len(of.steps))
+        for_steps = WRITES_PER_STEP * len(of.steps) + WRITES_PER_EXPERIMENT * of.experiments
+        most = WRITES + done * (WRITES + for_steps)
         if self._history.writes > most:
             self._history.fail(f"15: {self._history.writes} writes, and {most} are enough for {done} things done")
 
@@ -281,6 +282,10 @@ class End:
             history.fail("25: after the deletion a cookie of a release is set")
         if not (history.scenario.strength or kept or orphaned):
             self._disowned()
+        left = [s["metadata"]["name"] for s in self._mine("ReplicaSet") if LABEL_VARIANT in s["metadata"]["labels"]]
+        left += [name for name in TRIALS if selector(self._store, name)]
+        if left:
+            history.fail(f"25: after the deletion {left} are left of experiments")
         for name in (NAME, CANARY):
             chosen = selector(self._store, name)
             # Before anything was stable, the first revision may serve already.

@@ -101,6 +101,13 @@ class Journal:
             found |= {SESSION, STABLE_SESSION} if stay["stayOnStable"] else {SESSION}
         return found
 
+    def variants(self, run: Object, index: int) -> list[Object]:
+        """The variants of the experiment that this step is."""
+        plan = self.plan(run)
+        steps = plan["plan"]["steps"] if plan is not None else []
+        found: list[Object] = steps[index].get("experiment", {}).get("variants", []) if index < len(steps) else []
+        return found
+
     def stay(self, run: Object) -> Object | None:
         """How users stay while this attempt is released; None if they do not."""
         plan = self.plan(run)
@@ -156,8 +163,9 @@ class Journal:
                 self._fail(f"12: nobody ended the pause at step {index}")
             elif lasted < seconds(length) - CLOCK:
                 self._fail(f"12: the pause of {length} at step {index} lasted {lasted:.1f} s")
-        if "gate" in step:
-            name = step["gate"]["ref"]["name"]
+        judged = step.get("gate") or step.get("experiment", {}).get("gate")
+        if judged:
+            name = judged["ref"]["name"]
             gate = next((g for g in after["gates"] if (g["name"], g["step"]) == (name, index)), None)
             if gate is None or not (gate["verdict"] == "Pass" or gate.get("overridden")):
                 self._fail(f"8: step {index} ends with the gate {gate and gate['verdict']}")
@@ -218,7 +226,7 @@ class Journal:
             self._step_ended(before, after, run, steps, index)
         elif index < over:
             self._fail(f"10: {name} is promoted at step {before.get('currentStepIndex')} of {len(steps)}")
-        judged = bool(plan and plan["plan"]["backgroundGates"]) or any("gate" in s for s in steps)
+        judged = bool(plan and plan["plan"]["backgroundGates"]) or any("gate" in s or "experiment" in s for s in steps)
         if judged and self.quality(name) != "good" and _attempt(run) not in self._overridden:
             self._fail(f"8: {name} is promoted, which is {self.quality(name)}")
 

@@ -13,14 +13,15 @@ from typing import Any
 import orjson
 
 from headgate.act.transport import Request
-from headgate.api.common import FINALIZER, LABEL_REVISION, LABEL_ROLLOUT
-from headgate.api.rollout import SESSION, STABLE_SESSION
+from headgate.api.common import FINALIZER, LABEL_REVISION, LABEL_ROLLOUT, LABEL_VARIANT
+from headgate.api.rollout import SESSION, STABLE_SESSION, RevisionRef
+from headgate.decide.experiment import hash_of
 from headgate.decide.invariants import weights_add_up
 from tests.simulation.shell.cluster import Change, Cluster
 from tests.simulation.shell.journal import Journal
 from tests.simulation.shell.pods import is_ready
 from tests.simulation.shell.process import DRAIN
-from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE, roles
+from tests.simulation.shell.scenario import CANARY, NAME, NAMESPACE, TRIALS, roles
 from tests.simulation.shell.traffic import (
     NOWHERE,
     OWN,
@@ -30,6 +31,7 @@ from tests.simulation.shell.traffic import (
     cookies_of,
     is_own,
     routes_of,
+    shares_of,
     weights_of,
     without_cookies,
 )
@@ -284,6 +286,7 @@ class Oracle:
         weights = [weight for _, weight in weights_of(after)]
         for breach in weights_add_up(tuple(weights)):
             self.fail(str(breach))
+        self._shares(before, after)
         if _foreign(before) != _foreign(after):
             self.fail("16: more of the route was changed than weights and the operator's own rules")
         self._own(after)
@@ -408,12 +411,83 @@ class Oracle:
         run = self.journal.running(self._status())
         return run is not None and run["podHash"] == pod_hash
 
+    def _shares(self, before: Object, after: Object) -> None:
+        """3: a variant gets requests in its own step, when all its pods are there and its Service leads to them."""
+        had, run = shares_of(before), self.journal.running(self._status()) or {}
+        present = {v.get("service"): v for v in self._present()}
+        for service, weight in shares_of(after).items():
+            if had.get(service) == weight:
+                continue
+            wanted = present.get(service, {})
+            if wanted.get("weight") != weight or self._status().get("paused"):
+                self.fail(
+                    f"34: Service {service} gets {weight}%, which {run.get('podHash')} at this step does not allow"
+                )
+                continue
+            pod_hash = self._hash(run, wanted["name"])
+            if self._selector(service) != pod_hash:
+                self.fail(f"3: Service {service} gets {weight}% and does not lead to the variant {wanted['name']}")
+            if self._ready(pod_hash) < wanted["replicas"] and not self._disturbed():
+                self.fail(f"3: {weight}% for {wanted['name']}, which has {self._ready(pod_hash)} ready pods")
+
+    def _present(self) -> list[Object]:
+        """The variants of the present step."""
+        run = self.journal.running(self._status())
+        index = int(self._status().get("currentStepIndex") or 0)
+        return self.journal.variants(run, index) if run is not None and not run.get("fast") else []
+
+    def _hash(self, run: Object, name: str) -> str:
+        index, uid = int(self._status().get("currentStepIndex") or 0), self.rollout()["metadata"]["uid"]
+        return hash_of(uid, RevisionRef.model_validate(run), index, name)
+
+    def _variant(self, change: Change) -> None:
+        """34: a variant comes and stays for its own step of its own attempt, and goes when nothing leads to it."""
+        pod_hash, status = change.after["metadata"]["labels"][LABEL_REVISION], self._status()
+        run = self.journal.running(status) or {}
+        present = {self._hash(run, v["name"]): v for v in self._present()}
+        if change.before is None:
+            if pod_hash not in present or change.after["spec"]["replicas"] != present[pod_hash]["replicas"]:
+                self.fail(f"34: the variant {pod_hash} is made, and the step has {sorted(present)}")
+            if status.get("paused"):
+                self.fail(f"13: the variant {pod_hash} is made while it is paused")
+            if LABEL_ROLLOUT in change.after["spec"]["template"]["metadata"]["labels"]:
+                self.fail(f"34: pods of the variant {pod_hash} count as the Rollout's")
+            return
+        if change.type != "DELETED" and change.after["spec"]["replicas"] >= change.before["spec"]["replicas"]:
+            return
+        if pod_hash in present and not self._deleting():
+            self.fail(f"34: the variant {pod_hash} goes in its own step")
+        if status.get("paused") and not self._deleting():
+            self.fail(f"13: the variant {pod_hash} goes while it is paused")
+        route = self._store.get("HTTPRoute", NAMESPACE, NAME)
+        led = [name for name in (shares_of(route) if route else {}) if self._selector(name) == pod_hash]
+        if self._sent_at >= self.disturbed_at and (led or self._traffic.share(pod_hash)):
+            self.fail(f"4: the variant {pod_hash} goes with requests by {led}")
+
+    def _variant_service(self, change: Change, was: str, is_: str) -> None:
+        """34: a Service of a variant leads to the pods of the present step's, and is handed back at the end.
+
+        To what is stable it may be led at any time: a share that cannot be taken back goes home so.
+        """
+        if was == is_ or is_ == self._stable() or (not is_ and self._deleting()):
+            return
+        run = self.journal.running(self._status()) or {}
+        wanted = {self._hash(run, v["name"]) for v in self._present() if v.get("service") == change.key[1]}
+        if is_ not in wanted:
+            self.fail(f"34: the Service {change.key[1]} is led to {is_ or 'all'}, and the step has {wanted}")
+        route = self._store.get("HTTPRoute", NAMESPACE, NAME)
+        if route and change.key[1] in shares_of(route) and not self._disturbed():
+            self.fail(f"4: the Service {change.key[1]} is led elsewhere while it has a share")
+
     def _service(self, change: Change) -> None:
         before, after = change.before or {}, change.after
         old, new = (dict((o.get("spec") or {}).get("selector") or {}) for o in (before, after))
         was, is_ = old.pop(LABEL_REVISION, ""), new.pop(LABEL_REVISION, "")
         if old != new or {**(before.get("spec") or {}), "selector": 0} != {**after["spec"], "selector": 0}:
             self.fail(f"16: more of the Service {change.key[1]} was changed than the revision")
+        if change.key[1] in TRIALS:
+            self._variant_service(change, was, is_)
+            return
         self._exposed(prepares=change.key[1] == self.roles[0] and was != is_ == self._stable())
         if self._deleting() or was == is_:
             return
@@ -434,6 +508,9 @@ class Oracle:
         pod_hash = after["metadata"]["labels"].get(LABEL_REVISION, "")
         if after["metadata"]["labels"].get(LABEL_ROLLOUT) != NAME:
             self.fail(f"16: the ReplicaSet {change.key[1]} is not the Rollout's")
+        if LABEL_VARIANT in after["metadata"]["labels"]:
+            self._variant(change)
+            return
         if before is None:
             for volume in after["spec"]["template"]["spec"].get("volumes") or ():
                 name = volume["configMap"]["name"]
@@ -490,10 +567,14 @@ class Oracle:
             self.fail("4: the Deployment is scaled down while the stable Service selects its pods")
 
 
+def _share(backend: Object) -> bool:
+    return backend["name"] in TRIALS
+
+
 def _foreign(route: Object) -> Object:
-    """All but weights and the operator's own rules."""
+    """All but weights, shares and the operator's own rules."""
     rules = [
-        {**rule, "backendRefs": [{**without_cookies(b), "weight": 0} for b in rule["backendRefs"]]}
+        {**rule, "backendRefs": [{**without_cookies(b), "weight": 0} for b in rule["backendRefs"] if not _share(b)]}
         for rule in route["spec"]["rules"]
         if not is_own(rule)
     ]

@@ -9,11 +9,11 @@ import orjson
 
 from headgate.act.resources import path
 from headgate.act.transport import Request, Response
-from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT
+from headgate.api.common import LABEL_REVISION, LABEL_ROLLOUT, LABEL_VARIANT
 from headgate.traffic.protocol import Resource
 from tests.simulation.shell import process, scenario
 from tests.simulation.shell.kinds import BY_NAME
-from tests.simulation.shell.scenario import CANARY, CONFIG, GATE, NAME, NAMESPACE, Event
+from tests.simulation.shell.scenario import CANARY, CONFIG, GATE, NAME, NAMESPACE, TRIALS, Event
 from tests.simulation.shell.traffic import claimed, without_cookies
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class People:
                 self._machinery(event)
             case "config edited" | "config gone" | "config back":
                 self._configure(event)
+            case "variant deleted" | "variant selector":
+                self._meddle(event)
             case _:
                 self._disturb(event)
 
@@ -164,6 +166,15 @@ class People:
                     if action.get("status"):
                         self.request("DELETE", "RolloutAction", name=action["metadata"]["name"])
 
+    def _meddle(self, event: Event) -> None:
+        """Somebody takes a variant away, or leads its Service elsewhere."""
+        if event.what == "variant selector":
+            for name in TRIALS:
+                self.request("PATCH", "Service", name=name, body={"spec": {"selector": {LABEL_REVISION: None}}})
+            return
+        sets = self._store.all("ReplicaSet", NAMESPACE)
+        self._end("ReplicaSet", [o for o in sets if LABEL_VARIANT in (o["metadata"].get("labels") or {})])
+
     def _end_set(self, which: str) -> None:
         # Without its record nobody could ever make it again.
         if self._mine("ControllerRevision", which):
@@ -182,7 +193,12 @@ class People:
         if event.what == "foreign rules":
             rule = claimed(route)
             route["spec"]["rules"] = [{**rule, "backendRefs": [without_cookies(b) for b in rule["backendRefs"]]}]
-        for backend in claimed(route)["backendRefs"] if event.arg else ():
+        backends = claimed(route)["backendRefs"]
+        apart = [b for b in backends if b["name"] in TRIALS]
+        for backend in apart:  # His file has the two Services only.
+            backends.remove(backend)
+            next(b for b in backends if b["name"] == NAME)["weight"] += backend["weight"]
+        for backend in backends if event.arg else ():
             backend["weight"] = int(event.arg) if backend["name"] == CANARY else 100 - int(event.arg)
         self.patch("HTTPRoute", {"spec": route["spec"]})
 

@@ -31,7 +31,10 @@ CONFIG = OperatorConfig.model_validate(
         "drainSeconds": DRAIN,
         "workers": 2,
         "metricProviders": {"default": {"address": "http://prometheus:9090", "timeoutSeconds": 5}},
-        "queryTemplates": {"success": {"query": 'success{revision="{{canaryRevision}}"}[{{window}}]'}},
+        "queryTemplates": {
+            "success": {"query": 'success{revision="{{canaryRevision}}"}[{{window}}]'},
+            "compared": {"query": 'compared{one="{{baseline}}",other="{{trial}}"}'},
+        },
     }
 )
 COPYING = CONFIG.model_copy(update={"snapshot_kinds": ("ConfigMap",)})

@@ -36,6 +36,8 @@ DISTURBING = (
     "set deleted",
     "route gone",
     "route back",
+    "variant deleted",
+    "variant selector",
 )
 """After these the truth may not be as the invariants want it, whoever is to blame; nothing may be raised then."""
 BLUE_GREEN = 10_000_000
@@ -52,7 +54,13 @@ TURNING = 70_000_000
 """From this seed on it is a canary whose Services take turns, with a say over pods, or with users who stay."""
 ENOUGH = 80_000_000
 """From this seed on it is such a canary whose steps go on without all their pods, if enough of them are there."""
-LACKING = 90_000_000
+EXPERIMENT = 90_000_000
+"""From this seed on it is a canary that compares variants of the two versions in a step or two."""
+TRIALS = (f"{NAME}-baseline", f"{NAME}-trial")
+"""The Services that lead to variants."""
+COMPARED = "compared"
+"""The QualityGate that compares them."""
+LACKING = 100_000_000
 """From this seed on it is a canary whose route goes, also at the end, while its pods are deleted and others wanted."""
 CONFIG = f"{NAME}-settings"
 CONFIGURING = ("config edited", "config gone", "config back")
@@ -113,6 +121,11 @@ class Scenario:
         """A route leads to the two Services."""
         return self.blue_green is None or "trafficRouting" in self.blue_green
 
+    @property
+    def experiments(self) -> int:
+        """Steps that are experiments."""
+        return sum("experiment" in step for step in self.steps)
+
     def describe(self) -> list[str]:
         """The scenario for people."""
         lines = [
@@ -169,7 +182,52 @@ def scenario(seed: int) -> Scenario:
         return _staying(_canary(seed))
     if seed < ENOUGH:
         return _turning(_canary(seed))
-    return _going_on(_canary(seed)) if seed < LACKING else _lacking(_canary(seed))
+    if seed < EXPERIMENT:
+        return _going_on(_canary(seed))
+    return _experimenting(_canary(seed)) if seed < LACKING else _lacking(_canary(seed))
+
+
+def _experimenting(of: Scenario) -> Scenario:
+    """The same with experiments among the steps, and with people who meddle with their variants."""
+    found, chance = _with_options(of), random.Random(f"{of.seed}/experiments")
+    events = list(found.events)
+    for event in found.events:
+        if event.what == "release" and chance.random() < 0.4:
+            what = chance.choice(["variant deleted", "variant deleted", "variant selector", "act", "act"])
+            events.append(Event(event.at + chance.uniform(3.0, 40.0), what, "abort" if what == "act" else ""))
+    turns = {"pingPong": in_turn(chance)} if chance.random() < 0.2 else {}
+    return replace(
+        found,
+        steps=tuple(tried(chance, found.steps)),
+        canary=turns or None,
+        events=tuple(sorted(events, key=lambda e: e.at)),
+        calm_at=found.calm_at + 40.0,
+    )
+
+
+def tried(chance: random.Random, steps: Sequence[Object]) -> list[Object]:
+    """The steps with one or two experiments among them, at any place."""
+    found = list(steps)
+    for _ in range(chance.choice([1, 1, 2])):
+        place = chance.randint(0, len(found))
+        weights = [step["setWeight"] for step in found[:place] if "setWeight" in step]
+        found.insert(place, _experiment(chance, 100 - (weights or [0])[-1]))
+    return found
+
+
+def _experiment(chance: random.Random, left: int) -> Object:
+    """Two variants, each with a Service or without, and with a part of what is left of the requests, or with none."""
+    variants: list[Object] = []
+    for name, service, of in zip(("baseline", "trial"), TRIALS, ("Stable", "Canary"), strict=True):
+        variant: Object = {"name": name, "specRef": of, "gateArguments": [{"name": name, "value": "Revision"}]}
+        variant["replicas"] = chance.choice([1, 1, 2, 3])
+        if chance.random() < 0.7:
+            variant["service"] = service
+            if left >= 10 and chance.random() < 0.7:
+                variant["weight"] = chance.choice([1, 5, left // 2])
+        variants.append(variant)
+    gate: Object = {"ref": {"name": COMPARED}, "count": chance.randint(1, 3)}
+    return timed(chance, {"experiment": {"variants": variants, "gate": gate}})
 
 
 def _lacking(of: Scenario) -> Scenario:
@@ -516,6 +574,11 @@ def surroundings(of: Scenario) -> list[tuple[str, Object]]:
     ]
     found += [("HTTPRoute", route)] if of.by_route else []
     found.append(("QualityGate", {"metadata": {"name": GATE}, "spec": of.gate}))
+    if of.experiments:
+        spec: Object = {"selector": {"app": NAME}, "ports": [{"port": 80}]}
+        found += [("Service", {"metadata": {"name": name}, "spec": spec}) for name in TRIALS]
+        checks = [{**of.gate["checks"][0], "prometheus": {"query": {"template": COMPARED}}}]
+        found.append(("QualityGate", {"metadata": {"name": COMPARED}, "spec": {**of.gate, "checks": checks}}))
     found += [] if of.config is None else [("ConfigMap", settings())]
     if of.workload:
         spec = {

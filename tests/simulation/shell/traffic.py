@@ -14,7 +14,8 @@ from headgate.api.rollout import SESSION, STABLE_SESSION
 from headgate.decide.types import Answer, Question
 from tests.simulation.shell.cluster import Cluster
 from tests.simulation.shell.controllers import service_of
-from tests.simulation.shell.scenario import roles
+from tests.simulation.shell.pods import is_ready
+from tests.simulation.shell.scenario import TRIALS, roles
 from tests.simulation.shell.store import Change, Key, Object
 
 GATEWAY = "gateway"
@@ -98,6 +99,11 @@ class Gateway:
 def weights_of(route: Object) -> list[tuple[str, int]]:
     """Service and weight of the claimed rule."""
     return [(b["name"], int(b.get("weight", 1))) for b in claimed(route)["backendRefs"]]
+
+
+def shares_of(route: Object) -> dict[str, int]:
+    """The parts of the requests that variants have, by their Services."""
+    return {name: weight for name, weight in weights_of(route) if name in TRIALS}
 
 
 def claimed(route: Object) -> Object:
@@ -239,6 +245,7 @@ class Traffic:
 
 
 _QUERY = re.compile(r'revision="(?P<revision>[^"]*)".*\[(?P<window>\d+)s\]')
+_COMPARED = re.compile(r'compared\{one="([^"]*)",other="([^"]*)"\}')
 QUALITY = {"bad": 60.0, "silent": None}
 """Percent of the requests that succeed, by a word in the image; None is measured by nobody. All others are good."""
 
@@ -262,6 +269,9 @@ class Prometheus:
             await asyncio.sleep(question.timeout)
         if error:
             return Answer(question.key, question.number, 0.0, error=error)
+        compared = _COMPARED.search(question.query.text)
+        if compared is not None:
+            return self._worse(question, compared.groups())
         found = _QUERY.search(question.query.text)
         if found is None:
             return Answer(question.key, question.number, 0.0, error="QueryRefused")
@@ -271,6 +281,15 @@ class Prometheus:
         if not count or quality is None:
             return Answer(question.key, question.number, 0.0, no_data="NoData")
         return Answer(question.key, question.number, 0.0, value=quality, sample=count)
+
+    def _worse(self, question: Question, hashes: tuple[str, ...]) -> Answer:
+        """How the worse of two variants does; nothing is known of one without a pod."""
+        pods = [p for p in self._cluster.store.all("Pod") if is_ready(p)]
+        there = {(p["metadata"].get("labels") or {}).get(LABEL_REVISION) for p in pods}
+        values = [value for value in map(self._quality, hashes) if value is not None]
+        if not there.issuperset(hashes) or len(values) < len(hashes):
+            return Answer(question.key, question.number, 0.0, no_data="NoData")
+        return Answer(question.key, question.number, 0.0, value=min(values), sample=100.0)
 
     async def close(self) -> None:
         """Nothing to give back."""

@@ -104,6 +104,7 @@ def example(kind: str, router: str, listed: str, match: dict[str, Any], other: d
             "a second controller": adding(("status", "parents"), {"parentRef": PARENT, "controllerName": "two"}),
         },
         routes=frozenset({"setHeaderRoute", "setMirrorRoute", "sessionAffinity"}),
+        shares=True,
         owner=lambda o: next(r for r in o["spec"]["rules"] if r.get("name") == "main")["filters"].append(OTHER),
         same=(routing({"name": "checkout"}),),
         different=(

@@ -229,6 +229,22 @@ def turning(name: str, version: int) -> Json:
     return made
 
 
+def comparing(name: str, version: int) -> Json:
+    """A Rollout that would compare two variants, of which one would be behind a Service that there is not."""
+    judged: Json = {"ref": {"kind": "QualityGate", "name": f"{name}-{GATE}"}, "duration": "2s", "count": 1}
+    told = {"name": "quantile", "value": "Service"}
+    variants: list[Json] = [
+        {"name": "a", "specRef": "Stable", "service": "nowhere", "weight": 5, "replicas": 1, "gateArguments": [told]},
+        {"name": "b", "specRef": "Canary"},
+    ]
+    steps: list[Json] = [
+        {"setWeight": 50},
+        {"experiment": {"variants": variants, "gate": judged}},
+        {"experiment": {"variants": variants[1:], "gate": {**judged, "arguments": GIVEN}}},
+    ]
+    return _rollout(name, steps, {"template": template(name, version)})
+
+
 def grouped(name: str, version: int) -> Json:
     """A Rollout in the group of an Environment that there is none of, after another one that there is not."""
     made = _rollout(name, [{"setWeight": 50}], {"template": template(name, version)})
@@ -417,6 +433,7 @@ BASES: Mapping[str, Mapping[str, Callable[..., Json]]] = {
         "pooled": pooled,
         "finer": finer,
         "turning": turning,
+        "comparing": comparing,
         "grouped": grouped,
         "replacing": replacing,
         "journal": journal,

@@ -21,7 +21,7 @@ CHOICES: tuple[tuple[str, ...], ...] = (
     ("stableService", "pingPong"),
     ("canary", "blueGreen", "rolling"),
     ("template", "raw"),
-    ("setWeight", "setBatch", "pause", "gate", "setCanaryScale", "setHeaderRoute", "setMirrorRoute"),
+    ("setWeight", "setBatch", "pause", "gate", "setCanaryScale", "setHeaderRoute", "setMirrorRoute", "experiment"),
     ("replicas", "weight", "matchTrafficWeight"),
     ("gatewayAPI", "contour", "istio", "traefik", "smi", "apisix", "nginx", "alb", "plugins"),
     ("httpRoutes", "grpcRoutes"),
