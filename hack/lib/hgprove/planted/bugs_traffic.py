@@ -575,7 +575,7 @@ ROUTES = (
         breaks="A Rollout that is deleted looks at the weight only, and goes with its routes in place.",
         belongs="29",
         file="decide/hand_back.py",
-        old="leads = route.found and (route.weight > bearable or bool(route.managed))",
+        old="leads = route.found and (route.weight > bearable or (bool(route.managed) and route.weight == bearable))",
         new="leads = route.found and route.weight > bearable",
         tests=(f"{LED}::test_deletion_leaves_no_route_behind",),
         says="requests can reach it",
