@@ -38,7 +38,6 @@ from tests.simulation.shell.traffic import (
 from tests.simulation.shell.truth import selector
 
 Object = dict[str, Any]
-Reach = tuple[int, frozenset[str]]
 CLOCK = 1.0
 """What the operator may be off the server's clock by, whose `Date` has whole seconds."""
 HEARD = ("HTTPRoute", "Service", "ReplicaSet", "Lease", "Rollout", "ControllerRevision")
@@ -92,8 +91,8 @@ class Oracle:
         self.journal = Journal(cluster, traffic, self.fail, self._disturbed)
         self._weightless: dict[str, float] = {}
         """Since when no stored weight or selector leads to a revision."""
-        self._must_leave: dict[str, Reach] = {}
-        """Revisions that were just taken back, and what led to them: the next write takes some of it away."""
+        self._must_leave: dict[str, float] = {}
+        """Revisions that were just taken back, and the share that they had: the next write takes it away."""
         self._holders: list[str] = []
         """Who held the Lease, one after the other."""
         self._last_writer: dict[tuple[str, str], int] = {}
@@ -143,11 +142,6 @@ class Oracle:
         stable = 100 - weight if self._selector(self.roles[0]) in leading else 0
         # How many requests a route by header takes nobody knows.
         return stable + ((weight or (1 if self._routes() else 0)) if self._selector(self.roles[1]) in leading else 0)
-
-    def _reach(self, pod_hash: str) -> Reach:
-        """That, and the names of the routes by which requests are led to it besides."""
-        leads = self._selector(self.roles[1]) in ("", pod_hash)
-        return self._stored_share(pod_hash), frozenset(self._routes() if leads else ())
 
     def _ready(self, pod_hash: str) -> int:
         return sum(
@@ -253,9 +247,9 @@ class Oracle:
         self.journal.written(before.get("status") or {}, after.get("status") or {})
         for record in (after.get("status") or {}).get("rejected") or ():
             known = [r["at"] for r in (before.get("status") or {}).get("rejected") or ()]
-            reach = self._reach(record["podHash"])
-            if record["at"] not in known and reach[0] and record["podHash"] != self._stable():
-                self._must_leave[record["podHash"]] = reach
+            share = self._stored_share(record["podHash"])
+            if record["at"] not in known and share and record["podHash"] != self._stable():
+                self._must_leave[record["podHash"]] = share
 
     def _stable(self) -> str:
         return str((self._status().get("stable") or {}).get("podHash", ""))
@@ -292,9 +286,10 @@ class Oracle:
         self._own(after)
         self._stay(after)
         old, new = (dict(weights_of(o))[self.roles[1]] for o in (before, after))
-        self._exposed()
-        added = sorted(routes_of(after).keys() - routes_of(before).keys())
-        if new < old or routes_of(before).keys() - routes_of(after).keys():
+        led, leads = routes_of(before).keys(), routes_of(after).keys()
+        self._exposed(prepares=new == old and leads < led and self._lacks_pods())
+        added = sorted(leads - led)
+        if new < old or leads < led:
             self._given_back(100 - new)
         if new > old or added:
             self._raised(new, added=added)
@@ -306,6 +301,11 @@ class Oracle:
     def _follows(self) -> bool:
         """The stable version has given pods away for a canary."""
         return bool((self._status().get("weights") or {}).get("stableFollows"))
+
+    def _lacks_pods(self) -> bool:
+        """The weight cannot go back yet: the stable version gave pods away, and has not those for the full load."""
+        full = max(self._replicas(), int(self.rollout()["spec"]["replicas"]))
+        return self._follows() and self._ready(self._stable()) < full
 
     def _floor(self, share: float) -> int:
         """Pods that a version has at least while it gets requests."""
@@ -386,17 +386,15 @@ class Oracle:
         """6: after a verdict the next write of the data plane takes the share away, and none gives it back.
 
         One may go before it: the stable Service, if somebody pointed it elsewhere, has to be put right before what is
-        taken away can go to it.
+        taken away can go to it. And routes by header leave a weight that waits for stable pods: whom they led is shared
+        out by that weight then, and stable has the pods for its part of all requests.
         """
-        for pod_hash, (share, led) in list(self._must_leave.items()):
-            now, still = self._reach(pod_hash)
-            # Routes go by themselves where the weight has to wait for pods of the stable version.
-            less = now < share or (now == share and still < led)
-            if not less and not self._runs(pod_hash):
+        for pod_hash, share in list(self._must_leave.items()):
+            now = self._stored_share(pod_hash)
+            if now >= share and not self._runs(pod_hash):
                 if prepares:
                     continue
-                by = f", and {sorted(still)}," if still else ""
-                self.fail(f"6: {pod_hash} was taken back and has {now}%{by} after the next write")
+                self.fail(f"6: {pod_hash} was taken back and has {now}% after the next write")
             del self._must_leave[pod_hash]
         for pod_hash, share in self.journal.shares_of_rejected.items():
             if self._stored_share(pod_hash) > share and not self._runs(pod_hash) and pod_hash != self._stable():
