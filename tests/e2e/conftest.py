@@ -10,7 +10,7 @@ import pytest
 from hack.lib.hgdemo import chart, images
 from hack.lib.hgdemo.cluster import Cluster, down
 from hack.lib.hgdemo.waiting import Trouble
-from tests.e2e.shared_service import TEMPLATES
+from tests.e2e import shared_service, trials
 from tests.e2e.town import Lab
 from tests.names import own_name
 
@@ -22,7 +22,8 @@ VALUES = {
         "snapshotKinds": ["ConfigMap"],
         # A Prometheus that nobody answers for, and a query that no Prometheus understands.
         "metricProviders": {"silent": {"address": "http://127.0.0.1:9", "timeoutSeconds": 2}},
-        "queryTemplates": TEMPLATES
+        "queryTemplates": shared_service.TEMPLATES
+        | trials.TEMPLATES
         | {"nonsense": {"query": 'sum(rate(nothing{namespace="{{namespace}}"}[{{window}}])'}},
     }
 }

@@ -13,6 +13,7 @@ from hack.lib.hgdemo.watching import Seen, Watch
 from tests.e2e.strategies import by_header, by_pods, http_proxy, in_place
 from tests.e2e.together import by_switch, release_group
 from tests.e2e.town import ENDPOINTS, ONE_STEP, QUICK_GATE, ROLLOUT, Lab, Town, canary, town
+from tests.e2e.trials import compared
 from tests.e2e.turns import in_a_hurry, taking_turns
 
 Scenario = Callable[[Lab], None]
@@ -169,6 +170,7 @@ SCENARIOS: dict[str, Scenario] = {
     "the number of pods is the weight": by_pods,
     "a switch by a route": by_switch,
     "a hotfix, and younger pods": in_a_hurry,
+    "fresh pods of both versions are compared": compared,
     "behind an HTTPProxy": http_proxy,
     "by header and mirrored": by_header,
     "a query that does not parse holds": nonsense_query,
