@@ -308,6 +308,18 @@ def test_somebody_who_leads_the_service_elsewhere_is_put_right_and_then_waited_f
     assert not during(world)
 
 
+def test_a_service_that_the_spec_names_no_more_is_handed_back_when_its_variant_is_gone() -> None:
+    """It led to nobody, and nothing but a record would tell of it at a deletion."""
+    world, new = at_experiment(spec([{"setWeight": 20}, shared()], revisionHistoryLimit=0))
+    world.settle(300)
+    assert stable(world) == new
+    assert world.selectors["shop-baseline"]
+    world.change_spec(strategy=spec([{"setWeight": 50}]).strategy)
+    world.run_for(5)
+    assert world.selectors["shop-baseline"] == ""
+    stays_at_rest(world)
+
+
 def test_canary_counts_leave_variants_out() -> None:
     """An autoscaler that reads the status, or selects pods by it, is to see the two versions only."""
     world, _ = at_experiment(spec([{"setWeight": 20}, trial()]))

@@ -24,7 +24,7 @@ STEP = Step.model_validate(
     }
 )
 PLAN = Plan(steps=(STEP, Step(set_weight=50)), step_gates={}, background_gates={})
-HASH = experiment.hash_of("uid", RUN, 0, "baseline")
+HASH = experiment.hash_of("uid", "bbb", 1, 0, "baseline")
 SHARES = managed.shares(STEP)
 LED = managed.keys_of(SHARES)
 TRUTH = Truth(

@@ -17,7 +17,7 @@ from headgate.decide.managed import ManagedRoute
 from headgate.decide.mover import WantedVariant, selected
 from headgate.decide.queries import EXAMPLE, with_values
 from headgate.decide.revision import pod_hash_of
-from headgate.decide.types import Plan, PlanView, Snapshot
+from headgate.decide.types import Plan, PlanView, ServiceView, Snapshot
 
 FIELD = "spec.strategy.canary.steps"
 
@@ -38,7 +38,7 @@ def wanted(uid: str, status: RolloutStatus, plan: Plan | None) -> tuple[WantedVa
     return tuple(
         WantedVariant(
             name=variant.name,
-            pod_hash=hash_of(uid, run, index, variant.name),
+            pod_hash=hash_of(uid, run.pod_hash, run.attempt, index, variant.name),
             of=stable.pod_hash if variant.spec_ref == "Stable" else run.pod_hash,
             replicas=variant.replicas,
             service=variant.service or "",
@@ -47,9 +47,9 @@ def wanted(uid: str, status: RolloutStatus, plan: Plan | None) -> tuple[WantedVa
     )
 
 
-def hash_of(uid: str, run: RevisionRef, index: int, name: str) -> str:
+def hash_of(uid: str, pod_hash: str, attempt: int, index: int, name: str) -> str:
     """What the pods of a variant are labelled with: of a Rollout, an attempt and a step (counted from 0)."""
-    return pod_hash_of(f"{uid}/{run.pod_hash}/{run.attempt}/{index}/{name}")
+    return pod_hash_of(f"{uid}/{pod_hash}/{attempt}/{index}/{name}")
 
 
 def shares(snapshot: Snapshot, step: Step, variants: Iterable[WantedVariant]) -> tuple[ManagedRoute, ...]:
@@ -86,7 +86,8 @@ def gate_of(step: Step, uid: str, run: RevisionRef, index: int) -> GateStep | No
     """The gate of a step as it is asked, with what its variants are called in this attempt."""
     if step.experiment is None:
         return step.gate
-    names = {variant.name: hash_of(uid, run, index, variant.name) for variant in step.experiment.variants}
+    variants = step.experiment.variants
+    names = {one.name: hash_of(uid, run.pod_hash, run.attempt, index, one.name) for one in variants}
     return with_values(step.experiment.gate, tuple(_values(step.experiment, names)))
 
 
@@ -139,6 +140,19 @@ def service_names(spec: RolloutSpec, plans: Iterable[PlanView]) -> tuple[str, ..
     steps = [step for view in plans for step in view.plan.steps if step.experiment is not None]
     named = {variant.service for step in steps if step.experiment is not None for variant in step.experiment.variants}
     return tuple(sorted({name for _, name in services(spec)} | {name for name in named if name is not None}))
+
+
+def led_by(snapshot: Snapshot, plan: PlanView) -> tuple[ServiceView, ...]:
+    """The Services that lead to variants of this attempt, or led to them last, and that the spec names no more."""
+    named = {name for _, name in services(snapshot.spec)}
+    found = {}
+    for index, step in enumerate(plan.plan.steps):
+        for variant in step.experiment.variants if step.experiment is not None else ():
+            service = snapshot.variant_services.get(variant.service or "")
+            pod_hash = hash_of(snapshot.meta.uid, plan.pod_hash, plan.attempt, index, variant.name)
+            if service is not None and service.name not in named and selected(service) == pod_hash:
+                found[service.name] = service
+    return tuple(found.values())
 
 
 def unnamed(spec: RolloutSpec, variants: Iterable[WantedVariant]) -> bool:

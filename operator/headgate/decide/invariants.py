@@ -403,8 +403,9 @@ def _variant_comes(
 def _lead_to_variant(
     truth: Truth, action: SetSelector, journal: RolloutStatus, plan: Plan | None, *, stands: bool
 ) -> Iterator[Breach]:
-    if not action.pod_hash and truth.deleting:
-        return
+    present = {one.service for one in experiment.wanted(truth.uid, journal, plan)}
+    if not action.pod_hash and (truth.deleting or action.name not in present):
+        return  # It is handed back.
     if journal.stable is not None and action.pod_hash == journal.stable.pod_hash:
         return  # The way back of a share that cannot be taken back waits for nothing.
     what = f"{action.name} is pointed at {action.pod_hash or 'all'}"

@@ -640,7 +640,7 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
             # It was stopped; its window begins when the step's weight is served, and its variants serve.
             if not _serves_desired(cycle, run) or (gate.step >= 0 and not _variants_serve(cycle, plan)):
                 continue
-            gate = begin(  # noqa: PLW2901  the same gate, from here on
+            begun = begin(
                 gate.name,
                 spec,
                 step=gate.step,
@@ -649,7 +649,10 @@ def _judge(cycle: Cycle, plan: Plan, run: RevisionRef) -> bool:
                 now=cycle.now,
                 window=gate.window,
             )
-            cycle.status = journal.put_gate(cycle.status, gate)
+            cycle.status = journal.put_gate(cycle.status, begun)
+            # It asks when the journal says so: otherwise an answer could be older than the window that it counts in.
+            cycle.wake(cycle.now + 0.01)
+            continue
         progress = _advanced(cycle, plan, run, gate, spec)
         if progress.run != gate:
             cycle.status = journal.put_gate(cycle.status, progress.run)

@@ -8,9 +8,17 @@ from __future__ import annotations
 from headgate.api.common import to_epoch
 from headgate.decide import configuration, experiment, journal, strategies
 from headgate.decide.cycle import Cycle
-from headgate.decide.mover import draining
+from headgate.decide.mover import draining, selected
 from headgate.decide.planning import find_plan
-from headgate.decide.types import Action, DeleteConfigCopy, DeletePlan, DeleteReplicaSet, PlanView, ReplicaSetView
+from headgate.decide.types import (
+    Action,
+    DeleteConfigCopy,
+    DeletePlan,
+    DeleteReplicaSet,
+    PlanView,
+    ReplicaSetView,
+    SetSelector,
+)
 
 
 def keep_until(cycle: Cycle) -> frozenset[str]:
@@ -42,16 +50,27 @@ def leaving(cycle: Cycle) -> Action | None:
     It is asked at each decision, whatever the Rollout is at: so none is left behind by a promotion, an abort, another
     revision, or a strategy that knows no variants. Who has paused a Rollout keeps what is there.
     """
-    snapshot, strangers = cycle.snapshot, _strangers(cycle)
+    snapshot = cycle.snapshot
     held = snapshot.spec.paused or cycle.status.paused is not None
-    if not strangers or held or any(p.blocks_running for p in cycle.problems):
+    if not snapshot.variant_services and not snapshot.variants:
         return None
-    for found in strangers:
+    if held or any(p.blocks_running for p in cycle.problems):
+        return None
+    for found in _strangers(cycle):
         waits = experiment.still_reached(snapshot, found.pod_hash) or draining(snapshot, found.pod_hash, cycle.now)
         if waits is None:
             return DeleteReplicaSet(found.name, found.uid, found.resource_version)
         cycle.wake(waits.settle_at)
-    return None
+    return _handed_back(cycle)
+
+
+def _handed_back(cycle: Cycle) -> Action | None:
+    """The write that gives back a Service which the spec names for a variant no more, and which leads to none."""
+    snapshot = cycle.snapshot
+    there = {found.pod_hash for found in snapshot.variants}
+    left = (service for plan in snapshot.plans for service in experiment.led_by(snapshot, plan))
+    free = next((s for s in sorted(left, key=lambda s: s.name) if selected(s) not in there), None)
+    return SetSelector(free.name, free.resource_version, "") if free is not None else None
 
 
 def _strangers(cycle: Cycle) -> list[ReplicaSetView]:
@@ -90,7 +109,8 @@ def sweep(cycle: Cycle) -> Action | None:
         gone = plan.revision not in there and plan.revision not in in_use
         # The first record is the second owner of the ReplicaSet, the last one is the attempt that counts.
         between = min(attempts) < plan.attempt < max(attempts)
-        if (gone or between) and not configuration.holds(plan, snapshot.plans, users):
+        holds = configuration.holds(plan, snapshot.plans, users) or experiment.led_by(snapshot, plan)
+        if (gone or between) and not holds:
             return release(cycle, plan)
     return None
 
