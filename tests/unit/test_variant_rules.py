@@ -100,6 +100,15 @@ def test_a_variant_with_a_share_keeps_its_pods_and_its_service() -> None:
     assert broken(replace(led, variant_services={"apart": "old"}), POINTED, JOURNAL) == [Rule.WEIGHT_FIRST_DOWN]
 
 
+def test_a_service_is_handed_back_when_no_step_has_it_or_at_a_deletion() -> None:
+    """And led to what is stable at any time, as a share goes home that cannot be taken back."""
+    back = SetSelector("apart", "1", "")
+    assert broken(TRUTH, back, OVER) == []
+    assert Rule.OWN_STEP in broken(TRUTH, back, JOURNAL)
+    assert broken(replace(TRUTH, deleting=True), back, JOURNAL) == []
+    assert broken(replace(TRUTH, routes=LED), SetSelector("apart", "1", "aaa", exposure="lower"), JOURNAL) == []
+
+
 def test_a_variant_of_the_present_step_stays_and_none_goes_while_paused() -> None:
     """Unless the Rollout is deleted."""
     assert broken(TRUTH, ENDED, JOURNAL) == [Rule.OWN_STEP]
