@@ -320,6 +320,19 @@ def test_a_service_that_the_spec_names_no_more_is_handed_back_when_its_variant_i
     stays_at_rest(world)
 
 
+def test_a_service_of_the_present_step_is_not_handed_back_though_nothing_else_is_left_of_its_variant() -> None:
+    """The variant is made again, and the Service leads to it as before."""
+    world, _ = at_experiment(spec([{"setWeight": 20}, shared()]))
+    world.change_spec(strategy=spec([{"setWeight": 50}]).strategy)
+    gone = next(name for name, s in world.sets.items() if s.variant == "baseline")
+    chosen = world.selectors["shop-baseline"]
+    del world.sets[gone]
+    world.run_for(1)
+    assert world.selectors["shop-baseline"] == chosen
+    world.settle(300)
+    assert world.selectors["shop-baseline"] == ""
+
+
 def test_canary_counts_leave_variants_out() -> None:
     """An autoscaler that reads the status, or selects pods by it, is to see the two versions only."""
     world, _ = at_experiment(spec([{"setWeight": 20}, trial()]))

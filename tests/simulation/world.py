@@ -175,7 +175,7 @@ class World:
         self.deployment: int | None = None
         """Replicas of an adopted Deployment, whose pods are ready at once; None without workloadRef."""
         self.orphaning = False
-        names = (*MAIN, *experiment.service_names(rollout, ()))
+        names = (*MAIN, *sorted(experiment.service_names(rollout, ())))
         self.selectors = dict.fromkeys(names, "")
         self.service_versions = dict.fromkeys(names, 1)
         self.selector_changed = dict.fromkeys(names, START)

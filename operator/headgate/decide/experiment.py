@@ -135,11 +135,11 @@ def services(spec: RolloutSpec) -> tuple[tuple[str, str], ...]:
     )
 
 
-def service_names(spec: RolloutSpec, plans: Iterable[PlanView]) -> tuple[str, ...]:
+def service_names(spec: RolloutSpec, plans: Iterable[PlanView]) -> frozenset[str]:
     """The names of all that the spec names, or the record of an attempt."""
     steps = [step for view in plans for step in view.plan.steps if step.experiment is not None]
     named = {variant.service for step in steps if step.experiment is not None for variant in step.experiment.variants}
-    return tuple(sorted({name for _, name in services(spec)} | {name for name in named if name is not None}))
+    return frozenset({name for _, name in services(spec)} | {name for name in named if name is not None})
 
 
 def led_by(snapshot: Snapshot, plan: PlanView) -> tuple[ServiceView, ...]:
@@ -170,9 +170,14 @@ def _field(number: int, variant: Variant) -> str:
 # --------------------------------------------------------------------------------------------------------------------
 
 
+def shared(snapshot: Snapshot) -> frozenset[str]:
+    """The names of the Services that have a share in any claimed place."""
+    return frozenset(managed.service_of(key) for key in mover.led(snapshot) if managed.is_share(key))
+
+
 def still_reached(snapshot: Snapshot, pod_hash: str) -> mover.Move | None:
     """What is waited for while a router leads requests to a variant, or may still; None if none does."""
-    for name in sorted({managed.service_of(key) for key in mover.led(snapshot) if managed.is_share(key)}):
+    for name in sorted(shared(snapshot)):
         service = snapshot.variant_services.get(name)
         if service is not None and (selected(service) == pod_hash or service.ready.get(pod_hash, 0)):
             return mover.Move(waiting=f"waiting for the share of Service {name} to be taken back")

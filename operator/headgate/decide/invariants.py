@@ -404,7 +404,8 @@ def _lead_to_variant(
     truth: Truth, action: SetSelector, journal: RolloutStatus, plan: Plan | None, *, stands: bool
 ) -> Iterator[Breach]:
     present = {one.service for one in experiment.wanted(truth.uid, journal, plan)}
-    if not action.pod_hash and (truth.deleting or action.name not in present):
+    led_to = {service_of(key) for key in truth.routes if is_share(key)}
+    if not action.pod_hash and (truth.deleting or action.name not in present | led_to):
         return  # It is handed back.
     if journal.stable is not None and action.pod_hash == journal.stable.pod_hash:
         return  # The way back of a share that cannot be taken back waits for nothing.

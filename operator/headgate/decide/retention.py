@@ -67,22 +67,26 @@ def leaving(cycle: Cycle) -> Action | None:
 def _handed_back(cycle: Cycle) -> Action | None:
     """The write that gives back a Service which the spec names for a variant no more, and which leads to none."""
     snapshot = cycle.snapshot
-    there = {found.pod_hash for found in snapshot.variants}
-    left = (service for plan in snapshot.plans for service in experiment.led_by(snapshot, plan))
-    free = next((s for s in sorted(left, key=lambda s: s.name) if selected(s) not in there), None)
-    return SetSelector(free.name, free.resource_version, "") if free is not None else None
+    there = {found.pod_hash for found in snapshot.variants} | _present(cycle)
+    left = [service for plan in snapshot.plans for service in experiment.led_by(snapshot, plan)]
+    for service in sorted(left, key=lambda service: service.name):
+        if selected(service) not in there and service.name not in experiment.shared(snapshot):
+            return SetSelector(service.name, service.resource_version, "")
+    return None
 
 
 def _strangers(cycle: Cycle) -> list[ReplicaSetView]:
-    snapshot = cycle.snapshot
-    there = [found for found in snapshot.variants if found.owned and not found.deleting]
-    if not there:
-        return []
-    run = journal.running(cycle.status)
-    view = find_plan(snapshot, run) if run is not None else None
-    present = experiment.wanted(snapshot.meta.uid, cycle.status, view.plan if view is not None else None)
-    kept = {one.pod_hash for one in present}
+    there = [found for found in cycle.snapshot.variants if found.owned and not found.deleting]
+    kept = _present(cycle) if there else frozenset()
     return sorted((found for found in there if found.pod_hash not in kept), key=lambda found: found.name)
+
+
+def _present(cycle: Cycle) -> frozenset[str]:
+    """The pod hashes of the variants of the present step."""
+    run = journal.running(cycle.status)
+    view = find_plan(cycle.snapshot, run) if run is not None else None
+    found = experiment.wanted(cycle.snapshot.meta.uid, cycle.status, view.plan if view is not None else None)
+    return frozenset(one.pod_hash for one in found)
 
 
 def sweep(cycle: Cycle) -> Action | None:

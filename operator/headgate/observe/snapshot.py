@@ -103,6 +103,8 @@ class Observer:
             # The workload alone says how many.
             spec = spec.model_copy(update={"replicas": workload.replicas})
         services = [self._service(meta, service, hashes, now) for _, service in strategy.services]
+        # What was a variant's once may be a version's by now.
+        apart = sorted(experiment.service_names(spec, plans).difference(name for _, name in strategy.services))
         stable_service, canary_service = (*services, *[ServiceView("", found=False)] * 2)[:2]
         gates, broken = self._gates(namespace, spec)
         return Snapshot(
@@ -119,7 +121,7 @@ class Observer:
             plans=plans,
             stable_service=stable_service,
             canary_service=canary_service,
-            variant_services={n: self._service(meta, n, hashes, now) for n in experiment.service_names(spec, plans)},
+            variant_services={n: self._service(meta, n, hashes, now) for n in apart},
             # With a spec that was readable before, traffic can still be lowered.
             routes=() if spec is NOTHING else self._routes(namespace, meta.uid, spec, status, plans, now),
             workload=workload,
