@@ -64,6 +64,7 @@ FOUND = {
     70000498: "the weight waited for stable's pods, and routes by header went: that was taken for nothing at all",
     10000283: "the active Service led to the preview by hand, no watch had told, and the preview Service turned first",
     90000129: "after a deletion the operator owned the Service of a variant that only a record had named",
+    90001282: "a Service that the spec named no more was handed back, and the step under way needed it",
     90000429: "a gate that waited for variants asked before the journal said that its window had begun",
     90000297: "the stable Service was not put right while a variant had a share, as if that were a promotion",
     10000115: "a preview lost pods that the users' Service still led to, because its record was lost after the switch",

@@ -65,9 +65,14 @@ def leaving(cycle: Cycle) -> Action | None:
 
 
 def _handed_back(cycle: Cycle) -> Action | None:
-    """The write that gives back a Service which the spec names for a variant no more, and which leads to none."""
+    """The write that gives back a Service which the spec names for a variant no more, and which leads to none.
+
+    A release under way may still come to a step that needs it: that goes by its record, whatever the spec says by now.
+    """
     snapshot = cycle.snapshot
-    there = {found.pod_hash for found in snapshot.variants} | _present(cycle)
+    if journal.running(cycle.status) is not None:
+        return None
+    there = {found.pod_hash for found in snapshot.variants}
     left = [service for plan in snapshot.plans for service in experiment.led_by(snapshot, plan)]
     for service in sorted(left, key=lambda service: service.name):
         if selected(service) not in there and service.name not in experiment.shared(snapshot):
