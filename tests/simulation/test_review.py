@@ -279,6 +279,23 @@ def test_a_stable_selector_that_is_dropped_in_mid_run_is_put_back_even_while_pau
     assert world.share(version) == 50
 
 
+def test_a_stable_selector_that_is_dropped_before_the_new_pods_are_ready_is_put_back() -> None:
+    """The moment they are they would have users, whatever the steps say."""
+    world = settled(spec(PAUSED))
+    stable = world.status.stable
+    assert stable
+    version = world.release("v2", broken=True)
+    world.run_for(20)
+    assert world.sets[f"shop-{version}"].pods
+    assert not world.ready(world.sets[f"shop-{version}"])
+    world.person("pause")
+    world.run_for(5)
+    rewrite(world, "shop", "")
+    world.selector_changed["shop"] -= 5  # The slices have told already.
+    world.run_for(10)
+    assert world.selectors["shop"] == stable.pod_hash, "the stable Service selects the pods of both versions"
+
+
 def test_a_selector_that_is_rewritten_again_and_again_is_told() -> None:
     """Also in mid-run: after three times it is a matter for a person."""
     world = settled(spec(PAUSED))

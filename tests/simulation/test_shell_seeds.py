@@ -63,6 +63,7 @@ FOUND = {
     3721251: "pods lost their requests for ever, and somebody led some there while the write was under way",
     70000498: "the weight waited for stable's pods, and routes by header went: that was taken for nothing at all",
     10000283: "the active Service led to the preview by hand, no watch had told, and the preview Service turned first",
+    90002270: "somebody let the stable Service select all while pods of a bad version were still to become ready",
     90000129: "after a deletion the operator owned the Service of a variant that only a record had named",
     90001282: "a Service that the spec named no more was handed back, and the step under way needed it",
     90000429: "a gate that waited for variants asked before the journal said that its window had begun",

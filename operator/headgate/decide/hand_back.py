@@ -30,6 +30,7 @@ from headgate.decide.mover import (
     led,
     lowering_fails,
     observed_weight,
+    others_run,
     place_of,
     replica_set,
     selected,
@@ -195,8 +196,7 @@ def _astray(snapshot: Snapshot, stable: str) -> bool:
     service = snapshot.stable_service
     if not service.found or selected(service) == stable:
         return False
-    others = any(r.owned and not r.deleting and r.replicas and r.pod_hash != stable for r in snapshot.replica_sets)
-    return bool(selected(service)) or (others and available(snapshot, stable) > 0)
+    return bool(selected(service)) or (others_run(snapshot, stable) and available(snapshot, stable) > 0)
 
 
 def _traffic_home(cycle: Cycle) -> tuple[Action | None, str] | None:

@@ -218,7 +218,7 @@ def relieves(snapshot: Snapshot, stable: str) -> bool:
 
 def _lower(snapshot: Snapshot, goal: Goal) -> Move | None:
     stable, canary = snapshot.stable_service, snapshot.canary_service
-    if goal.proven and _strays(stable, goal.stable) and available(snapshot, goal.stable):
+    if goal.proven and _strays(snapshot, goal.stable) and available(snapshot, goal.stable):
         share = snapshot.spec.total - min((_surely(snapshot, r) for r in snapshot.routes if r.found), default=0)
         if goal.careful and available(snapshot, goal.stable) < needs(snapshot.spec, share):
             return _returning(snapshot, goal)
@@ -343,10 +343,22 @@ def _kept(route: RouteView, wanted: tuple[ManagedRoute, ...]) -> tuple[ManagedRo
     return tuple(one for one in wanted if one.key in route.managed) if route.managed else ()
 
 
-def _strays(service: ServiceView, pod_hash: str) -> bool:
-    """The Service sends requests elsewhere than to this revision: it selects another, or all, and has such pods."""
+def _strays(snapshot: Snapshot, stable: str) -> bool:
+    """The stable Service sends requests elsewhere: it selects another revision, or all, and there are such pods.
+
+    They need not be ready: when they are, it is too late.
+    """
+    service = snapshot.stable_service
     chosen = selected(service)
-    return service.found and chosen != pod_hash and (bool(chosen) or not holds_only(service, pod_hash))
+    if not service.found or chosen == stable:
+        return False
+    return bool(chosen) or others_run(snapshot, stable) or not holds_only(service, stable)
+
+
+def others_run(snapshot: Snapshot, pod_hash: str) -> bool:
+    """Some other revision, or a variant, has pods or is to have some."""
+    everyone = chain(snapshot.replica_sets, snapshot.variants)
+    return any(r.owned and not r.deleting and r.replicas and r.pod_hash != pod_hash for r in everyone)
 
 
 def place_of(route: RouteView) -> str:

@@ -601,6 +601,16 @@ ROUTES = (
         says="after rewrite",
     ),
     Mutation(
+        id="only-ready-pods-stray",
+        breaks="A stable Service that selects every pod is put right only when the pods of another version have users.",
+        belongs="6",
+        file="decide/mover.py",
+        old="    return bool(chosen) or others_run(snapshot, stable) or not holds_only(service, stable)",
+        new="    return bool(chosen) or not holds_only(service, stable)",
+        tests=(f"{REVIEW}::test_a_stable_selector_that_is_dropped_before_the_new_pods_are_ready_is_put_back",),
+        says="selects the pods of both versions",
+    ),
+    Mutation(
         id="another-place-taken-for-rewritten",
         breaks="Who names another route or Service again and again is told that somebody rewrites the weights.",
         belongs="14",
