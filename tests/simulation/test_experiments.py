@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from headgate.decide import experiment, problems
 from headgate.decide.canary import may_be_passed
 from headgate.decide.managed import is_share, service_of
 from headgate.decide.rollout import decide
+from headgate.decide.types import DeleteReplicaSet, SetWeight
 from tests.simulation.examples import routed
 from tests.simulation.world import GATE, Faults, World, blue_green, comes_to_rest, spec, stays_at_rest
 
@@ -201,6 +203,19 @@ def test_an_abort_under_spec_paused_takes_the_share_and_leaves_the_pods_until_it
     world.change_spec(paused=False)
     world.settle(300)
     assert not variants_of(world)
+
+
+def test_no_variant_goes_before_a_weight_that_could_not_be_lowered_just_now() -> None:
+    """What was taken back loses its requests first, also where that has to be tried once more."""
+    world, _ = at_experiment(spec([{"setWeight": 20}, {"pause": {"duration": "2m"}}, trial()]))
+    world.person("abort")
+    seen = world.snapshot()
+    seen = replace(seen, status=decide(seen, world.now).status)  # It is accepted before it is acted upon.
+    lowering = decide(seen, world.now).action
+    assert isinstance(lowering, SetWeight)
+    assert lowering.weight == 0
+    tried = decide(replace(seen, barred=frozenset({lowering.key})), world.now)
+    assert not isinstance(tried.action, DeleteReplicaSet)
 
 
 def test_a_newer_version_has_variants_of_its_own() -> None:

@@ -89,10 +89,10 @@ def _first(
     """Lowering goes before everything, then a claim that was lost; a person's answer waits until nothing else is due.
 
     The journal knows already what a person asked for: an answer that can never be written holds nothing up. What
-    failed lately and is not tried again yet keeps nothing else waiting.
+    failed lately and is not tried again yet keeps nothing else waiting, but for variants: none goes before that.
     """
     lowering = wanted if wanted is not None and wanted.exposure == "lower" else None
-    found = [a for a in (lowering, claim, wanted, leaving, answer) if a is not None]
+    found = [a for a in (lowering, claim, wanted, leaving if lowering is None else None, answer) if a is not None]
     return next((a for a in found if a.key not in snapshot.barred), found[0] if found else None)
 
 
