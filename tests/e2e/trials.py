@@ -48,6 +48,8 @@ class ComparedShop(Shop):
             if item["kind"] == "Service" and item["metadata"]["name"] == self.name:
                 names = [f"{self.name}-{variant}" for variant in VARIANTS]
                 found += [{**item, "metadata": {**item["metadata"], "name": name}} for name in names]
+            if item["kind"] == "HTTPRoute":
+                found.append(self._known_before(item))
             if item["kind"] == "QualityGate":
                 item["metadata"]["name"] = GATE_NAME
                 item["spec"]["checks"] = [
@@ -61,6 +63,12 @@ class ComparedShop(Shop):
             if item["kind"] == "Rollout":
                 item["spec"] |= {"gates": [], "strategy": canary(self._experiment(), {"setWeight": 50})}
         return found
+
+    def _known_before(self, route: Json) -> Json:
+        """A route to the variants on a host of its own, by which the gateway knows their Services before any share."""
+        backends = [{"name": f"{self.name}-{variant}", "port": 80} for variant in VARIANTS]
+        spec = {**route["spec"], "hostnames": [f"variants.{self.host}"], "rules": [{"backendRefs": backends}]}
+        return {**route, "metadata": {**route["metadata"], "name": f"{self.name}-variants"}, "spec": spec}
 
     def _experiment(self) -> Json:
         variants = [
