@@ -108,6 +108,16 @@ class Recorded(World):
         return super().release(version, quality=quality, broken=broken)
 
 
+def led(world: Recorded) -> list[tuple[int, str]]:
+    """The weights and routes that were written, in order, repetitions left out."""
+    found = [
+        (w.action.weight, " ".join(r.name for r in w.action.routes))
+        for w in world.acts
+        if isinstance(w.action, t.SetWeight)
+    ]
+    return list(dict.fromkeys(found))
+
+
 def settled(
     steps: list[dict[str, Any]],
     *,

@@ -14,7 +14,7 @@ from headgate.decide.invariants import Rule, before_write
 from headgate.decide.managed import after, all_of, keys_of
 from headgate.decide.planning import find_plan
 from tests.simulation.examples import TARGET, routed
-from tests.simulation.recorded import Recorded, at_every_moment, settled
+from tests.simulation.recorded import Recorded, at_every_moment, led, settled
 from tests.simulation.world import CONFIG
 
 pytestmark = pytest.mark.simulation
@@ -46,16 +46,6 @@ def releasing(steps: list[dict[str, Any]], **more: Any) -> Recorded:
     world.acts.clear()
     world.release("v2")
     return world
-
-
-def led(world: Recorded) -> list[tuple[int, str]]:
-    """The weights and routes that were written, in order, repetitions left out."""
-    found = [
-        (w.action.weight, " ".join(r.name for r in w.action.routes))
-        for w in world.acts
-        if isinstance(w.action, t.SetWeight)
-    ]
-    return list(dict.fromkeys(found))
 
 
 def take_out(world: Recorded) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from headgate.decide import types as t
 from headgate.decide.managed import names_of
-from tests.simulation.recorded import Recorded, at_every_moment, settled
-from tests.simulation.test_experiments import COMPARED, trial
+from tests.simulation.recorded import Recorded, at_every_moment, led, settled
+from tests.simulation.test_experiments import COMPARED, trial, variants_of
 from tests.simulation.test_review import Stubborn
-from tests.simulation.world import CONFIG, World, spec, stays_at_rest
+from tests.simulation.world import CONFIG, spec, stays_at_rest
 
 pytestmark = pytest.mark.simulation
 
@@ -38,21 +38,6 @@ def compared(**more: Any) -> Recorded:
     return world
 
 
-def given(world: Recorded) -> list[tuple[int, str]]:
-    """The weights and shares that were written, in order, repetitions left out."""
-    found = [
-        (w.action.weight, " ".join(r.name for r in w.action.routes))
-        for w in world.acts
-        if isinstance(w.action, t.SetWeight)
-    ]
-    return list(dict.fromkeys(found))
-
-
-def variants_of(world: World) -> dict[str, int]:
-    """Ready pods by variant."""
-    return {s.variant: world.ready(s) for s in world.sets.values() if s.variant}
-
-
 def test_a_share_comes_when_its_variant_serves_and_goes_with_the_step() -> None:
     """Pods, endpoints, share, gate; and then the share before the pods."""
     world = releasing()
@@ -63,7 +48,7 @@ def test_a_share_comes_when_its_variant_serves_and_goes_with_the_step() -> None:
     assert world.selectors["shop-baseline"] == pod_hash
     assert not any(g.checks for g in world.status.gates)
     world.settle(300)
-    assert given(world) == [(20, ""), (20, SHARE), (60, ""), (0, "")]
+    assert led(world) == [(20, ""), (20, SHARE), (60, ""), (0, "")]
     gone = next(w for w in world.acts if isinstance(w.action, t.DeleteReplicaSet) and pod_hash in w.action.name)
     shifts = [(w.at, w.action.routes) for w in world.acts if isinstance(w.action, t.SetWeight)]
     shared = next(place for place, (_, routes) in enumerate(shifts) if routes)
@@ -81,7 +66,7 @@ def test_two_experiments_may_have_one_service() -> None:
     again = trial(baseline={**BASELINE, "weight": 15})
     world = releasing([SHARED[0], SHARED[1], again])
     world.settle(300)
-    assert given(world) == [(20, ""), (20, SHARE), (0, "")]
+    assert led(world) == [(20, ""), (20, SHARE), (0, "")]
     keys = [w.action.routes[0].share for w in world.acts if isinstance(w.action, t.SetWeight) and w.action.routes]
     assert keys == [10, 15]
     assert world.status.phase == "Healthy"
