@@ -32,7 +32,7 @@ from tests.simulation.model.state import (
     other_way,
     selected_of,
 )
-from tests.simulation.model.trials import SERVICE, Trial
+from tests.simulation.model.trials import SERVICE, Trial, Variant
 from tests.simulation.model.worlds import TICK, World
 
 T = TypeVar("T")
@@ -250,46 +250,29 @@ class Views:
         )
 
     def _sets(self, sets: tuple[Sets, ...]) -> tuple[t.ReplicaSetView, ...]:
-        return tuple(
-            t.ReplicaSetView(
-                name=f"shop-{self.hashes[s.version]}",
-                uid=s.version,
-                resource_version="1",
-                pod_hash=self.hashes[s.version],
-                revision=self.revisions[s.version],
-                owned=True,
-                deleting=False,
-                replicas=s.replicas,
-                pods=s.replicas if s.settled else max(s.replicas, s.ready),
-                ready=s.ready,
-                available=s.ready,
-                settled=s.settled,
-                min_ready_seconds=0,
-                created_at=NOW,
-            )
-            for s in sets
-        )
+        return tuple(self._set(s, self.hashes[s.version], s.version) for s in sets)
 
     def _variants(self, trial: Trial) -> tuple[t.ReplicaSetView, ...]:
-        return tuple(
-            t.ReplicaSetView(
-                name=f"shop-{v.pod_hash}",
-                uid=v.pod_hash,
-                resource_version="1",
-                pod_hash=v.pod_hash,
-                revision=self.revisions[v.version],
-                owned=True,
-                deleting=False,
-                replicas=v.replicas,
-                pods=v.replicas if v.settled else max(v.replicas, v.ready),
-                ready=v.ready,
-                available=v.ready,
-                settled=v.settled,
-                min_ready_seconds=0,
-                created_at=NOW,
-                variant=v.name,
-            )
-            for v in trial.variants
+        return tuple(self._set(v, v.pod_hash, v.pod_hash, v.name) for v in trial.variants)
+
+    def _set(self, of: Sets | Variant, pod_hash: str, uid: str, variant: str = "") -> t.ReplicaSetView:
+        """The ReplicaSet of a version, or of a variant of it."""
+        return t.ReplicaSetView(
+            name=f"shop-{pod_hash}",
+            uid=uid,
+            resource_version="1",
+            pod_hash=pod_hash,
+            revision=self.revisions[of.version],
+            owned=True,
+            deleting=False,
+            replicas=of.replicas,
+            pods=of.replicas if of.settled else max(of.replicas, of.ready),
+            ready=of.ready,
+            available=of.ready,
+            settled=of.settled,
+            min_ready_seconds=0,
+            created_at=NOW,
+            variant=variant,
         )
 
     @staticmethod
