@@ -118,8 +118,9 @@ def sweep(cycle: Cycle) -> Action | None:
         gone = plan.revision not in there and plan.revision not in in_use
         # The first record is the second owner of the ReplicaSet, the last one is the attempt that counts.
         between = min(attempts) < plan.attempt < max(attempts)
-        holds = configuration.holds(plan, snapshot.plans, users) or experiment.led_by(snapshot, plan)
-        if (gone or between) and not holds:
+        if not (gone or between) or configuration.holds(plan, snapshot.plans, users):
+            continue
+        if not experiment.led_by(snapshot, plan):
             return release(cycle, plan)
     return None
 

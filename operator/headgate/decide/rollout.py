@@ -70,9 +70,8 @@ def decide(snapshot: Snapshot, now: float) -> Decision:
     wanted = roles.dressed(cycle, wanted)
     leaving = retention.leaving(cycle)
     if any(p.reason == problems.CONFLICT for p in cycle.problems):
-        wanted = leaving = (
-            None  # It is another's: putting anything right here would be a fight over somebody's traffic.
-        )
+        # It is another's: putting anything right here would be a fight over somebody's traffic.
+        wanted = leaving = None
     _explain_missing_pods(cycle)
     if wanted is None:
         wanted = copying.repair(cycle)
